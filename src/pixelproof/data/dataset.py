@@ -1,0 +1,117 @@
+"""A data set in memory: images, labels, and where each one came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelproof.errors import BadInput
+from pixelproof.types import Images, Labels, check_images, check_labels
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Dataset:
+    """Labelled images that know their class names and their position in the original file.
+
+    Pixels stay as uint8 where the source is 8-bit (a quarter of the memory); `images` gives floats in [0, 1].
+    """
+
+    name: str
+    pixels: Tensor
+    labels: Labels
+    classes: tuple[str, ...]
+    index: Tensor
+    split: str
+
+    def __init__(
+        self,
+        name: str,
+        images: Tensor,
+        labels: Tensor,
+        classes: tuple[str, ...],
+        index: Tensor | None = None,
+        split: str = "all",
+    ) -> None:
+        """`images`: uint8 (n, c, h, w), or floats in [0, 1]; `index` defaults to 0..n-1."""
+        if images.dtype == torch.uint8 and images.ndim == 4 and len(images):
+            pixels = images
+        else:
+            check_images(name, images)
+            pixels = images.float()
+        check_labels(name, labels, n=len(images), classes=len(classes))
+        index = torch.arange(len(images)) if index is None else index
+        if index.shape != labels.shape:
+            raise BadInput(name, f"one index per image is needed ({len(labels)})", tuple(index.shape))
+        values: tuple[Any, ...] = (name, pixels, labels.long(), tuple(classes), index.long(), split)
+        for field, value in zip(self.__dataclass_fields__, values, strict=True):
+            object.__setattr__(self, field, value)
+
+    @property
+    def images(self) -> Images:
+        """All images as floats in [0, 1] (a fresh copy where the pixels are 8-bit)."""
+        return self.pixels.float() / 255 if self.pixels.dtype == torch.uint8 else self.pixels
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor | slice | list[int] | int) -> Dataset:
+        """The data set of some rows: positions, a mask, a slice or one position."""
+        if isinstance(rows, int):
+            rows = [rows]
+        if isinstance(rows, list):
+            rows = torch.tensor(rows)
+        return Dataset(self.name, self.pixels[rows], self.labels[rows], self.classes, self.index[rows], self.split)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name}/{self.split}: {len(self)} images {self.shape}, {len(self.classes)} classes)"
+
+    def batches(self, size: int) -> Iterator[Dataset]:
+        """Consecutive parts of at most `size` images."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    def sample(self, n: int, seed: int = 0) -> Dataset:
+        """`n` images drawn so that every class keeps its share, in original order; all of them when n >= len.
+
+        "The first n" is a biased sample of MNIST (its first half is harder), so subsets are always drawn this way.
+        """
+        if n < 1:
+            raise BadInput(self.name, "a sample needs at least one image", n)
+        return self if n >= len(self) else self[stratified(self.labels, n, seed)]
+
+    def class_counts(self) -> dict[str, int]:
+        """How many images each class has."""
+        counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True))
+
+    def digest(self) -> str:
+        """Sixteen hex digits that change when any pixel, label or position does."""
+        hashed = hashlib.sha256()
+        for part in (self.pixels, self.labels, self.index):
+            hashed.update(part.contiguous().numpy().tobytes())
+        return hashed.hexdigest()[:16]
+
+
+def stratified(labels: Labels, n: int, seed: int) -> Tensor:
+    """Sorted positions of `n` images in which each class keeps its share (largest remainders are rounded up)."""
+    generator = torch.Generator().manual_seed(seed)
+    counts = torch.bincount(labels)
+    exact = counts.double() * n / len(labels)
+    quota = exact.floor().long()
+    quota[(exact - quota).argsort(descending=True, stable=True)[: n - int(quota.sum())]] += 1
+    chosen = []
+    for label, take in enumerate(quota.tolist()):
+        members = (labels == label).nonzero()[:, 0]
+        chosen.append(members[torch.randperm(len(members), generator=generator)[:take]])
+    return torch.cat(chosen).sort().values

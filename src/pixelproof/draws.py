@@ -1,0 +1,57 @@
+"""Random numbers that belong to an image, not to a batch.
+
+An attack that draws its start from one generator gives other results when the batch size or the order changes.
+Here every image owns a stream, keyed by the seed and by the image's position in its original file, and every draw
+is made on the CPU, so the same seed gives the same numbers at any batch size, in any order and on any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Rng: TypeAlias = "torch.Generator | Draws"
+
+
+class Draws:
+    """One independent random stream per image."""
+
+    def __init__(self, streams: Sequence[np.random.Generator]) -> None:
+        self._streams = list(streams)
+
+    @classmethod
+    def keyed(cls, seed: int, index: Tensor) -> Draws:
+        """Streams for the images at positions `index` of their original file."""
+        return cls([np.random.Generator(np.random.Philox(key=[seed, position])) for position in index.tolist()])
+
+    @classmethod
+    def of(cls, rng: Rng, n: int) -> Draws:
+        """`rng` itself when it already holds one stream per image, else `n` streams seeded from the generator."""
+        if isinstance(rng, Draws):
+            return rng
+        seeds = torch.randint(2**62, (n,), generator=rng, dtype=torch.int64)
+        return cls.keyed(0, seeds)
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __getitem__(self, rows: Tensor) -> Draws:
+        """The streams of some rows (positions or a mask); they go on where they stopped."""
+        positions = rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows
+        return Draws([self._streams[row] for row in positions.tolist()])
+
+    def uniform(self, *shape: int) -> Float[Tensor, "n ..."]:
+        """Numbers in [0, 1), one block of `shape` per image."""
+        return self._stack([stream.random(shape, dtype=np.float32) for stream in self._streams], shape)
+
+    def normal(self, *shape: int) -> Float[Tensor, "n ..."]:
+        """Standard normal numbers, one block of `shape` per image."""
+        return self._stack([stream.standard_normal(shape, dtype=np.float32) for stream in self._streams], shape)
+
+    def _stack(self, blocks: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]], shape: tuple[int, ...]) -> Tensor:
+        return torch.from_numpy(np.stack(blocks)) if blocks else torch.empty(0, *shape)

@@ -1,0 +1,58 @@
+"""Every error that pixelproof raises on purpose.
+
+PixelproofError
+├── BadInput            images, labels, settings or shapes that cannot be right   (also a ValueError)
+│   └── UnknownName     a component, layer, data set or setting that does not exist; suggests the nearest
+├── BrokenPromise       an attack returned an image outside its range or budget
+├── DataUnavailable     a named data set is neither on disk nor downloadable
+├── CorruptFile         a file is not what its name or header says
+└── RunError            a run folder that cannot be written, read or continued
+
+One sentence, always in the same order: who, what was expected, what was got, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PixelproofError(Exception):
+    """An error whose message says who complains, what it expected, what it got and what to do about it."""
+
+    def __init__(self, who: str, expected: str, got: object = None, do: str = "") -> None:
+        message = f"{who}: {expected}"
+        if got is not None:
+            message += f"; got {got}"
+        super().__init__(f"{message}." + (f" {do}" if do else ""))
+        self.who = who
+
+
+class BadInput(PixelproofError, ValueError):
+    """A value from the caller that cannot be right."""
+
+
+class UnknownName(BadInput):
+    """A name that is not in its table."""
+
+    def __init__(self, who: str, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        super().__init__(who, f"expected a known {kind}", f"'{name}'", f"{hint}Known: {', '.join(names) or 'none'}.")
+
+
+class BrokenPromise(PixelproofError):
+    """An attack's result breaks the range or the budget it was given."""
+
+
+class DataUnavailable(PixelproofError):
+    """A data set that can be neither found nor fetched."""
+
+
+class CorruptFile(PixelproofError):
+    """A file whose content contradicts its format."""
+
+
+class RunError(PixelproofError):
+    """A run folder that cannot be written, read or continued."""

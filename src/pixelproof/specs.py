@@ -1,0 +1,126 @@
+"""Components and their spec strings: "pgd:eps=8/255,steps=40" <-> PGD(eps=8/255, steps=40).
+
+A component is a frozen dataclass with a class variable `name`; a table maps names to classes. Values without "="
+bind to the fields in order, so "pgd:0.1" is PGD(eps=0.1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pixelproof.errors import BadInput, UnknownName
+
+T = TypeVar("T")
+
+
+def parse(spec: str, table: Mapping[str, Callable[..., T]], kind: str = "component") -> T:
+    """The component that `spec` names, with the settings it gives.
+
+    Raises UnknownName for a name or setting that does not exist, BadInput for a value of the wrong type.
+    """
+    name, _, settings = spec.strip().partition(":")
+    if name not in table:
+        raise UnknownName("spec", kind, name, table)
+    maker: Any = table[name]
+    fields = {field.name: field for field in dataclasses.fields(maker) if field.init}
+    hints = get_type_hints(maker)
+    given: dict[str, Any] = {}
+    for position, item in enumerate(part for part in settings.split(",") if part.strip()):
+        key, equals, text = (piece.strip() for piece in item.partition("="))
+        if not equals:
+            if position >= len(fields):
+                raise BadInput(name, f"takes at most {len(fields)} settings", f"'{item.strip()}' as one more")
+            key, text = list(fields)[position], key
+        if key not in fields:
+            raise UnknownName(name, "setting", key, fields)
+        if key in given:
+            raise BadInput(name, "expected each setting once", f"'{key}' twice", f"Settings: {', '.join(fields)}.")
+        given[key] = _value(name, key, text, hints[key])
+    missing = [
+        key
+        for key, field in fields.items()
+        if key not in given and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise BadInput(name, f"needs {', '.join(missing)}", f"'{spec}'", f"For example '{name}:{missing[0]}=...'.")
+    return maker(**given)  # type: ignore[no-any-return]
+
+
+def write(component: Any) -> str:
+    """The spec string of a component: its name and every setting that is not None."""
+    settings = [
+        f"{field.name}={_text(value)}"
+        for field in dataclasses.fields(component)
+        if field.init and (value := getattr(component, field.name)) is not None
+    ]
+    return f"{component.name}:{','.join(settings)}" if settings else str(component.name)
+
+
+def with_default(spec: str, **settings: object) -> str:
+    """`spec` with `settings` added where it does not give them itself."""
+    name, _, given = spec.partition(":")
+    keys = {part.partition("=")[0].strip() for part in given.split(",")}
+    added = [f"{key}={_text(value)}" for key, value in settings.items() if key not in keys]
+    return f"{name}:{','.join([part for part in (given, *added) if part])}"
+
+
+def number(text: str) -> float:
+    """A float written as "0.03" or as a fraction, "8/255"."""
+    top, slash, bottom = text.partition("/")
+    return float(top) / float(bottom) if slash else float(text)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    if isinstance(value, tuple):
+        return "|".join(_text(item) for item in value)
+    return str(value)
+
+
+def _value(who: str, key: str, text: str, hint: Any) -> Any:
+    """`text` read as the type that the field's annotation asks for."""
+    options = _flatten(hint)
+    for option in options:
+        try:
+            return _read(text, option)
+        except (ValueError, ZeroDivisionError):
+            continue
+    choices = [str(choice) for option in options if get_origin(option) is Literal for choice in get_args(option)]
+    if choices:
+        raise UnknownName(who, key, text, choices)
+    wanted = " or ".join(getattr(option, "__name__", str(option)) for option in options if option is not type(None))
+    raise BadInput(who, f"{key} must be {wanted}", f"'{text}'")
+
+
+def _flatten(hint: Any) -> list[Any]:
+    if get_origin(hint) in (Union, types.UnionType):
+        return [leaf for part in get_args(hint) for leaf in _flatten(part)]
+    return [hint]
+
+
+def _read(text: str, hint: Any) -> Any:
+    if hint is type(None):
+        if text.lower() == "none":
+            return None
+    elif hint is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+    elif hint is int:
+        return int(text)
+    elif hint is float:
+        return number(text)
+    elif hint is str:
+        return text
+    elif get_origin(hint) is Literal:
+        for choice in get_args(hint):
+            if text == str(choice):
+                return choice
+    elif get_origin(hint) is tuple:
+        return tuple(_read(part, get_args(hint)[0]) for part in text.split("|"))
+    raise ValueError(text)

@@ -1,0 +1,105 @@
+"""The nouns of the field with their shapes and ranges, said once.
+
+Images are float32 in [0, 1]; normalisation belongs to the classifier, so a budget means the same thing everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from pixelproof.errors import BadInput
+
+Images: TypeAlias = Float[Tensor, "n c h w"]
+Labels: TypeAlias = Int[Tensor, " n"]
+Logits: TypeAlias = Float[Tensor, "n k"]
+Heatmaps: TypeAlias = Float[Tensor, "n c h w"]
+PerImage: TypeAlias = Float[Tensor, " n"]
+Mask: TypeAlias = Bool[Tensor, " n"]
+Norm: TypeAlias = Literal["l0", "l1", "l2", "linf"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an attacker wants: any label but `labels`, or, when targeted, exactly `labels`."""
+
+    labels: Labels
+    targeted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor | slice) -> Goal:
+        return Goal(self.labels[rows], self.targeted)
+
+    def to(self, device: torch.device) -> Goal:
+        """The same goal with its labels on `device`."""
+        return Goal(self.labels.to(device), self.targeted)
+
+    def loss(self, logits: Logits) -> PerImage:
+        """A value per image that the attacker lowers: minus the cross-entropy, or plus it when targeted."""
+        cross_entropy = F.cross_entropy(logits, self.labels, reduction="none")
+        return cross_entropy if self.targeted else -cross_entropy
+
+    def reached(self, logits: Logits) -> Mask:
+        """Whether each image's predicted class fulfils the goal."""
+        hit = logits.argmax(1) == self.labels
+        return hit if self.targeted else ~hit
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share `hits / n` with its 95 % Wilson interval (Wilson 1927)."""
+
+    hits: int
+    n: int
+
+    def __float__(self) -> float:
+        return self.hits / self.n if self.n else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end of the 95 % interval; (0, 1) when nothing was counted."""
+        if not self.n:
+            return 0.0, 1.0
+        z2 = 1.959964**2
+        centre = (self.hits + z2 / 2) / (self.n + z2)
+        half = (z2 * (self.hits * (self.n - self.hits) / self.n + z2 / 4)) ** 0.5 / (self.n + z2)
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{100 * float(self):.1f} % [{100 * low:.1f}, {100 * high:.1f}], n={self.n}"
+
+
+def check_images(who: str, images: Tensor) -> None:
+    """Refuse anything that is not a non-empty float batch (n, c, h, w) with finite values in [0, 1]."""
+    if images.ndim != 4:
+        raise BadInput(who, "images must have shape (n, c, h, w)", tuple(images.shape), "Add the missing axes first.")
+    if not len(images):
+        raise BadInput(who, "at least one image is needed", "an empty batch", "Check the split or the filter.")
+    if not images.is_floating_point():
+        raise BadInput(who, "images must be floats in [0, 1]", images.dtype, "Convert with images.float() / 255.")
+    low, high = images.aminmax()
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise BadInput(who, "images must be finite", "NaN or infinity", "Clean the data first.")
+    if low < 0:
+        raise BadInput(who, "images must lie in [0, 1]", f"min {low:.4g}", "Undo the normalisation; the model owns it.")
+    if high > 1:
+        raise BadInput(who, "images must lie in [0, 1]", f"max {high:.4g}", "Divide by 255 first.")
+
+
+def check_labels(who: str, labels: Tensor, *, n: int, classes: int) -> None:
+    """Refuse labels that are not `n` integers in [0, classes)."""
+    if labels.ndim != 1 or len(labels) != n:
+        raise BadInput(who, f"one label per image is needed ({n})", tuple(labels.shape), "Match images and labels.")
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise BadInput(who, "labels must be integers", labels.dtype, "Convert with labels.long().")
+    if n and (labels.min() < 0 or labels.max() >= classes):
+        worst = labels.max() if labels.max() >= classes else labels.min()
+        raise BadInput(who, f"labels must lie in 0..{classes - 1}", int(worst), "Check the class list.")
