@@ -18,6 +18,7 @@ from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
+from pixelproof.models import native_bf16
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -184,13 +185,6 @@ def look(model: Watched, images: Images, goal: Goal, *, half: bool) -> tuple[Ima
         with torch.no_grad():
             hit[hit.clone()] = goal[hit].reached(model[hit](images[hit]))
     return gradient, hit, loss.detach()
-
-
-def native_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 arithmetic is done in hardware on this device."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def step(size: float | None, eps: PerImage, relative: float) -> PerImage:
