@@ -14,10 +14,10 @@ from pixelproof import attacks, data, models, specs
 from pixelproof.attacks import Attack
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
+from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.models import Card, Classifier, History
 from pixelproof.models.nets import build
 from pixelproof.run import Run
-from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.study.spec import Study
 
 

@@ -48,8 +48,8 @@ class ModelSection(Section):
 class AttackSection(Section):
     """Which attacks at which budgets. `examples` images per attack and budget are kept to be looked at."""
 
-    specs: tuple[str, ...]
-    eps: tuple[Budget, ...] = Field(min_length=1)
+    specs: tuple[str, ...] = ()
+    eps: tuple[Budget, ...] = Field(default=(0.1,), min_length=1)
     independent: bool = False
     examples: int = Field(default=60, ge=0)
 
@@ -82,7 +82,7 @@ class Study(Section):
     data: DataSection
     model: ModelSection = ModelSection()
     training: str = ""
-    attacks: AttackSection
+    attacks: AttackSection = AttackSection()
     paper: tuple[Figure, ...] = ()
 
     @field_validator("training", mode="before")
@@ -103,13 +103,23 @@ class Study(Section):
         return specs.parse(specs.with_default(f"training:{self.training}", seed=self.seed), TRAINING)
 
 
+def bundled() -> dict[str, Path]:
+    """The studies that come with pixelproof, by name: from the installed package, or from the source tree."""
+    package = Path(__file__).parents[1]
+    folders = (package / "studies", package.parents[1] / "studies")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+
 def load(path: str | Path) -> Study:
-    """The study that a TOML file describes; BadInput names the file, the key and what was expected there."""
-    path = Path(path)
+    """The study in a TOML file, or the one of that name that comes with pixelproof.
+
+    BadInput names the file, the key and what was expected there.
+    """
+    path = bundled().get(str(path), Path(path))
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError as reason:
-        raise BadInput("study", "the file must exist", path) from reason
+        raise BadInput("study", "the file must exist", path, f"Bundled: {', '.join(bundled())}.") from reason
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         raise BadInput(str(path), "must be TOML", reason) from reason
     return parse(content, who=str(path))

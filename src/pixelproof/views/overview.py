@@ -44,7 +44,7 @@ def overview(run: Run) -> dict[str, Any]:
 
 
 def history(run: Run) -> dict[str, Any] | None:
-    """Per epoch: loss, accuracy, precision, recall and F1 on training and validation data; None when not trained here."""
+    """Per epoch: loss, accuracy, precision, recall and F1 in training and validation; None when not trained here."""
     if not run.has("history"):
         return None
     record = run.load("history", History)
