@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
-import click
 import typer
 
 from pixelproof import __version__
@@ -48,16 +48,22 @@ def options(
     """
 
 
+class Interrupted(BaseException):
+    """Ctrl-C; not a KeyboardInterrupt, which the command-line library would turn into a plain failure."""
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise Interrupted
+
+
 def main() -> None:
     """Run the command line; errors are one line each unless --debug is given."""
+    signal.signal(signal.SIGINT, _interrupt)
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        sys.exit(app(args=arguments, prog_name="pixelproof", standalone_mode=False))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+        app(args=arguments, prog_name="pixelproof")
+    except Interrupted:
         err.print("interrupted: what was finished is kept; run the same command again to continue", style="yellow")
         sys.exit(130)
     except PixelproofError as error:

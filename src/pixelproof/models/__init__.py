@@ -1,7 +1,7 @@
 """Classifiers: the papers' networks, your own, and the one training loop."""
 
 from pixelproof.models.classifier import Card, Classifier, LogProbabilities, evaluating, frozen, wrap
-from pixelproof.models.load import load, open_saved, pick_device, save
+from pixelproof.models.load import load, open_saved, pick_device, save, suited
 from pixelproof.models.nets import NETS
 from pixelproof.models.train import History, Training, native_bf16, train
 
@@ -19,6 +19,7 @@ __all__ = [
     "open_saved",
     "pick_device",
     "save",
+    "suited",
     "train",
     "wrap",
 ]

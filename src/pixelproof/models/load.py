@@ -46,7 +46,7 @@ def load(
     """
     place = pick_device(device)
     if spec in NETS:
-        return _own(spec, data, weights, training or Training(), place, progress)
+        return _own(spec, data, weights, training, place, progress)
     if spec.endswith(".safetensors"):
         return open_saved(Path(spec), place)
     if spec.startswith("timm:"):
@@ -58,6 +58,18 @@ def load(
     if colon and path.endswith(".py"):
         return _foreign(_imported(Path(path), attribute), spec, data, weights, place)
     raise UnknownName("model", "network, file or 'my_model.py:build'", spec, NETS)
+
+
+def suited(name: str, images: int) -> Training:
+    """Training settings that fit a network of ours and a number of training images, where none are asked for.
+
+    Small sets get more epochs in smaller batches; the colour networks get more epochs and mirrored images.
+    """
+    if name in ("cifar-cnn", "resnet18"):
+        return Training(epochs=16, augment="flip")
+    if images < 10_000:
+        return Training(epochs=max(3, min(20, 60_000 // images)), batch=32)
+    return Training()
 
 
 def pick_device(device: str) -> torch.device:
@@ -108,7 +120,7 @@ def _own(
     name: str,
     data: Dataset | None,
     weights: str | Path | None,
-    training: Training,
+    training: Training | None,
     device: torch.device,
     progress: Progress | None,
 ) -> Classifier:
@@ -116,6 +128,7 @@ def _own(
         raise BadInput(name, "needs data, for its image shape and classes", "none", "Pass data=..., or --data.")
     if min(data.shape[1:]) < 8:
         raise BadInput(name, "needs images of at least 8 x 8 pixels", data.shape)
+    training = training or suited(name, len(data))
     net = build(name, data.shape, len(data.classes), training.seed)
     card = Card(name=name, classes=data.classes, input_shape=data.shape, data=data.name)
     classifier = Classifier(net, card).to(device).eval()

@@ -80,13 +80,14 @@ class Stages:
             return
         training, validation = self._load("train"), self._load("val")
         card = Card(name=section.net, classes=training.classes, input_shape=training.shape)
-        net = build(section.net, training.shape, len(training.classes), self.study.trainer.seed)
+        settings = self.study.trainer(len(training))
+        net = build(section.net, training.shape, len(training.classes), settings.seed)
         self.model = Classifier(net, card).to(self.device)
         history = models.train(
             self.model,
             training,
             validation,
-            self.study.trainer,
+            settings,
             progress=lambda done, total, note: self.listener(Event("train", done, total, note)),
         )
         models.save(self.model, self.run.path("model"))

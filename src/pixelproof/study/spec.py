@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
-from pixelproof.models import Training
+from pixelproof.models import Training, suited
 
 TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Training})
 
@@ -97,9 +98,10 @@ class Study(Section):
         specs.parse(f"training:{text}", TRAINING)
         return text
 
-    @property
-    def trainer(self) -> Training:
-        """The training settings, seeded by the study unless they say otherwise."""
+    def trainer(self, images: int) -> Training:
+        """The training settings for a number of images: those given, else suited ones, with the study's seed."""
+        if not self.training:
+            return replace(suited(self.model.net, images), seed=self.seed)
         return specs.parse(specs.with_default(f"training:{self.training}", seed=self.seed), TRAINING)
 
 
