@@ -2,11 +2,14 @@
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from pixelproof.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -46,14 +49,18 @@ def test_there_are_commands_to_check():
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_commands_and_their_options_exist(command):
+def test_commands_and_their_options_exist(command, monkeypatch, capsys):
     words = shlex.split(command)[1:]
     group = words[:2] if words[0] == "data" else words[:1]
-    script = "import sys; sys.argv = ['pixelproof', *sys.argv[1:]]; from pixelproof.cli import main; main()"
-    shown = subprocess.run([sys.executable, "-c", script, *group, "--help"], capture_output=True, text=True)
-    assert shown.returncode == 0, shown.stderr
+    monkeypatch.setattr(sys, "argv", ["pixelproof", *group, "--help"])
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    signal.signal(signal.SIGINT, before)
+    assert not exit_.value.code
+    shown = capsys.readouterr().out
     for option in (word for word in words if word.startswith("--")):
-        assert option in shown.stdout, f"{option} is not an option of {' '.join(group)}"
+        assert option in shown, f"{option} is not an option of {' '.join(group)}"
 
 
 @pytest.mark.parametrize("study_file", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.name)
