@@ -93,22 +93,24 @@ def _places(name: str, content: Content, seed: int) -> Labels:
     place = torch.zeros_like(labels) if content.place is None else content.place.clone()
     if (place == PLACES.index("val")).any():
         return place
-    undivided = place == PLACES.index("train")
-    _check_enough(name, content.classes, labels[undivided], labels[undivided & single])
+    _check_enough(name, content, place == PLACES.index("train"), single)
     for part in ("test", "val") if content.place is None else ("val",):
         free = single & (place == PLACES.index("train"))
         place[_drawn(labels, free, round(SHARES[part] * int(free.sum())), seed)] = PLACES.index(part)
     return place
 
 
-def _check_enough(name: str, classes: tuple[str, ...], present: Labels, distinct: Labels) -> None:
-    """Refuse to draw apart a set with a class of very few distinct images."""
-    every, counts = (torch.bincount(labels, minlength=len(classes)).tolist() for labels in (present, distinct))
-    for label, count in enumerate(counts):
-        if every[label] and count < LEAST:
+def _check_enough(name: str, content: Content, among: Mask, single: Mask) -> None:
+    """Refuse to draw from a set with a class of very few distinct images."""
+    present, distinct = (
+        torch.bincount(content.labels[rows], minlength=len(content.classes)).tolist()
+        for rows in (among, among & single)
+    )
+    for label, count in enumerate(distinct):
+        if present[label] and count < LEAST:
             expected = f"a set that is to be drawn apart needs {LEAST} distinct images in each class"
             do = "Add images, or give train/, val/ and test/ folders."
-            raise BadInput(name, expected, f"{count} in '{classes[label]}'", do)
+            raise BadInput(name, expected, f"{count} in '{content.classes[label]}'", do)
 
 
 def _single(pixels: UInt8[Tensor, "n c h w"]) -> Mask:
