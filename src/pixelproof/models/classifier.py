@@ -60,8 +60,12 @@ class Classifier(nn.Module):
                 tuple(images.shape[1:]),
                 "Load the data set this model was trained on, or resize the images.",
             )
-        logits: Tensor = self.net((images - self.mean) / self.std if self.normalised else images)
+        logits: Tensor = self.net(self.normalise(images))
         return logits
+
+    def normalise(self, images: Images) -> Images:
+        """The images as the network wants them: mean subtracted, divided by the standard deviation."""
+        return (images - self.mean) / self.std if self.normalised else images
 
     @property
     def device(self) -> torch.device:
@@ -196,7 +200,7 @@ def probe(classifier: Classifier) -> None:
     images = torch.rand((PROBE_IMAGES, *card.input_shape), generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad(), evaluating(classifier):
-            logits = classifier(images.to(classifier.device))
+            logits = classifier.net(classifier.normalise(images.to(classifier.device)))
     except (RuntimeError, TypeError, ValueError) as reason:
         raise BadInput(
             card.name, f"must accept images of shape {card.input_shape}", reason, "Check input_shape."
