@@ -1,5 +1,8 @@
 """Image folders: every kind of PNG, JPEG and WebP comes out as the right 8-bit pixels, or is named in an error."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +58,31 @@ def test_sixteen_bit_greys_are_scaled_not_clipped(tmp_path):
     expected = (deep / 257).round().astype(np.uint8)
     assert expected.max() > 200
     assert np.array_equal(decode(save(tmp_path / "deep.png", deep)), expected)
+
+
+def test_sixteen_bit_colours_keep_their_upper_byte(tmp_path):
+    deep = np.random.default_rng(2).integers(0, 1 << 16, (4, 6, 3)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in deep)
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", 6, 4, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    path = tmp_path / "deep.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in chunks
+        )
+    )
+    assert np.array_equal(decode(path), deep >> 8)
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    frames = [Image.fromarray(np.stack([flat(value)] * 3, 2)) for value in (10, 200)]
+    frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
+    assert (decode(tmp_path / "moving.png") == 10).all()
 
 
 def test_palettes_one_bit_and_cmyk_become_what_they_look_like(tmp_path):

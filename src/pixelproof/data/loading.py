@@ -33,6 +33,7 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
     apart into 60 / 15 / 25 %; a folder with train/ and test/ (perhaps val/) keeps that division. Images that occur more
     than once are never drawn, so that all their copies stay in "train". `seed` decides which images are drawn; `index`
     is an image's position in the part it was drawn from: the training or test file(s) in their order, or the whole set.
+    The set is called by its name, or by the last part of its path.
 
     Named sets are looked for under `root`, PIXELPROOF_DATA and the cache, then downloaded (silently: call `fetch` first
     to watch). Raises UnknownName, BadInput, CorruptFile, DataUnavailable.
@@ -41,10 +42,13 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
         raise UnknownName("data", "split", split, get_args(Split))
     if name in SOURCES:
         return _official(str(name), split, root, seed)
-    content = _digits() if name == "digits" else _own(name)
+    if name == "digits":
+        content, called = _digits(), "digits"
+    else:
+        content, called = _own(name), Path(name).expanduser().resolve().name
     place = _places(str(name), content, seed)
     rows = place < 2 if split == "train+val" else place == PLACES.index(split)
-    return Dataset(str(name), content.pixels, content.labels, content.classes, split=split)[rows]
+    return Dataset(called, content.pixels, content.labels, content.classes, split=split)[rows]
 
 
 def _official(name: str, split: Split, root: str | Path | None, seed: int) -> Dataset:
