@@ -58,7 +58,7 @@ class AttackSection(Section):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for spec in value:
-            attacks.parse(specs.with_default(spec, eps=0.1))
+            specs.parse(spec, attacks.ATTACKS, "attack", {"eps": 0.1})
         return value
 
 
@@ -102,7 +102,7 @@ class Study(Section):
         """The training settings for a number of images: those given, else suited ones, with the study's seed."""
         if not self.training:
             return replace(suited(self.model.net, images), seed=self.seed)
-        return specs.parse(specs.with_default(f"training:{self.training}", seed=self.seed), TRAINING)
+        return specs.parse(f"training:{self.training}", TRAINING, defaults={"seed": self.seed})
 
 
 def bundled() -> dict[str, Path]:
