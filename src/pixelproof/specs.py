@@ -62,9 +62,13 @@ def write(component: Any) -> str:
 def with_default(spec: str, **settings: object) -> str:
     """`spec` with `settings` added where it does not give them itself."""
     name, _, given = spec.partition(":")
-    keys = {part.partition("=")[0].strip() for part in given.split(",")}
-    added = [f"{key}={_text(value)}" for key, value in settings.items() if key not in keys]
+    added = [f"{key}={_text(value)}" for key, value in settings.items() if not gives(spec, key)]
     return f"{name}:{','.join([part for part in (given, *added) if part])}"
+
+
+def gives(spec: str, key: str) -> bool:
+    """Whether `spec` sets `key` by name."""
+    return any(part.partition("=")[0].strip() == key for part in spec.partition(":")[2].split(","))
 
 
 def number(text: str) -> float:

@@ -14,10 +14,10 @@ from pixelproof import attacks, data, models, specs
 from pixelproof.attacks import Attack
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
+from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.models import Card, Classifier, History
 from pixelproof.models.nets import build
 from pixelproof.run import Run
-from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.study.spec import Study
 
 
@@ -122,8 +122,7 @@ class Stages:
         """Every attack at every budget; attacks with their own eps run at that one."""
         section = self.study.attacks
         for number, spec in enumerate(section.specs):
-            fixed = "eps=" in spec
-            budgets = [attacks.parse(spec).eps] if fixed else list(section.eps)
+            budgets = [attacks.parse(spec).eps] if specs.gives(spec, "eps") else list(section.eps)
             names = [record_name(spec, eps) for eps in budgets]
             if all(self.run.has(name) for name in names):
                 continue
