@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from pixelproof.draws import Draws
@@ -18,7 +19,7 @@ Ball: TypeAlias = Literal["linf", "l2"]
 TINY = 1e-12
 
 
-def per_image(values: PerImage) -> Tensor:
+def per_image(values: Shaped[Tensor, " n"]) -> Tensor:
     """Values (n) shaped (n, 1, 1, 1), to be broadcast over a batch of images."""
     return values.view(-1, 1, 1, 1)
 

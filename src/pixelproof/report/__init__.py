@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from pixelproof.report.examples import examples
 from pixelproof.report.html import html
 from pixelproof.report.page import Block, Figure, Fold, Grid, Section
 from pixelproof.report.paper import paper
-from pixelproof.report.robustness import robustness, summary
+from pixelproof.report.robustness import robustness
+from pixelproof.report.summary import summary
 from pixelproof.report.tables import CSV, write_csv
 from pixelproof.report.training import classifier
-from pixelproof.run import Run
+from pixelproof.run import Run, write_whole
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     summary,
@@ -49,7 +49,7 @@ def write(run: Run, folder: Path | None = None) -> Path:
         files |= {f"figures/{figure.name}.svg": figure.svg.encode(), f"figures/{figure.name}.png": figure.png}
     files["report.html"] = html(run, sections).encode()
     for name, content in files.items():
-        _write(folder / name, content)
+        write_whole(folder / name, content)
     return folder / "report.html"
 
 
@@ -60,17 +60,6 @@ def figures(blocks: Iterable[Block]) -> Iterator[Figure]:
             yield block
         elif isinstance(block, Fold | Grid):
             yield from figures(block.blocks)
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as reason:
-        part.unlink(missing_ok=True)
-        raise RunError(str(path), "must be writable", reason, "Free some space or choose another folder.") from reason
 
 
 __all__ = ["SECTIONS", "Section", "write"]

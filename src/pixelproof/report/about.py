@@ -62,11 +62,11 @@ def _origin(run: Run, facts: dict[str, Any]) -> Table:
         ("data", facts["data"] + (f", limited to {' and '.join(sizes)} images by class share" if sizes else "")),
         ("network", facts["net"] + (f", weights {spec['model']['weights']}" if spec["model"]["weights"] else "")),
         ("training settings", spec["training"] or "defaults"),
-        ("attacks, at the last budget", "; ".join(full.values()) or "none"),
+        *((f"attack {k + 1}, at its last budget", each) for k, each in enumerate(full.values())),
         ("seed", facts["seed"]),
         ("versions", versions),
         ("revision", made["revision"] or "unknown (not a checkout)"),
-        ("machine", f"{made['machine']}; device {made['device']}, {made['threads']} threads"),
+        ("machine", f"{made['machine']}; device {made['device']}, threads: {made['threads']}"),
         ("seconds per stage", seconds),
         ("finished", f"{finished:%Y-%m-%d %H:%M} UTC"),
     )

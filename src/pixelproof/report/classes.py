@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
-from pixelproof.report.draw import INK, PALETTE, SURFACE, draw
+from pixelproof.report.draw import INK, PALETTE, SURFACE, Words, draw
 from pixelproof.report.page import Block, Cell, Figure, Fold, Grid, Prose, Row, Section, Table, number
 from pixelproof.run import Run
 
@@ -29,14 +29,15 @@ def classes(run: Run) -> Section | None:
         "that held, and precision falls where other classes are mistaken for this one. A ratio without cases is 0."
     )
     titles = {"f1": "F1", "precision": "Precision", "recall": "Recall"}
-    tables = [_scores(run, rows, names, measure, title) for measure, title in titles.items()]
+    tables = [_scores(run, rows, measure=measure, title=title) for measure, title in titles.items()]
     return Section(
         "classes", "Scores per class", (Prose(said), tables[0], Fold("Precision and recall", tuple(tables[1:])))
     )
 
 
-def _scores(run: Run, rows: list[dict[str, Any]], names: list[str], measure: str, title: str) -> Table:
+def _scores(run: Run, rows: list[dict[str, Any]], *, measure: str, title: str) -> Table:
     found = {(row["attack"], row["eps"], row["class"]): row for row in rows}
+    names = list(dict.fromkeys(row["class"] for row in rows))
     n = {name: next(row["n"] for row in rows if row["class"] == name) for name in names}
     bodies = []
     for attack in views.attack_names(run):
@@ -56,11 +57,11 @@ def _scores(run: Run, rows: list[dict[str, Any]], names: list[str], measure: str
         bodies.append(((Cell("pgd", head=True), Cell("not run", head=True), *[Cell("–")] * (len(names) + 1)),))
     return Table(
         name=f"classes-{measure}",
-        caption=f"{title} per class for every attack and budget; class sizes: "
-        + ", ".join(f"{name}: {count}" for name, count in n.items()),
+        caption=f"{title} per class for every attack and budget, n = {sum(n.values())}",
         columns=("attack", "eps", *names, "mean"),
         bodies=tuple(bodies),
-        note="Darker: lower. The mean is unweighted (macro).",
+        note="Stronger colour: lower. The mean is unweighted (macro). Images per class: "
+        + ", ".join(f"{name}: {count}" for name, count in n.items()),
         compact=True,
     )
 
@@ -82,7 +83,9 @@ def confusions(run: Run) -> Section | None:
             "most images over all budgets, at the budget that leaves closest to half."
         )
     order = sorted(matrices, key=lambda each: each["eps"] or 0)
-    folded = Fold("Every confusion matrix", (Grid(tuple(_matrix(k, each, names) for k, each in enumerate(order))),))
+    folded = Fold(
+        "Every confusion matrix", (Grid(tuple(_matrix(each, names, position=k) for k, each in enumerate(order))),)
+    )
     blocks: list[Block] = [Prose(said), _pair([matrices[0], *chosen], names), folded]
     return Section("confusion", "What is taken for what", tuple(blocks))
 
@@ -93,7 +96,7 @@ def _name(matrix: dict[str, Any]) -> str:
     return f"{what}, n = {n}"
 
 
-def _matrix(position: int, matrix: dict[str, Any], names: list[str]) -> Table:
+def _matrix(matrix: dict[str, Any], names: list[str], *, position: int) -> Table:
     rows = []
     for name, counts in zip(names, matrix["counts"], strict=True):
         total = max(1, sum(counts))
@@ -127,5 +130,9 @@ def _pair(matrices: list[dict[str, Any]], names: list[str]) -> Figure:
 
     lost = [sum(map(sum, m["counts"])) - sum(row[k] for k, row in enumerate(m["counts"])) for m in matrices]
     told = "; ".join(f"{_name(matrix)}: {count} off the diagonal" for matrix, count in zip(matrices, lost, strict=True))
-    words = ("Confusion matrices", "Colour: share of the true class.", f"{told}. All counts are in the tables below.")
-    return draw("confusion", words, (4.2 * len(matrices), 4.2), paint)
+    words = Words(
+        "Confusion matrices",
+        "Numbers: images. Colour: share of the true class.",
+        f"{told}. All counts are in the tables below.",
+    )
+    return draw("confusion", paint, words=words, size=(4.2 * len(matrices), 4.2))

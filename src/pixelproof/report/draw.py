@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +19,10 @@ from pixelproof.report.page import Figure
 INK, MUTED, GRID, SURFACE = "#14181d", "#59626d", "#dde1e6", "#fefefe"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito (2008), without yellow
 MARKERS = ("o", "s", "^", "D", "v", "P")
-THEMED = MappingProxyType({INK: "--ink", MUTED: "--muted", GRID: "--line", SURFACE: "--surface"})
+THEMED = MappingProxyType(
+    {INK: "--ink", MUTED: "--muted", GRID: "--line", SURFACE: "--surface"}
+    | {colour: f"--colour-{k}" for k, colour in enumerate(PALETTE)}
+)
 
 STYLE: Mapping[Any, object] = MappingProxyType(
     {
@@ -52,14 +56,19 @@ STYLE: Mapping[Any, object] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True)
+class Words:
+    """What a figure is called, what must be known to read it, and what it shows to those who cannot see it."""
+
+    title: str
+    caption: str
+    alt: str
+
+
 def draw(
-    name: str,
-    words: tuple[str, str, str],
-    size: tuple[float, float],
-    paint: Callable[[Canvas], None],
-    shown: bool = True,
+    name: str, paint: Callable[[Canvas], None], *, words: Words, size: tuple[float, float], shown: bool = True
 ) -> Figure:
-    """A finished figure: `paint` fills an empty canvas of `size` inches; `words` are title, caption and alternative."""
+    """A finished figure: `paint` fills an empty canvas of `size` inches."""
     with matplotlib.rc_context(dict(STYLE)), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # only the PNG lacks it
         canvas = Canvas(figsize=size, layout="constrained")
@@ -67,8 +76,7 @@ def draw(
         svg, png = io.StringIO(), io.BytesIO()
         canvas.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         canvas.savefig(png, format="png", dpi=160, metadata={"Software": None})
-    title, caption, alt = words
-    return Figure(name, title, caption, alt, _file(svg.getvalue(), alt), png.getvalue(), shown)
+    return Figure(name, words.title, words.caption, words.alt, _file(svg.getvalue(), words.alt), png.getvalue(), shown)
 
 
 def percent_axis(axes: Axes) -> None:
@@ -77,14 +85,14 @@ def percent_axis(axes: Axes) -> None:
     axes.set_yticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
 
 
-def eps_axis(axes: Axes, budgets: list[float], label: str) -> None:
-    """An x axis from 0 with the budgets as ticks, labels left out where they would collide."""
-    last = -1.0
+def eps_axis(axes: Axes, budgets: list[float], *, label: str, room: float = 0.035) -> None:
+    """An x axis from 0 with the budgets as ticks, labels left out that have less than `room` of its length."""
+    last = 0.0
     labels = []
     for eps in budgets:
-        room = eps - last >= 0.035 * budgets[-1] or last < 0
-        labels.append(f"{eps:.3g}" if room else "")
-        last = eps if room else last
+        fits = eps - last >= room * budgets[-1]
+        labels.append(f"{eps:.3g}" if fits else "")
+        last = eps if fits else last
     axes.set_xticks([0, *budgets], ["0", *labels])
     axes.set_xlabel(label)
 

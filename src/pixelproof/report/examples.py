@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
 from pixelproof import views
-from pixelproof.report.draw import draw
+from pixelproof.report.draw import Words, draw
 from pixelproof.report.page import Block, Figure, Fold, Gallery, Prose, Section, number, percent
 from pixelproof.report.pictures import gallery
 from pixelproof.run import Run
@@ -32,10 +32,12 @@ def examples(run: Run) -> Section | None:
         f"ran: nothing here was picked for its looks, and failures stay in. The attack is {focus['attack']}, which "
         f"broke most images over all budgets, at eps {number(eps)}, the budget that leaves closest to half "
         f"({percent(focus['robust_accuracy']['value'])}). {fooled} of these {len(shots)} are misclassified. "
-        "Each row of pictures: clean, adversarial, and the signed change per pixel (in colour images that of the "
+        "From left to right: clean, adversarial, and the signed change per pixel (in colour images that of the "
         "channel that changed most). Pictures are rounded to 8 bits."
     )
-    main = gallery("examples", f"{focus['attack']}, eps {number(eps)}: {fooled} of {len(shots)} misclassified", shots)
+    main = gallery(
+        shots, name="examples", title=f"{focus['attack']}, eps {number(eps)}: {fooled} of {len(shots)} misclassified"
+    )
     blocks: list[Block] = [Prose(said), main, _sheet(main), *_others(run, focus["attack"], eps)]
     return Section("examples", "What it looks like", tuple(blocks))
 
@@ -48,7 +50,7 @@ def _others(run: Run, chosen: str, eps: float) -> list[Fold]:
         if shots:
             fooled = sum(shot.success for shot in shots)
             title = f"{attack}, eps {number(eps)}: {fooled} of {len(shots)} misclassified"
-            galleries.append(gallery(f"examples-{position + 1}", title, shots))
+            galleries.append(gallery(shots, name=f"examples-{position + 1}", title=title))
     return [Fold("The same images under the other attacks", tuple(galleries))] if galleries else []
 
 
@@ -69,5 +71,6 @@ def _sheet(shown: Gallery) -> Figure:
         for row, label in enumerate(("clean", "adversarial", f"change, ±{shown.scale}")):
             grid[row, 0].set_ylabel(label)
 
-    words = (shown.title, "", f"{len(shown.shots)} images, clean, adversarial and the change between them.")
-    return draw("examples-sheet", words, (max(3.0, 0.95 * len(shown.shots)), 3.3), paint, shown=False)
+    words = Words(shown.title, "", f"{len(shown.shots)} images, clean, adversarial and the change between them.")
+    size = (max(3.0, 0.95 * len(shown.shots)), 3.3)
+    return draw("examples-sheet", paint, words=words, size=size, shown=False)

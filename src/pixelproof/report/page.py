@@ -19,6 +19,15 @@ class Prose:
 
 
 @dataclass(frozen=True)
+class Headline:
+    """The few numbers to remember: value, interval and what it is."""
+
+    entries: tuple[tuple[str, str, str], ...]
+
+    kind: ClassVar[str] = "headline"
+
+
+@dataclass(frozen=True)
 class Cell:
     """One table cell. `shade` in [0, 1] colours it; a `head` names its row; `quiet` text repeats what stands above."""
 
@@ -134,7 +143,7 @@ class Terms:
     kind: ClassVar[str] = "terms"
 
 
-Block: TypeAlias = Prose | Table | Figure | Gallery | Text | Grid | Fold | Terms
+Block: TypeAlias = Headline | Prose | Table | Figure | Gallery | Text | Grid | Fold | Terms
 
 
 @dataclass(frozen=True)
@@ -153,12 +162,22 @@ def cells(*values: object, head: int = 0) -> Row:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as a percentage, an en dash where there is none."""
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
 
 
 def interval(rate: dict[str, float]) -> str:
     """A rate with its 95 % interval, such as "66.5 % [62.0, 70.7]"."""
-    return f"{percent(rate['value'])} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+    return f"{percent(rate['value'])} {bounds(rate)}"
+
+
+def bounds(rate: dict[str, float]) -> str:
+    """The 95 % interval of a rate, in percent."""
+    return f"[{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+
+
+def count(n: int) -> str:
+    """How many, kept together on one line."""
+    return f"n\u00a0=\u00a0{n}"
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -169,4 +188,4 @@ def number(value: float | None, digits: int = 4) -> str:
 def settings(run: Run) -> str:
     """How the run's curves were made: one word of context for every robustness number."""
     independent = run.spec["attacks"]["independent"]
-    return "every budget attacked from scratch" if independent else "successes carried up the budgets"
+    return "every budget from scratch" if independent else "successes carried up the budgets"

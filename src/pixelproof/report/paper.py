@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
-from pixelproof.report.draw import PALETTE, draw, eps_axis, percent_axis
+from pixelproof.report.draw import PALETTE, Words, draw, eps_axis, percent_axis
 from pixelproof.report.page import Block, Cell, Figure, Prose, Row, Section, Table, number, percent
 from pixelproof.run import Run
 
@@ -25,8 +25,8 @@ def paper(run: Run) -> Section | None:
         return None
     sources = dict.fromkeys(row["source"] for row in rows)
     tables = [
-        _table(number_, source, [row for row in rows if row["source"] == source])
-        for number_, source in enumerate(sources)
+        _table(source, [row for row in rows if row["source"] == source], position=position)
+        for position, source in enumerate(sources)
     ]
     compared = [row for row in rows if row["eps"] is not None and row["difference"] is not None]
     figures = [_figure(compared)] if compared else []
@@ -34,7 +34,7 @@ def paper(run: Run) -> Section | None:
     return Section("paper", "Beside the paper", blocks)
 
 
-def _table(position: int, source: str, rows: list[dict[str, Any]]) -> Table:
+def _table(source: str, rows: list[dict[str, Any]], *, position: int) -> Table:
     bodies: dict[str, list[Row]] = {}
     for row in rows:
         what = f"{row['attack']}: {row['measure']}" if row["attack"] else row["measure"]
@@ -53,7 +53,7 @@ def _table(position: int, source: str, rows: list[dict[str, Any]]) -> Table:
     return Table(
         name=f"paper-{position + 1}",
         caption=f"{source}: the paper's figure beside ours",
-        columns=("what", "eps", "paper", "paper, share", "ours", "ours, share [95 %]", "difference"),
+        columns=("what", "eps", "paper", "paper, share", "ours", "ours, share [95\u00a0%]", "difference"),
         bodies=tuple(tuple(group) for group in bodies.values()),
     )
 
@@ -99,18 +99,17 @@ def _figure(rows: list[dict[str, Any]]) -> Figure:
                 eps, [100 * r["paper_share"] for r in own], "s--", color=PALETTE[1], ms=4, mfc="none", label=theirs
             )
             axes.set_title(f"{panel[2]}: {panel[1]}")
-            eps_axis(axes, sorted(eps), "eps")
+            eps_axis(axes, sorted(eps), label="eps", room=0.15)
             percent_axis(axes)
-            for label in axes.get_xticklabels():
-                label.set_fontsize(7.5)
-        grid[0, 0].legend(loc="best", fontsize=8)
+        canvas.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
     widest = max(rows, key=lambda row: abs(row["difference"]))
     what = f"{widest['attack']} at eps {widest['eps']:.3g}"
-    words = (
-        "The paper's curves and ours",
+    words = Words(
+        f"The paper's curves and ours, n = {rows[0]['n']}",
         "Solid: ours with its 95 % interval. Dashed: the paper's.",
         "One panel per attack with the paper's values and ours; the largest difference is "
         f"{points(widest['difference'])} points for {what}. The tables below hold every value.",
     )
-    return draw("paper-comparison", words, (2.4 * across if across > 2 else 4 * across, 2.8 * down), paint)
+    size = (2.4 * across if across > 2 else 4.0 * across, 2.8 * down)
+    return draw("paper-comparison", paint, words=words, size=size)

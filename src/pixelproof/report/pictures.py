@@ -47,11 +47,11 @@ def png(pixels: Tensor) -> bytes:
 
 
 def reach(shots: list[Example]) -> float:
-    """The end of a common scale: the budget where it is one per value, else the largest change shown."""
+    """The end of a common scale: the largest change of any value shown."""
     return max(float((shot.image - shot.clean).abs().max()) for shot in shots)
 
 
-def gallery(name: str, title: str, shots: list[Example]) -> Gallery:
+def gallery(shots: list[Example], *, name: str, title: str) -> Gallery:
     """Examples as pictures, on one common perturbation scale."""
     scale = reach(shots)
     return Gallery(name, title, tuple(_shot(shot, scale) for shot in shots), f"{scale:.3g}")

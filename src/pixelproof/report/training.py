@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
-from pixelproof.report.draw import PALETTE, draw, percent_axis
+from pixelproof.report.draw import PALETTE, Words, draw, percent_axis
 from pixelproof.report.page import Block, Cell, Figure, Fold, Section, Table, cells, interval, number, percent
 from pixelproof.run import Run
 
@@ -47,8 +47,8 @@ def _heads(rows: list[tuple[str, str]]) -> tuple[tuple[Cell, ...], ...]:
 
 
 def _device(facts: dict[str, Any]) -> str:
-    run = facts["facts"]
-    return f"{run.get('device', 'an unknown device')} with {run.get('threads', '?')} threads"
+    device, threads = facts["facts"]["device"], facts["facts"]["threads"]
+    return f"{device} with {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _distribution(facts: dict[str, Any]) -> Table:
@@ -82,12 +82,12 @@ def _bars(facts: dict[str, Any]) -> Figure:
         axes.set_ylabel("correctly classified images")
 
     counts = ", ".join(f"{row['class']}: {row['correct']}" for row in rows)
-    words = (
+    words = Words(
         f"Class distribution of the correctly classified images, n = {clean['hits']}",
         "The images that were attacked; their unevenness carries over into every number about attacks.",
         f"Bars with the number of correctly classified images per class. {counts}.",
     )
-    return draw("class-distribution", words, (8, 2.6), paint)
+    return draw("class-distribution", paint, words=words, size=(8.0, 2.6))
 
 
 def _curves(history: dict[str, Any]) -> Figure:
@@ -113,14 +113,14 @@ def _curves(history: dict[str, Any]) -> Figure:
             panel.xaxis.get_major_locator().set_params(integer=True)
 
     kept = held[history["kept"]] if held else history["training"][-1]
-    words = (
+    words = Words(
         f"Training, {len(history['training'])} epochs",
         "Precision, recall and F1 are unweighted means over the classes. Training values are running means within the "
         "epoch. The dotted line marks the epoch whose weights were kept.",
         f"Loss and scores over {len(history['training'])} epochs; the weights kept reach a loss of {number(kept[0])} "
         f"and an accuracy of {percent(kept[1])}.",
     )
-    return draw("training", words, (8, 3.1), paint)
+    return draw("training", paint, words=words, size=(8.0, 3.1))
 
 
 def _title(column: str) -> str:
