@@ -104,6 +104,7 @@ def trace(model: Classifier) -> Graph:
             _error_on_data_dependent_ops=True,
         )(image)
     nodes = traced.graph
+    nodes.eliminate_dead_code()
     _pool_first(nodes)
     nodes.eliminate_dead_code()
     placeholder = next(node for node in nodes.nodes if node.op == "placeholder")
