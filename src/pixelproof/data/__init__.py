@@ -1,5 +1,7 @@
 """Data sets: where bytes, order, splits and the original index are owned."""
 
 from pixelproof.data.dataset import Dataset, stratified
+from pixelproof.data.loading import NAMES, Split, load
+from pixelproof.data.storage import cache_folder, fetch
 
-__all__ = ["Dataset", "stratified"]
+__all__ = ["NAMES", "Dataset", "Split", "cache_folder", "fetch", "load", "stratified"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelproof.errors import BadInput
@@ -70,7 +71,7 @@ class Dataset:
         if isinstance(rows, int):
             rows = [rows]
         if isinstance(rows, list):
-            rows = torch.tensor(rows)
+            rows = torch.tensor(rows, dtype=torch.bool if rows and isinstance(rows[0], bool) else torch.long)
         return Dataset(self.name, self.pixels[rows], self.labels[rows], self.classes, self.index[rows], self.split)
 
     def __repr__(self) -> str:
@@ -105,13 +106,20 @@ class Dataset:
 
 def stratified(labels: Labels, n: int, seed: int) -> Tensor:
     """Sorted positions of `n` images in which each class keeps its share (largest remainders are rounded up)."""
+    if not 0 <= n <= len(labels):
+        raise BadInput("stratified", f"n must lie in 0..{len(labels)}, the number of images", n)
     generator = torch.Generator().manual_seed(seed)
     counts = torch.bincount(labels)
-    exact = counts.double() * n / len(labels)
+    exact = counts.double() * n / max(len(labels), 1)
     quota = exact.floor().long()
     quota[(exact - quota).argsort(descending=True, stable=True)[: n - int(quota.sum())]] += 1
-    chosen = []
+    chosen = [torch.empty(0, dtype=torch.long)]
     for label, take in enumerate(quota.tolist()):
         members = (labels == label).nonzero()[:, 0]
         chosen.append(members[torch.randperm(len(members), generator=generator)[:take]])
     return torch.cat(chosen).sort().values
+
+
+def fingerprints(pixels: UInt8[Tensor, "n c h w"]) -> list[bytes]:
+    """A short digest per image: equal images, and only they, have equal digests."""
+    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels.contiguous().numpy()]

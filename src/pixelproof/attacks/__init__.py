@@ -1,0 +1,41 @@
+"""How a classifier is fooled: attacks, the harness that judges them, and whole robustness curves."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from pixelproof import specs
+from pixelproof.attacks.attack import Attack, Model
+from pixelproof.attacks.deepfool import DeepFool
+from pixelproof.attacks.foolbox import Foolbox
+from pixelproof.attacks.gradient import BIM, FGSM, PGD
+from pixelproof.attacks.mount import mount
+from pixelproof.attacks.noise import SignNoise, UniformNoise
+from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.sweep import sweep
+
+ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
+    {kind.name: kind for kind in (FGSM, BIM, PGD, DeepFool, UniformNoise, SignNoise, Foolbox)}
+)
+
+
+def parse(spec: str) -> Attack:
+    """The attack a spec string names, for example "pgd:eps=8/255,steps=40"."""
+    return specs.parse(spec, ATTACKS, "attack")
+
+
+__all__ = [
+    "ATTACKS",
+    "BIM",
+    "FGSM",
+    "PGD",
+    "AdversarialSet",
+    "Attack",
+    "DeepFool",
+    "Foolbox",
+    "Model",
+    "SignNoise",
+    "UniformNoise",
+    "mount",
+    "parse",
+    "sweep",
+]

@@ -1,0 +1,71 @@
+"""What an attack is: a frozen set of settings that turns images into adversarial images."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from pixelproof.draws import Rng
+from pixelproof.errors import BadInput
+from pixelproof.models import Card
+from pixelproof.types import Goal, Images, Logits, Norm, PerImage
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What an attack may ask of a model: logits for images. A Classifier, or one that is being watched."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where images must lie."""
+        ...
+
+    @property
+    def card(self) -> Card:
+        """Name, classes and input shape."""
+        ...
+
+    def __call__(self, images: Images) -> Logits:
+        """One row of logits per image in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """A frozen dataclass whose fields are its hyper-parameters, its repr, its spec and its log entry.
+
+    `eps` is the budget in `norm`, or None for an attack that looks for the smallest perturbation. The result is the
+    best image found, in [0, 1] and inside the budget, whether or not it reaches the goal.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def norm(self) -> Norm:
+        """The norm in which the perturbation is measured."""
+        ...
+
+    @property
+    def eps(self) -> float | None:
+        """The budget, None when the attack has none."""
+        ...
+
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
+        """Adversarial images for `images`, in the same order."""
+        ...
+
+
+def check_settings(who: str, *, eps: float | None = None, at_least_one: dict[str, int] | None = None) -> None:
+    """Refuse a negative or non-finite budget and counts below one."""
+    if eps is not None and not 0 <= eps < float("inf"):
+        raise BadInput(who, "eps must be a finite number >= 0", eps, "On images in [0, 1] write 8/255, not 8.")
+    for key, value in (at_least_one or {}).items():
+        if value < 1:
+            raise BadInput(who, f"{key} must be at least 1", value)
+
+
+def budget(eps: float, images: Tensor) -> PerImage:
+    """The same budget for every image, on their device."""
+    return torch.full((len(images),), eps, dtype=images.dtype, device=images.device)

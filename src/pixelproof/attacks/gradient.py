@@ -1,0 +1,198 @@
+"""FGSM, BIM and PGD: one loop with three holes (where it starts, how far it steps, how often).
+
+What keeps it fast: gradients go to the input only, an image leaves the batch at the pass that shows it fooled, and
+PGD may take its gradients in bfloat16, each claimed success being verified in float32 before it counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from pixelproof import lp
+from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.watch import Watched, watch
+from pixelproof.draws import Draws, Rng
+from pixelproof.errors import BadInput
+from pixelproof.lp import Ball
+from pixelproof.models import native_bf16
+from pixelproof.types import Goal, Images, Mask, PerImage
+
+Precision = Literal["auto", "float32", "bf16"]
+
+
+@dataclass(frozen=True)
+class FGSM:
+    """One step of size eps along the sign of the loss gradient (Goodfellow et al. 2015, arXiv 1412.6572).
+
+    x + eps * sign(grad L), clipped to [0, 1]; for l2 the normalised gradient takes the place of the sign.
+    """
+
+    eps: float
+    norm: Ball = "linf"
+
+    name: ClassVar[str] = "fgsm"
+
+    def __post_init__(self) -> None:
+        check_settings(self.name, eps=self.eps)
+
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
+        """Images one step away; the step is taken whether or not it helps."""
+        gradient, _, _ = look(watch(model, goal), images, goal, half=False)
+        return (images - self.eps * lp.ascent(gradient, self.norm)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class BIM:
+    """FGSM in small steps from the clean image, projected back each time (Kurakin et al. 2017, arXiv 1607.02533).
+
+    `step_size` defaults to 2 eps / steps.
+    """
+
+    eps: float
+    steps: int = 10
+    step_size: float | None = None
+    norm: Ball = "linf"
+
+    name: ClassVar[str] = "bim"
+
+    def __post_init__(self) -> None:
+        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_step(self.name, self.step_size)
+
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
+        """The first iterate that reaches the goal, else the one with the lowest goal loss."""
+        eps = budget(self.eps, images)
+        walk = Walk(self.steps, eps, step(self.step_size, eps, 2.0 / self.steps), self.norm)
+        return walk(watch(model, goal), images, goal, images)[0]
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Projected gradient descent from random starts (Madry et al. 2018, arXiv 1706.06083).
+
+    `step_size` defaults to 2.5 eps / steps. Each restart attacks only what the earlier ones left standing.
+    `precision` "auto" takes gradients in bfloat16 where the processor has it natively and the start is random (such a
+    run depends on its seed anyway); successes are always float32.
+    """
+
+    eps: float
+    steps: int = 40
+    step_size: float | None = None
+    restarts: int = 1
+    norm: Ball = "linf"
+    random_start: bool = True
+    precision: Precision = "auto"
+
+    name: ClassVar[str] = "pgd"
+
+    def __post_init__(self) -> None:
+        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps, "restarts": self.restarts})
+        check_step(self.name, self.step_size)
+        if self.restarts > 1 and not self.random_start:
+            raise BadInput(self.name, "restarts need a random start", f"restarts={self.restarts}, random_start=false")
+
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
+        """The first iterate that reaches the goal, else the one with the lowest goal loss over all restarts."""
+        watched, draws = watch(model, goal), Draws.of(rng, len(images))
+        best = images.clone()
+        lowest = torch.full((len(images),), float("inf"), device=images.device)
+        rows = torch.arange(len(images), device=images.device)
+        for _ in range(self.restarts):
+            found, reached, loss = self.walk(images[rows])(
+                watched[rows], images[rows], goal[rows], self.start(images[rows], draws[rows])
+            )
+            better = reached | (loss < lowest[rows])
+            best[rows[better]], lowest[rows[better]] = found[better], loss[better]
+            rows = rows[~reached]
+            if not len(rows):
+                break
+        return best
+
+    def walk(self, images: Images, eps: PerImage | None = None) -> Walk:
+        """This attack's loop for `images`, at its own budget or at one budget per image."""
+        eps = budget(self.eps, images) if eps is None else eps
+        half = self.precision == "bf16" or (
+            self.precision == "auto" and self.random_start and native_bf16(images.device)
+        )
+        return Walk(self.steps, eps, step(self.step_size, eps, 2.5 / self.steps), self.norm, half)
+
+    def start(self, images: Images, draws: Draws, eps: PerImage | None = None) -> Images:
+        """Where to start: uniformly inside the ball, or at the image itself."""
+        if not self.random_start:
+            return images
+        eps = budget(self.eps, images) if eps is None else eps
+        return (images + lp.random_start(draws, tuple(images.shape[1:]), eps, self.norm)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Projected steps down the goal loss, with a budget and a step size per image; fooled images leave the batch."""
+
+    steps: int
+    eps: PerImage
+    step_size: PerImage
+    norm: Ball
+    half: bool = False
+
+    def __call__(self, model: Watched, clean: Images, goal: Goal, start: Images) -> tuple[Images, Mask, PerImage]:
+        """Per image: the first iterate that reaches the goal, else the best one; whether it did; its goal loss."""
+        best = start.clone()
+        lowest = torch.full((len(clean),), float("inf"), device=clean.device)
+        reached = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
+        live = torch.arange(len(clean), device=clean.device)
+        x, eps, size = start, self.eps, self.step_size
+        for step_number in range(self.steps + 1):
+            last = step_number == self.steps
+            if last:
+                with torch.no_grad():
+                    logits = model(x)
+                gradient, hit, loss = x, goal.reached(logits), goal.loss(logits)
+            else:
+                gradient, hit, loss = look(model, x, goal, half=self.half)
+            better = (hit | (loss < lowest[live])) & ~reached[live]
+            best[live[better]], lowest[live[better]] = x[better], loss[better]
+            reached[live] |= hit
+            done = reached[live]
+            if last or done.all():
+                break
+            if self._compact(done):
+                stay = ~done
+                x, gradient, clean, eps, size = x[stay], gradient[stay], clean[stay], eps[stay], size[stay]
+                goal, live, model = goal[stay], live[stay], model[stay]
+            x = x - lp.per_image(size) * lp.ascent(gradient, self.norm)
+            x = (clean + lp.project(x - clean, eps, self.norm)).clamp_(0, 1)
+        return best, reached, lowest
+
+    def _compact(self, done: Mask) -> bool:
+        """Whether fooled images leave now: at once on a CPU, by halves on a GPU, where new shapes cost more."""
+        return bool(2 * done.sum() >= len(done)) if done.is_cuda else bool(done.any())
+
+
+def look(model: Watched, images: Images, goal: Goal, *, half: bool) -> tuple[Images, Mask, PerImage]:
+    """Gradient of the goal loss, whether the goal is reached (always judged in float32), and the loss."""
+    images = images.detach().requires_grad_()
+    with torch.enable_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
+        logits = model(images).float()
+        loss = goal.loss(logits)
+        gradient: Tensor = torch.autograd.grad(loss.sum(), images)[0]
+    images.requires_grad_(False)
+    hit = goal.reached(logits.detach())
+    if half and hit.any():
+        with torch.no_grad():
+            hit[hit.clone()] = goal[hit].reached(model[hit](images[hit]))
+    return gradient, hit, loss.detach()
+
+
+def step(size: float | None, eps: PerImage, relative: float) -> PerImage:
+    """The step size per image: the one given, else a share of each image's budget."""
+    return eps * relative if size is None else torch.full_like(eps, size)
+
+
+def check_step(who: str, size: float | None) -> None:
+    """Refuse a step that does not move."""
+    if size is not None and not size > 0:
+        raise BadInput(who, "step_size must be positive", size, "Leave it out for the default share of eps.")

@@ -1,0 +1,68 @@
+"""AdversarialSet: what an attack did to each image, judged by the harness and not by the attack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixelproof.types import Goal, Images, Labels, Logits, Mask, Norm, PerImage, Rate
+
+
+@dataclass(frozen=True, eq=False)
+class AdversarialSet:
+    """Adversarial images with the facts about each: every tensor has one row per attacked image, on the CPU.
+
+    Only images that the model classified correctly are attacked; `offered` counts all that were given. `distance`
+    measures the returned image, whether or not it succeeded. `first_break` is the number of the forward pass that
+    first saw the goal reached, -1 when none did. `success` is re-judged in float32 after the attack, `success_8bit`
+    once more after rounding to 8 bits, as saving to an image file does. The sets of one sweep share `forwards`,
+    `backwards` and `seconds`: each gives what the whole curve cost.
+    """
+
+    attack: str
+    data: str
+    model: str
+    seed: int
+    norm: Norm
+    eps: float | None
+    offered: int
+    index: Tensor
+    clean: Images
+    goal: Goal
+    labels: Labels
+    images: Images
+    logits: Logits
+    success: Mask
+    success_8bit: Mask
+    distance: dict[str, PerImage]
+    first_break: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.success)
+
+    def __repr__(self) -> str:
+        return f"AdversarialSet({self.attack} on {self.data}: robust accuracy {self.robust_accuracy})"
+
+    @property
+    def robust_accuracy(self) -> Rate:
+        """The share of the attacked images that held, an upper bound on what any attack in the budget would leave."""
+        return Rate(int((~self.success).sum()), len(self))
+
+    @property
+    def overall_accuracy(self) -> Rate:
+        """As robust_accuracy, but over all images offered: those misclassified before the attack count as lost."""
+        return Rate(int((~self.success).sum()), self.offered)
+
+    @property
+    def predicted(self) -> Labels:
+        """The class the model gives to each returned image."""
+        return self.logits.argmax(1)
+
+    def minimal(self, norm: Norm) -> PerImage:
+        """The distance at which each image is known to break; infinite where the attack failed."""
+        return torch.where(self.success, self.distance[norm], torch.inf)

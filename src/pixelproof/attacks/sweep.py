@@ -1,0 +1,173 @@
+"""sweep: a whole robustness curve for a fraction of what its points cost one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pixelproof import lp, specs
+from pixelproof.attacks.attack import Attack
+from pixelproof.attacks.gradient import PGD
+from pixelproof.attacks.mount import Field, Outcome, Progress, mount
+from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.watch import Watched
+from pixelproof.data import Dataset
+from pixelproof.draws import Draws
+from pixelproof.errors import BadInput
+from pixelproof.models import Classifier, frozen
+from pixelproof.types import Goal, Images, Mask, PerImage
+
+
+def sweep(
+    attack: Attack,
+    model: Classifier,
+    data: Dataset,
+    eps: Sequence[float],
+    *,
+    independent: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[AdversarialSet]:
+    """One AdversarialSet per budget, in the order given.
+
+    What fools the model at a small eps fools it at a larger one: successes are carried up, so the curve is monotone
+    by construction. PGD bisects the grid image by image, each search starting from the last one's end; an attack
+    without a budget runs once; any other climbs the grid with the images that still stand. `independent` attacks
+    every eps from scratch instead, as the papers' tables do.
+    """
+    if not len(eps):
+        raise BadInput("sweep", "at least one eps is needed", "none")
+    at = [replace(attack, eps=float(value)) for value in eps]  # type: ignore[type-var]
+    if independent:
+        return [mount(each, model, data, seed=seed, progress=_part(progress, k, len(at))) for k, each in enumerate(at)]
+    field = Field.of(model, data, None, None)
+    draws = Draws.keyed(seed, field.data.index)
+    order = sorted(range(len(at)), key=lambda k: eps[k])
+    climbing = [at[k] for k in order]
+    if isinstance(attack, PGD):
+        outcomes = bisect(field, climbing, draws, progress)  # type: ignore[arg-type]
+    else:
+        outcomes = climb(field, climbing, draws, progress)
+    sets = {
+        k: field.judge(outcome, specs.write(at[k]), at[k].norm, at[k].eps, seed)
+        for k, outcome in zip(order, outcomes, strict=True)
+    }
+    return [sets[k] for k in range(len(at))]
+
+
+def climb(field: Field, attacks: Sequence[Attack], draws: Draws, progress: Progress | None) -> list[Outcome]:
+    """Each budget in turn, on the images that every smaller budget left standing."""
+    total: Outcome | None = None
+    images, standing = field.data.images, torch.ones(len(field.data), dtype=torch.bool)
+    outcomes = []
+    for k, attack in enumerate(attacks):
+        if standing.any():
+            part = replace(field, data=field.data[standing], goal=field.goal[standing])
+            outcome = part.run(attack, draws[standing], progress=_part(progress, k, len(attacks)))
+            total = _add(total, outcome, standing)
+            images = images.clone()
+            images[standing] = outcome.images
+            fooled = part.goal.reached(field.model.predict(outcome.images, field.batch))
+            standing[standing.clone()] = ~fooled
+        outcomes.append(images)
+    assert total is not None
+    return [replace(total, images=found) for found in outcomes]
+
+
+def _add(total: Outcome | None, outcome: Outcome, rows: Mask) -> Outcome:
+    """The running cost of a climb: passes summed per image, the first break kept."""
+    n = len(rows)
+    if total is None:
+        return outcome
+    forwards, backwards, first = total.forwards.clone(), total.backwards.clone(), total.first_break.clone()
+    fresh = torch.full((n,), -1)
+    fresh[rows] = torch.where(outcome.first_break >= 0, outcome.first_break + forwards[rows], -1)
+    first = torch.where(first >= 0, first, fresh)
+    forwards[rows] += outcome.forwards
+    backwards[rows] += outcome.backwards
+    return Outcome(total.images, first, forwards, backwards, total.seconds + outcome.seconds)
+
+
+def bisect(field: Field, attacks: Sequence[PGD], draws: Draws, progress: Progress | None) -> list[Outcome]:
+    """Per image, the smallest budget of the grid at which PGD succeeds, by bisection."""
+    started = time.perf_counter()
+    grid = torch.tensor([attack.eps for attack in attacks])
+    found: list[list[Images]] = [[] for _ in attacks]
+    counts = []
+    with frozen(field.model):
+        for start in range(0, len(field.data), field.batch):
+            rows = torch.arange(start, min(start + field.batch, len(field.data)))
+            clean, goal = field.data[rows].images.to(field.model.device), field.goal[rows].to(field.model.device)
+            watched = Watched(field.model, goal)
+            curve = Bisection(attacks[0], grid.to(clean.device), watched, clean, goal).run(draws[rows])
+            for k, images in enumerate(curve):
+                found[k].append(images.cpu())
+            tally = watched.tally
+            counts.append(torch.stack([tally.first_break, tally.forwards, tally.backwards]).cpu())
+            if progress:
+                progress(int(rows[-1]) + 1, len(field.data))
+    first_break, forwards, backwards = torch.cat(counts, dim=1)
+    seconds = time.perf_counter() - started
+    return [Outcome(torch.cat(images), first_break, forwards, backwards, seconds) for images in found]
+
+
+class Bisection:
+    """The search for each image's smallest breaking budget on a grid of ascending budgets.
+
+    `high` is the smallest grid position known to break an image (or the grid's length), `low` the largest known to
+    hold (or -1). Every later search starts where the last one ended, scaled to the new budget.
+    """
+
+    def __init__(self, attack: PGD, grid: Tensor, model: Watched, clean: Images, goal: Goal) -> None:
+        self.attack, self.grid, self.model, self.clean, self.goal = attack, grid, model, clean, goal
+        n = len(clean)
+        self.low = torch.full((n,), -1, device=clean.device)
+        self.high = torch.full((n,), len(grid), device=clean.device)
+        self.broken = clean.clone()  # the image that broke at `high`
+        self.last = clean.clone()  # where the last search ended
+        self.last_eps = torch.zeros(n, device=clean.device)
+
+    def run(self, draws: Draws) -> list[Images]:
+        """One batch of images per budget of the grid."""
+        while (open_ := (self.high - self.low > 1).nonzero()[:, 0]).numel():
+            self._round(open_, draws)
+        reach = torch.where(self.high < len(self.grid), self.high, len(self.grid) - 1)
+        ends = torch.where(lp.per_image((self.high < len(self.grid)).float()) > 0, self.broken, self.last)
+        curve = []
+        for k in range(len(self.grid)):
+            radius = self.grid[k].expand(len(self.clean))
+            inside = lp.project(ends - self.clean, radius, self.attack.norm)
+            curve.append(torch.where(lp.per_image((reach <= k).float()) > 0, ends, (self.clean + inside).clamp(0, 1)))
+        return curve
+
+    def _round(self, rows: Tensor, draws: Draws) -> None:
+        middle = (self.low[rows] + self.high[rows]) // 2
+        eps, clean = self.grid[middle], self.clean[rows]
+        start = self._start(rows, eps, draws)
+        ended, reached, _ = self.attack.walk(clean, eps)(self.model[rows], clean, self.goal[rows], start)
+        self.last[rows], self.last_eps[rows] = ended, eps
+        size: PerImage = lp.norm(ended - clean, self.attack.norm)
+        fits = torch.searchsorted(self.grid + 1e-6, size)  # a success may already fit a smaller budget
+        won, lost = rows[reached], rows[~reached]
+        self.high[won] = torch.minimum(middle, fits)[reached]
+        self.broken[won] = ended[reached]
+        self.low[lost] = middle[~reached]
+        self.low = torch.minimum(self.low, self.high - 1)
+
+    def _start(self, rows: Tensor, eps: PerImage, draws: Draws) -> Images:
+        clean = self.clean[rows]
+        if not self.last_eps[rows].any():
+            return self.attack.start(clean, draws[rows], eps)
+        scale = lp.per_image(eps / self.last_eps[rows])
+        return (clean + (self.last[rows] - clean) * scale).clamp(0, 1)
+
+
+def _part(progress: Progress | None, k: int, parts: int) -> Progress | None:
+    """Progress of the k-th of several equal parts."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(k * total + done, parts * total)

@@ -1,0 +1,89 @@
+"""Watched: a classifier that keeps, for every image, what an attack asked of it and when it first broke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pixelproof.attacks.attack import Model
+from pixelproof.errors import BadInput
+from pixelproof.models import Card, Classifier
+from pixelproof.types import Goal, Images, Logits
+
+
+class Tally:
+    """Per image: forward and backward passes, and the forward pass in which the goal was first seen reached (or -1)."""
+
+    def __init__(self, n: int, device: torch.device) -> None:
+        self.forwards = torch.zeros(n, dtype=torch.long, device=device)
+        self.backwards = torch.zeros(n, dtype=torch.long, device=device)
+        self.first_break = torch.full((n,), -1, dtype=torch.long, device=device)
+
+
+class Watched:
+    """A classifier seen through some rows of a batch: every pass is counted for the images it was spent on.
+
+    An attack whose images leave the batch goes on with `watched[live]`, which shares the tally. Half-precision passes
+    are counted but never trusted to say that an image broke.
+    """
+
+    def __init__(self, classifier: Classifier, goal: Goal, rows: Tensor | None = None, tally: Tally | None = None):
+        self.classifier = classifier
+        self.goal = goal
+        self.rows = torch.arange(len(goal), device=classifier.device) if rows is None else rows
+        self.tally = Tally(len(goal), classifier.device) if tally is None else tally
+
+    @property
+    def device(self) -> torch.device:
+        """Where images must lie."""
+        return self.classifier.device
+
+    @property
+    def card(self) -> Card:
+        """The classifier's card."""
+        return self.classifier.card
+
+    def __getitem__(self, keep: Tensor) -> Watched:
+        """The same classifier for some of these rows (positions or a mask), on the same tally."""
+        return Watched(self.classifier, self.goal[keep], self.rows[keep], self.tally)
+
+    def __call__(self, images: Images) -> Logits:
+        """Logits, counted. `images` are the watched rows, in order, or whole copies of them one after the other."""
+        logits: Tensor = self.classifier(images)
+        if not torch.isfinite(logits).all():
+            raise BadInput(self.card.name, "must return finite logits", "NaN or infinity", "Check weights and images.")
+        copies = max(1, len(images) // max(1, len(self.rows)))
+        self.tally.forwards[self.rows] += copies
+        if logits.requires_grad:
+            logits.register_hook(self._count_backward(copies))  # type: ignore[no-untyped-call]
+        if logits.dtype == torch.float32 and len(images) == len(self.rows):
+            self._note_breaks(logits.detach())
+        return logits
+
+    def _count_backward(self, copies: int) -> Callable[[Tensor], None]:
+        def count(_gradient: Tensor) -> None:
+            self.tally.backwards[self.rows] += copies
+
+        return count
+
+    def _note_breaks(self, logits: Logits) -> None:
+        fresh = self.goal.reached(logits) & (self.tally.first_break[self.rows] < 0)
+        if fresh.any():
+            rows = self.rows[fresh]
+            self.tally.first_break[rows] = self.tally.forwards[rows]
+
+
+def watch(model: Model, goal: Goal) -> Watched:
+    """`model` itself when it is already watched, else a new watch over it.
+
+    Raises BadInput for a classifier in training mode, whose dropout and batch statistics would be attacked.
+    """
+    if isinstance(model, Watched):
+        return model
+    if not isinstance(model, Classifier):
+        raise BadInput("attack", "expected a Classifier", type(model).__name__, "Wrap it with models.wrap first.")
+    if model.training:
+        raise BadInput(model.card.name, "must be in evaluation mode", "training mode", "Call eval(), or attacks.mount.")
+    return Watched(model, goal)

@@ -1,0 +1,67 @@
+"""What the terminal shows: progress bars with time left, tables, or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+Tell = Callable[[str, int, int, str], None]
+
+out = Console()
+err = Console(stderr=True)
+
+
+def emit(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    print(json.dumps(value, indent=1, allow_nan=False))
+
+
+@contextmanager
+def progress(*, silent: bool, download: bool = False) -> Iterator[Tell]:
+    """A function (what, done, total, note) that draws one bar per kind of work, with time left, on standard error."""
+    if silent:
+        yield lambda what, done, total, note: None
+        return
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
+    tail = [DownloadColumn()] if download else [TextColumn("{task.fields[note]}")]
+    bars = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), *tail, console=err)
+    tasks: dict[str, TaskID] = {}
+
+    def tell(what: str, done: int, total: int, note: str) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total, note=note)
+        bars.update(tasks[what], completed=done, total=total, note=note)
+
+    with bars:
+        yield tell
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table; every column but the first is right-aligned."""
+    drawn = Table(title=title, title_justify="left")
+    for position, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if position else "left")
+    for row in rows:
+        drawn.add_row(*(str(cell) for cell in row))
+    out.print(drawn)
+
+
+def percent(rate: dict[str, Any]) -> str:
+    """A rate of a view as "46.2 % [43.1, 49.3]"."""
+    if rate["value"] is None:
+        return "-"
+    return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"

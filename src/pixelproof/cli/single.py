@@ -1,0 +1,212 @@
+"""Commands that do one thing: attack, train, list."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
+from pixelproof.cli.screen import emit, err, out, percent, progress, table
+
+if TYPE_CHECKING:
+    from pixelproof.attacks import AdversarialSet
+    from pixelproof.data import Dataset
+    from pixelproof.models import Classifier
+
+
+def attack(
+    spec: Annotated[str, typer.Argument(metavar="ATTACK", help="For example pgd:eps=8/255,steps=40 (see 'list').")],
+    data_name: DataName = "digits",
+    model_name: ModelName = "cnn",
+    weights: Weights = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Attack a seeded stratified sample of n images.")] = None,
+    target: Annotated[int | None, typer.Option("--target", help="Make every image be taken for this class.")] = None,
+    save: Annotated[Path | None, typer.Option("--save", help="Write images and facts to this .npz file.")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Attack a model on the correctly classified images of a test set and print what held."""
+    from pixelproof import attacks, data
+
+    chosen = attacks.parse(spec)
+    images = data.load(data_name, "test", data_dir)
+    images = images if n is None else images.sample(n, seed)
+    with progress(silent=quiet or as_json) as tell:
+        model = _model(model_name, weights, data_name, data_dir, device, tell)
+        targets = None
+        if target is not None:
+            images = images[images.labels != target]
+            targets = images.labels.new_full((len(images),), target)
+        found = attacks.mount(
+            chosen,
+            model,
+            images,
+            targets=targets,
+            seed=seed,
+            progress=lambda done, total: tell(f"attack {chosen.name}", done, total, ""),
+        )
+    if save is not None:
+        _save(found, save)
+    facts = _facts(found)
+    if as_json:
+        emit(facts)
+        return
+    rows = [
+        (key.replace("_", " "), percent(value) if isinstance(value, dict) else value) for key, value in facts.items()
+    ]
+    table(found.attack, ["", ""], [row for row in rows if row[1] is not None])
+    if chosen.name == "fgsm" and not quiet:
+        err.print("FGSM alone says little: run pgd at the same eps beside it", style="dim")
+
+
+def train(
+    model_name: ModelName = "cnn",
+    data_name: DataName = "digits",
+    settings: Annotated[
+        str, typer.Option("--training", help="For example epochs=20,learning_rate=1e-3,augment=flip.")
+    ] = "",
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/MODEL-DATA).")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network and keep it as a run: model.safetensors, history, scores on the test set."""
+    from pixelproof import study, views
+
+    name = f"{model_name}-{Path(data_name).stem}"
+    wanted = study.parse(
+        {
+            "name": "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-"),
+            "title": f"{model_name} trained on {data_name}",
+            "seed": seed,
+            "data": {"name": data_name},
+            "model": {"net": model_name},
+            "training": settings,
+        },
+        who="train",
+    )
+    folder = out_folder or Path("runs") / wanted.name
+    with progress(silent=quiet or as_json) as tell:
+        done = study.conduct(
+            wanted,
+            folder,
+            root=data_dir,
+            device=device,
+            listener=lambda event: tell(event.stage, event.done, event.total, event.note),
+        )
+    facts = views.overview(done)
+    if as_json:
+        emit({"model": str(done.path("model")), "overview": facts, "history": views.history(done)})
+        return
+    out.print(f"clean accuracy {percent(facts['clean_accuracy'])}, n={facts['clean_accuracy']['n']}")
+    out.print(f"model: {done.path('model')}", soft_wrap=True)
+
+
+def components(as_json: AsJson = False) -> None:
+    """List attacks and networks with their settings and defaults."""
+    from pixelproof import attacks, models
+
+    rows = []
+    for name, kind in attacks.ATTACKS.items():
+        fields = [
+            field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default}"
+            for field in dataclasses.fields(kind)  # type: ignore[arg-type]
+        ]
+        rows.append((name, ", ".join(fields), _first_line(kind)))
+    nets = [(name, _first_line(net)) for name, net in models.NETS.items()]
+    if as_json:
+        emit(
+            {
+                "attacks": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in rows],
+                "networks": dict(nets),
+            }
+        )
+        return
+    for title, entries in (("Attacks", rows), ("Networks", nets)):
+        out.print(f"[bold]{title}[/bold]")
+        for entry in entries:
+            out.print(f"  [bold]{entry[0]}[/bold]  {entry[-1]}", highlight=False)
+            if len(entry) == 3:
+                out.print(f"      settings: {entry[1]}", highlight=False, markup=False)
+
+
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def _model(
+    name: str, weights: Path | None, data_name: str, data_dir: Path | None, device: str, tell: Any
+) -> Classifier:
+    """The model of a command: its training set is read only when it must be trained."""
+    from pixelproof import data, models
+
+    trained_here = name in models.NETS and weights is None
+    shapes: Dataset = data.load(data_name, "train" if trained_here else "test", data_dir)
+    return models.load(
+        name,
+        data=shapes,
+        weights=weights,
+        device=device,
+        progress=lambda done, total, note: tell(f"train {name}", done, total, note),
+    )
+
+
+def _facts(found: AdversarialSet) -> dict[str, Any]:
+    from pixelproof.views.overview import rate
+
+    broke = found.first_break[found.success]
+    distance = found.distance[found.norm][found.success]
+    return {
+        "attack": found.attack,
+        "data": found.data,
+        "model": found.model,
+        "seed": found.seed,
+        "n": len(found),
+        "offered": found.offered,
+        "fooled": int(found.success.sum()),
+        "fooled_8bit": int(found.success_8bit.sum()),
+        "robust_accuracy": rate(found.robust_accuracy),
+        "overall_accuracy": rate(found.overall_accuracy),
+        f"median_{found.norm}_of_fooled": round(float(distance.median()), 5) if len(distance) else None,
+        "median_first_break": int(broke.median()) if len(broke) else None,
+        "forwards_per_image": round(float(found.forwards.double().mean()), 2),
+        "backwards_per_image": round(float(found.backwards.double().mean()), 2),
+        "seconds": round(found.seconds, 3),
+    }
+
+
+def _save(found: AdversarialSet, path: Path) -> None:
+    """Images and facts as a plain .npz file, written whole or not at all."""
+    import numpy as np
+
+    from pixelproof.errors import RunError
+
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    tensors = {
+        "clean": found.clean,
+        "images": found.images,
+        "labels": found.labels,
+        "predicted": found.predicted,
+        "success": found.success,
+        "success_8bit": found.success_8bit,
+        "index": found.index,
+        **{f"distance_{norm}": values for norm, values in found.distance.items()},
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            arrays: Any = {name: tensor.numpy() for name, tensor in tensors.items()}
+            np.savez_compressed(file, **arrays)
+        os.replace(part, path)
+    except OSError as reason:
+        part.unlink(missing_ok=True)
+        raise RunError(str(path), "must be writable", reason, "Choose another file with --save.") from reason

@@ -1,0 +1,99 @@
+"""Commands on studies and runs: demo, run, report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pixelproof.cli.options import AsJson, DataDir, Device, Quiet
+from pixelproof.cli.screen import emit, err, out, percent, progress, table
+
+if TYPE_CHECKING:
+    from pixelproof.run import Run
+    from pixelproof.study import Study
+
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/STUDY).")]
+
+
+def demo(out_folder: Out = None, device: Device = "auto", quiet: Quiet = False, as_json: AsJson = False) -> None:
+    """Train a small network on real digits, attack it, and write a robustness report: about a minute."""
+    from pixelproof import study
+
+    _conduct(study.load("digits"), out_folder, None, device, quiet, as_json)
+
+
+def run(
+    study_file: Annotated[str, typer.Argument(metavar="STUDY", help="A TOML file, or the name of a bundled study.")],
+    out_folder: Out = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study: train, attack, measure, write the report. Interrupted, the same command continues where it was."""
+    from pixelproof import study
+
+    _conduct(study.load(study_file), out_folder, data_dir, device, quiet, as_json)
+
+
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that 'pixelproof run' wrote.")],
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write report.html, its tables as CSV and its figures as PNG and SVG again from a run folder."""
+    from pixelproof.run import Run
+
+    _show(Run.open(run_folder), quiet, as_json)
+
+
+def _conduct(
+    wanted: Study, folder: Path | None, data_dir: Path | None, device: str, quiet: bool, as_json: bool
+) -> None:
+    from pixelproof import study
+
+    started = time.perf_counter()
+    folder = folder or Path("runs") / wanted.name
+    with progress(silent=quiet or as_json) as tell:
+        done = study.conduct(
+            wanted,
+            folder,
+            root=data_dir,
+            device=device,
+            listener=lambda event: tell(event.stage, event.done, event.total, event.note),
+        )
+    _show(done, quiet, as_json)
+    if not quiet and not as_json:
+        err.print(f"{time.perf_counter() - started:.0f} s in all", style="dim")
+
+
+def _show(run: Run, quiet: bool, as_json: bool) -> None:
+    """Write the report and print the summary."""
+    from pixelproof import report, views
+
+    path = report.write(run)
+    facts = views.overview(run)
+    rows = views.robustness(run)
+    if as_json:
+        emit({"overview": facts, "robustness": rows, "paper": views.paper(run), "report": str(path)})
+        return
+    if not quiet:
+        out.print(f"[bold]{facts['title']}[/bold]")
+    out.print(
+        f"clean accuracy {percent(facts['clean_accuracy'])}, n={facts['clean_accuracy']['n']}, seed {facts['seed']}"
+    )
+    if rows:
+        budgets = sorted({row["eps"] for row in rows})
+        title = f"Robust accuracy on the {rows[0]['n']} correctly classified images, by eps (upper bounds)"
+        table(title, ["attack", *(f"{eps:.4g}" for eps in budgets)], _grid(rows, budgets))
+    out.print(f"report: {path}", soft_wrap=True)
+
+
+def _grid(rows: list[dict[str, Any]], budgets: list[float]) -> list[list[str]]:
+    """One line per attack, one cell per budget."""
+    cells = {(row["attack"], row["eps"]): f"{100 * row['robust_accuracy']['value']:.1f} %" for row in rows}
+    names = dict.fromkeys(row["attack"] for row in rows)
+    return [[name, *(cells.get((name, eps), "-") for eps in budgets)] for name in names]

@@ -1,0 +1,85 @@
+"""What a study keeps: facts per image, and a few whole images to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixelproof.attacks import AdversarialSet
+from pixelproof.data import stratified
+from pixelproof.types import Images, Labels, Mask, PerImage
+
+
+@dataclass(frozen=True, eq=False)
+class CleanRecord:
+    """How the classifier does on clean test images, with its size (parameters, bytes) and seconds per image."""
+
+    data: str
+    classes: tuple[str, ...]
+    index: Tensor
+    labels: Labels
+    predicted: Labels
+    parameters: int
+    size_bytes: int
+    seconds_per_image: float
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class AttackRecord:
+    """One attack at one budget: facts for every attacked image, whole images for the rows in `shown`.
+
+    `label` names the attack without its budget, `spec` with everything.
+    """
+
+    label: str
+    spec: str
+    norm: str
+    eps: float | None
+    seed: int
+    offered: int
+    index: Tensor
+    labels: Labels
+    predicted: Labels
+    success: Mask
+    success_8bit: Mask
+    distance: dict[str, PerImage]
+    first_break: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: float
+    shown: Tensor
+    clean: Images
+    images: Images
+
+    @classmethod
+    def of(cls, adversarial: AdversarialSet, label: str, examples: int) -> AttackRecord:
+        """Keep the facts, and a stratified sample of `examples` images that depends on the labels alone."""
+        n = min(examples, len(adversarial))
+        shown = stratified(adversarial.labels, n, adversarial.seed) if n else torch.empty(0, dtype=torch.long)
+        return cls(
+            label=label,
+            spec=adversarial.attack,
+            norm=adversarial.norm,
+            eps=adversarial.eps,
+            seed=adversarial.seed,
+            offered=adversarial.offered,
+            index=adversarial.index,
+            labels=adversarial.labels,
+            predicted=adversarial.predicted,
+            success=adversarial.success,
+            success_8bit=adversarial.success_8bit,
+            distance=adversarial.distance,
+            first_break=adversarial.first_break,
+            forwards=adversarial.forwards,
+            backwards=adversarial.backwards,
+            seconds=adversarial.seconds,
+            shown=shown,
+            clean=adversarial.clean[shown],
+            images=adversarial.images[shown],
+        )
+
+    def __len__(self) -> int:
+        return len(self.success)

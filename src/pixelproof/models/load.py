@@ -1,0 +1,221 @@
+"""Classifiers by name: the papers' networks, a saved model, or your own code and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from pixelproof import specs
+from pixelproof.data import Dataset, cache_folder
+from pixelproof.errors import BadInput, CorruptFile, PixelproofError, UnknownName
+from pixelproof.models.classifier import Card, Classifier, probe
+from pixelproof.models.nets import NETS, build
+from pixelproof.models.train import Progress, Training, train
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def load(
+    spec: str,
+    *,
+    data: Dataset | None = None,
+    weights: str | Path | None = None,
+    training: Training | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Classifier:
+    """The classifier that `spec` names, ready for use in evaluation mode.
+
+    - "cnn", "mlp", "masking-cnn", "cifar-cnn", "resnet18": built for the shape of `data`; with `weights` these are
+      loaded, else the network is trained on `data` (and kept in the cache under data, settings and seed).
+    - "model.safetensors": a classifier that `save` wrote.
+    - "my_model.py:build": your function or class, called without arguments, plus `weights`.
+    - "program.pt2": a torch.export program.   - "timm:NAME": a timm model (extra), its normalisation included.
+
+    Weights are safetensors, or a state dict read by torch.load(weights_only=True): nothing is ever unpickled.
+    """
+    place = pick_device(device)
+    if spec in NETS:
+        return _own(spec, data, weights, training or Training(), place, progress)
+    if spec.endswith(".safetensors"):
+        return open_saved(Path(spec), place)
+    if spec.startswith("timm:"):
+        net, mean, std = _timm(spec.removeprefix("timm:"))
+        return _foreign(net, spec, data, weights, place, (mean, std))
+    if spec.endswith(".pt2"):
+        return _foreign(_exported(Path(spec)), spec, data, None, place)
+    path, colon, attribute = spec.rpartition(":")
+    if colon and path.endswith(".py"):
+        return _foreign(_imported(Path(path), attribute), spec, data, weights, place)
+    raise UnknownName("model", "network, file or 'my_model.py:build'", spec, NETS)
+
+
+def pick_device(device: str) -> torch.device:
+    """The device a name stands for; "auto" is CUDA when there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInput("device", "CUDA needs a GPU that torch can see", "none", "Use --device cpu.")
+    try:
+        return torch.device(device)
+    except RuntimeError as reason:
+        raise UnknownName("device", "device", device, ("auto", "cpu", "cuda")) from reason
+
+
+def save(classifier: Classifier, path: Path) -> None:
+    """Write one of our own networks, its weights and its card, as a single safetensors file, atomically."""
+    if classifier.card.name not in NETS:
+        raise BadInput(
+            "save", f"expected one of {', '.join(NETS)}", classifier.card.name, "Save your own net yourself."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    safetensors.torch.save_file(tensors, part, metadata={"card": json.dumps(asdict(classifier.card))})
+    os.replace(part, path)
+
+
+def open_saved(path: Path, device: torch.device) -> Classifier:
+    """A classifier that `save` wrote."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            fields: dict[str, Any] = json.loads((file.metadata() or {})["card"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        card = Card(**values)
+    except FileNotFoundError as reason:
+        raise BadInput("model", "the file must exist", path) from reason
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
+        raise CorruptFile(
+            str(path), "expected weights with a card", reason, "For bare weights: --model NAME --weights FILE."
+        ) from reason
+    classifier = Classifier(build(card.name, card.input_shape, len(card.classes), 0), card)
+    _fill(classifier, tensors, path)
+    return classifier.to(device).eval()
+
+
+def _own(
+    name: str,
+    data: Dataset | None,
+    weights: str | Path | None,
+    training: Training,
+    device: torch.device,
+    progress: Progress | None,
+) -> Classifier:
+    if data is None:
+        raise BadInput(name, "needs data, for its image shape and classes", "none", "Pass data=..., or --data.")
+    if min(data.shape[1:]) < 8:
+        raise BadInput(name, "needs images of at least 8 x 8 pixels", data.shape)
+    net = build(name, data.shape, len(data.classes), training.seed)
+    card = Card(name=name, classes=data.classes, input_shape=data.shape, data=data.name)
+    classifier = Classifier(net, card).to(device).eval()
+    if weights is not None:
+        _fill(classifier.net, _tensors(Path(weights)), Path(weights))
+        return classifier
+    key = f"{name}|{data.digest()}|{specs.write(training)}|{torch.__version__}"
+    cached = (
+        cache_folder() / "models" / f"{name}-{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    )
+    if cached.is_file():
+        return open_saved(cached, device)
+    train(classifier, data, None, training, progress=progress)
+    save(classifier, cached)
+    return classifier
+
+
+def _foreign(
+    net: nn.Module,
+    spec: str,
+    data: Dataset | None,
+    weights: str | Path | None,
+    device: torch.device,
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] = ((), ()),
+) -> Classifier:
+    if data is None:
+        raise BadInput(spec, "needs data, for its image shape and classes", "none", "Pass data=..., or --data.")
+    if weights is not None:
+        _fill(net, _tensors(Path(weights)), Path(weights))
+    mean, std = normalisation
+    card = Card(name=spec, classes=data.classes, input_shape=data.shape, data=data.name)
+    classifier = Classifier(net, card, mean=mean, std=std).to(device)
+    probe(classifier)
+    return classifier if spec.endswith(".pt2") else classifier.eval()
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """A state dict from a safetensors file, or from a torch file read with weights_only=True."""
+    if not path.is_file():
+        raise BadInput("weights", "the file must exist", path)
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        found = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as reason:  # torch and safetensors raise many kinds for a damaged or unsafe file
+        what = str(reason).splitlines()[0][:120]
+        raise CorruptFile(str(path), "expected safetensors or a plain state dict", what) from reason
+    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise CorruptFile(str(path), "expected a state dict (names to tensors)", type(found).__name__)
+    return found
+
+
+def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as reason:
+        detail = " ".join(str(reason).split())[:300]
+        raise BadInput(
+            str(path), "weights must fit the network", detail, "Check the network and its sizes."
+        ) from reason
+
+
+def _imported(path: Path, attribute: str) -> nn.Module:
+    if not path.is_file():
+        raise BadInput("model", "the file must exist", path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as reason:
+        raise BadInput(str(path), "must import without error", f"{type(reason).__name__}: {reason}") from reason
+    if attribute not in vars(module):
+        raise UnknownName(str(path), "function or class", attribute, [name for name in vars(module) if name[0] != "_"])
+    made = vars(module)[attribute]
+    net: Any = made if isinstance(made, nn.Module) else made()
+    if not isinstance(net, nn.Module):
+        raise BadInput(f"{path}:{attribute}", "must give a torch.nn.Module", type(net).__name__)
+    return net
+
+
+def _exported(path: Path) -> nn.Module:
+    if not path.is_file():
+        raise BadInput("model", "the file must exist", path)
+    try:
+        return torch.export.load(path).module()
+    except PixelproofError:
+        raise
+    except Exception as reason:
+        raise CorruptFile(str(path), "expected a torch.export program", str(reason).splitlines()[0]) from reason
+
+
+def _timm(name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    try:
+        import timm
+    except ImportError as reason:
+        raise BadInput("timm", "needs the extra", "no timm", "pip install 'pixelproof[timm]'.") from reason
+    if not timm.is_model(name):
+        raise UnknownName("timm", "timm model", name, timm.list_models())
+    net = timm.create_model(name, pretrained=True)
+    settings = net.pretrained_cfg
+    return net, tuple(settings["mean"]), tuple(settings["std"])

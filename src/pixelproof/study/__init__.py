@@ -1,0 +1,7 @@
+"""Studies: one small TOML file, its stages in order, one run folder."""
+
+from pixelproof.measure import AttackRecord, CleanRecord
+from pixelproof.study.conduct import Event, conduct
+from pixelproof.study.spec import Study, load, parse
+
+__all__ = ["AttackRecord", "CleanRecord", "Event", "Study", "conduct", "load", "parse"]

@@ -1,0 +1,150 @@
+"""Study: what a TOML file asks for, checked before anything runs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from pixelproof import attacks, specs
+from pixelproof.errors import BadInput, UnknownName
+from pixelproof.models import Training
+
+TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Training})
+
+
+def _fraction(value: object) -> object:
+    return specs.number(value) if isinstance(value, str) else value
+
+
+Budget = Annotated[float, BeforeValidator(_fraction), Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of a study; a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(Section):
+    """Which images: a named set or a path; `train` and `test` limit their numbers by a seeded stratified sample."""
+
+    name: str
+    train: int | None = Field(default=None, ge=1)
+    test: int | None = Field(default=None, ge=1)
+
+
+class ModelSection(Section):
+    """Which classifier, as models.load understands it."""
+
+    net: str = "cnn"
+    weights: str | None = None
+
+
+class AttackSection(Section):
+    """Which attacks at which budgets. `examples` images per attack and budget are kept to be looked at."""
+
+    specs: tuple[str, ...] = ()
+    eps: tuple[Budget, ...] = Field(default=(0.1,), min_length=1)
+    independent: bool = False
+    examples: int = Field(default=60, ge=0)
+
+    @field_validator("specs")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for spec in value:
+            attacks.parse(specs.with_default(spec, eps=0.1))
+        return value
+
+
+class Figure(Section):
+    """One row of a paper's figure or table: its values, to be printed beside ours."""
+
+    source: str
+    measure: Literal["misclassified", "robust accuracy", "clean accuracy"]
+    attack: str = ""
+    eps: tuple[Budget, ...] = ()
+    values: tuple[float, ...]
+    n: int | None = None
+
+
+class Study(Section):
+    """A study: data, classifier, training, attacks, and the figures to compare with."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    about: str = ""
+    seed: int = Field(default=0, ge=0)
+    data: DataSection
+    model: ModelSection = ModelSection()
+    training: str = ""
+    attacks: AttackSection = AttackSection()
+    paper: tuple[Figure, ...] = ()
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _training(cls, value: object) -> str:
+        """A table of settings, or a spec string."""
+        text = (
+            ",".join(f"{key}={str(item).lower() if isinstance(item, bool) else item}" for key, item in value.items())
+            if isinstance(value, dict)
+            else str(value)
+        )
+        specs.parse(f"training:{text}", TRAINING)
+        return text
+
+    @property
+    def trainer(self) -> Training:
+        """The training settings, seeded by the study unless they say otherwise."""
+        return specs.parse(specs.with_default(f"training:{self.training}", seed=self.seed), TRAINING)
+
+
+def bundled() -> dict[str, Path]:
+    """The studies that come with pixelproof, by name: from the installed package, or from the source tree."""
+    package = Path(__file__).parents[1]
+    folders = (package / "studies", package.parents[1] / "studies")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+
+def load(path: str | Path) -> Study:
+    """The study in a TOML file, or the one of that name that comes with pixelproof.
+
+    BadInput names the file, the key and what was expected there.
+    """
+    path = bundled().get(str(path), Path(path))
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError as reason:
+        raise BadInput("study", "the file must exist", path, f"Bundled: {', '.join(bundled())}.") from reason
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+        raise BadInput(str(path), "must be TOML", reason) from reason
+    return parse(content, who=str(path))
+
+
+def parse(content: dict[str, Any], who: str = "study") -> Study:
+    """A study from plain values, for instance those of a run's spec."""
+    try:
+        return Study.model_validate(content)
+    except ValidationError as errors:
+        first = errors.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UnknownName(who, "key", where, _keys(first["loc"])) from errors
+        raise BadInput(who, f"{where}: {first['msg']}", repr(first["input"])[:80]) from errors
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that would have been known where an unknown one stood."""
+    model: Any = Study
+    for part in location[:-1]:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            model = next(
+                (kind for kind in (annotation, *getattr(annotation, "__args__", ())) if hasattr(kind, "model_fields")),
+                Study,
+            )
+    return [".".join([*(str(part) for part in location[:-1]), name]) for name in model.model_fields]

@@ -1,0 +1,57 @@
+"""What a run is about, and how its classifier was trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixelproof.measure import CleanRecord
+from pixelproof.models import History
+from pixelproof.run import Run
+from pixelproof.scores import Scores, confusion
+from pixelproof.types import Rate
+
+
+def rate(value: Rate) -> dict[str, Any]:
+    """A rate with its count and 95 % interval; null where nothing was counted."""
+    low, high = value.interval
+    return {"value": float(value) if value.n else None, "low": low, "high": high, "hits": value.hits, "n": value.n}
+
+
+def overview(run: Run) -> dict[str, Any]:
+    """Title, settings, classifier, clean scores and the facts of the run."""
+    clean = run.load("clean", CleanRecord)
+    right = clean.labels == clean.predicted
+    scores = Scores.of(confusion(clean.labels, clean.predicted, len(clean.classes)))
+    counts = [int((clean.labels[right] == k).sum()) for k in range(len(clean.classes))]
+    return {
+        "name": run.spec["name"],
+        "title": run.spec["title"],
+        "about": run.spec["about"],
+        "seed": run.spec["seed"],
+        "data": clean.data,
+        "classes": list(clean.classes),
+        "net": run.spec["model"]["net"],
+        "parameters": clean.parameters,
+        "size_bytes": clean.size_bytes,
+        "seconds_per_image": clean.seconds_per_image,
+        "digest": clean.digest,
+        "clean_accuracy": rate(Rate(int(right.sum()), len(right))),
+        "macro": scores.macro,
+        "correct_per_class": dict(zip(clean.classes, counts, strict=True)),
+        "spec": run.spec,
+        "facts": run.facts,
+    }
+
+
+def history(run: Run) -> dict[str, Any] | None:
+    """Per epoch: loss, accuracy, precision, recall and F1 in training and validation; None when not trained here."""
+    if not run.has("history"):
+        return None
+    record = run.load("history", History)
+    return {
+        "columns": list(History.COLUMNS),
+        "training": record.training.tolist(),
+        "validation": record.validation.tolist(),
+        "seconds": record.seconds.tolist(),
+        "kept": record.kept,
+    }
