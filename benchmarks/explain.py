@@ -66,7 +66,7 @@ def peak_extra(work: Callable[[], object]) -> float:
 def rounds(work: dict[str, tuple[Callable[[], object], int]], times: int) -> dict[str, list[tuple[float, float]]]:
     """CPU and wall seconds per image of every method, `times` rounds of all of them in turn, after a warm-up."""
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
-    for name, (run, _) in work.items():
+    for run, _ in work.values():
         run()
     for _ in range(times):
         for name, (run, images) in work.items():
@@ -154,9 +154,10 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{found['backgrounds']} backgrounds, {found['rounds']} rounds, 1 thread; images per round {found['images']}")
     for kind, label in (("one", "predicted class"), ("every", "all ten classes")):
         for name, row in found[kind].items():
+            cpu, wall = 1e3 * row["cpu_s_per_image"], 1e3 * row["wall_s_per_image"]
             print(
-                f"{label:16} {name:11} CPU {1e3 * row['cpu_s_per_image']:8.1f} ms/image = {row['cpu_ratio']:5.2f}x ours,"
-                f" wall {1e3 * row['wall_s_per_image']:8.1f} ms/image = {row['wall_ratio']:5.2f}x ours"
+                f"{label:16} {name:11} CPU {cpu:8.1f} ms/image = {row['cpu_ratio']:5.2f}x ours,"
+                f" wall {wall:8.1f} ms/image = {row['wall_ratio']:5.2f}x ours"
             )
     print("peak extra memory, MB:", {name: round(size) for name, size in found["memory_mb"].items()})
     print(f"largest difference to shap {found['largest_difference_to_shap']:.1e}, gap {found['largest_gap']:.1e}")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from pixelproof.draws import Rng
+from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
-from pixelproof.types import Heatmaps, Images, Labels, Mask, PerImage, check_images, check_labels
+from pixelproof.types import Heatmaps, Images, Labels, Logits, Mask, PerImage, check_images, check_labels
 
 TOLERANCE = 1e-3
 TINY = 1e-12
@@ -29,6 +31,10 @@ class Attribution:
     base: PerImage
     gap: PerImage
 
+    def to(self, device: torch.device) -> Attribution:
+        """The same attribution on `device`."""
+        return Attribution(*(field.to(device) for field in (self.values, self.classes, self.base, self.gap)))
+
     @property
     def sound(self) -> Mask:
         """The images whose map adds up to within 0.1 %; the other maps must not be read as shares of the logit."""
@@ -46,7 +52,7 @@ class Explainer(Protocol):
         ...
 
 
-def chosen_classes(who: str, logits: Tensor, classes: Labels | None) -> Labels:
+def chosen_classes(who: str, logits: Logits, classes: Labels | None) -> Labels:
     """`classes` after a check, or the predicted class of each image."""
     if classes is None:
         return logits.argmax(1)
@@ -54,19 +60,44 @@ def chosen_classes(who: str, logits: Tensor, classes: Labels | None) -> Labels:
     return classes.to(logits.device)
 
 
-def logits_of(who: str, model: Classifier, images: Images, chunk: int) -> Tensor:
+def logits_of(who: str, model: Classifier, images: Images, chunk: int) -> Logits:
     """Logits of checked images, on the model's device, `chunk` images at a time; the caller holds the model frozen."""
     check_images(who, images)
     with torch.no_grad():
-        return torch.cat([model(images[start : start + chunk].to(model.device)) for start in range(0, len(images), chunk)])
+        return torch.cat([model(part.to(model.device)) for part in torch.split(images, chunk)])
 
 
-def picked(logits: Tensor, classes: Labels) -> PerImage:
-    """The logit of one class per image."""
-    chosen: Tensor = logits.gather(1, classes[:, None])[:, 0]
-    return chosen
+def check_background(who: str, model: Classifier, background: Images) -> None:
+    """Refuse backgrounds whose shape is not that of the model's images."""
+    if background.shape[1:] != model.card.input_shape:
+        raise BadInput(
+            who,
+            f"the background must have shape {model.card.input_shape}, as the model's images",
+            tuple(background.shape[1:]),
+            "Take it from the model's training data.",
+        )
 
 
-def relative_gap(total: Tensor, moved: Tensor, size: Tensor) -> Tensor:
-    """|total - moved| / size: how far an attribution's sum is from the change of the logit that it should explain."""
-    return (total - moved).abs() / size.abs().clamp_min(TINY)
+def check_varied(who: str, background: Images) -> None:
+    """Refuse a background that holds nothing but one value."""
+    check_images(who, background)
+    if background.min() == background.max():
+        raise BadInput(
+            who,
+            "the background must be real images",
+            f"{len(background)} of the one value {float(background.min()):.3g}",
+            "Use some training images, or integrated-gradients, which starts from black.",
+        )
+
+
+def additivity(values: Float[Tensor, "*rows c h w"], moved: Tensor, size: Tensor) -> Tensor:
+    """|sum(values) - moved| / size: how far the maps are from adding up to what they explain."""
+    return (values.flatten(-3).sum(-1) - moved).abs() / size.clamp_min(TINY)
+
+
+def judged(values: Heatmaps, classes: Labels, logits: Logits, references: Logits) -> Attribution:
+    """The maps with their base, the mean logit of the `references`, and the gap that they leave."""
+    rows = torch.arange(len(classes), device=classes.device)
+    base = references.mean(0)[classes]
+    size = (logits[rows, classes, None] - references.T[classes]).abs().mean(1)
+    return Attribution(values, classes, base, additivity(values, logits[rows, classes] - base, size))

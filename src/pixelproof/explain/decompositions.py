@@ -49,8 +49,8 @@ def group_norm(
     weight: Tensor | None,
     bias: Tensor | None,
     n: int,
-    channels: int,  # noqa: ARG001 - the signature is torch's
-    size: int,  # noqa: ARG001
+    channels: int,
+    size: int,
     groups: int,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,7 +67,7 @@ def batch_norm(
     mean: Tensor | None,
     variance: Tensor | None,
     training: bool,
-    momentum: float,  # noqa: ARG001 - the signature is torch's
+    momentum: float,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalisation with running statistics, or instance normalisation, which torch runs as the training mode."""
@@ -103,7 +103,7 @@ def cudnn_batch_norm(
     return (*batch_norm(x, weight, bias, mean, variance, training, momentum, eps), x.new_empty(0))
 
 
-def log_softmax(x: Tensor, dim: int, half_to_float: bool = False) -> Tensor:  # noqa: ARG001 - torch's signature
+def log_softmax(x: Tensor, dim: int, half_to_float: bool = False) -> Tensor:
     """x - log(sum(exp(x)))."""
     return x - torch.logsumexp(x, [dim], keepdim=True)
 

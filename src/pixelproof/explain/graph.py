@@ -99,12 +99,15 @@ def trace(model: Classifier) -> Graph:
     image = torch.zeros((1, *model.card.input_shape), device=model.device)
     with torch.no_grad(), evaluating(model), _plain_attention():
         traced = make_fx(
-            torch.func.functionalize(lambda x: model(x), remove="mutations"),  # type: ignore[attr-defined]
+            torch.func.functionalize(lambda x: model(x), remove="mutations"),
             decomposition_table=dict(DECOMPOSITIONS),
             _error_on_data_dependent_ops=True,
         )(image)
     nodes = traced.graph
     nodes.eliminate_dead_code()
+    for node in nodes.nodes:
+        if node.target in (aten.view.default, aten._unsafe_view.default):
+            node.target = aten.reshape.default  # a view of the layout that was traced; rows may come in another one
     _pool_first(nodes)
     nodes.eliminate_dead_code()
     placeholder = next(node for node in nodes.nodes if node.op == "placeholder")
@@ -116,7 +119,7 @@ def trace(model: Classifier) -> Graph:
                 values[node] = operator.attrgetter(str(node.target))(traced).detach()
             elif node.op == "call_function":
                 args, kwargs = map_arg((node.args, node.kwargs), lambda source: values[source])
-                values[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+                values[node] = node.target(*args, **kwargs)
                 if not active.isdisjoint(node.all_input_nodes):
                     active.add(node)
     if logits not in active or values[logits].shape != (1, len(model.card.classes)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,22 +14,25 @@ from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.explain.attribution import (
     Attribution,
+    additivity,
+    check_background,
+    check_varied,
     chosen_classes,
+    judged,
     logits_of,
-    picked,
-    relative_gap,
 )
 from pixelproof.explain.graph import Graph, Values, trace
-from pixelproof.explain.rules import RULES, Pairs, producer
+from pixelproof.explain.operations import RULES
+from pixelproof.explain.rules import Pairs, producer
 from pixelproof.models import Classifier, frozen
-from pixelproof.types import Images, Labels, check_images
+from pixelproof.types import Images, Labels, Logits
 
 GROUP = 50  # images, or backgrounds, whose inner values are held at a time: memory does not grow with either
 
 
 @dataclass(frozen=True)
 class ClassAttribution:
-    """Heat maps for every class: values (n, k, c, h, w), with the expected logit and the gap of each (see Attribution)."""
+    """Heat maps for every class, with the expected logit and the gap of each (see Attribution)."""
 
     values: Float[Tensor, "n k c h w"]
     base: Float[Tensor, " k"]
@@ -58,18 +60,11 @@ class DeepShap:
     chunk: int = 50
 
     def __post_init__(self) -> None:
-        check_images(self.name, self.background)
-        if self.background.min() == self.background.max():
-            raise BadInput(
-                self.name,
-                "the background must be real images",
-                f"{len(self.background)} of the one value {float(self.background.min()):.3g}",
-                "Use some training images, or integrated-gradients, which starts from black.",
-            )
+        check_varied(self.name, self.background)
         if self.chunk < 1:
             raise BadInput(self.name, "chunk must be at least 1", self.chunk)
 
-    def __call__(self, model: Classifier, images: Images, classes: Labels | None, rng: Rng) -> Attribution:  # noqa: ARG002
+    def __call__(self, model: Classifier, images: Images, classes: Labels | None, rng: Rng) -> Attribution:
         """The attribution of `classes` (None: the predicted ones); nothing is drawn from `rng`.
 
         Raises BadInput for images, backgrounds or classes that do not fit the model, and for an operation without a
@@ -79,10 +74,7 @@ class DeepShap:
             logits, expected = self._logits(model, images)
             chosen = chosen_classes(self.name, logits, classes)
             values = self._explain(model, images, torch.eye(logits.shape[1], device=model.device)[chosen][None])[:, 0]
-        moved = picked(logits - expected.mean(0), chosen)
-        size = picked((logits[:, None] - expected).abs().mean(1), chosen)
-        gap = relative_gap(values.flatten(1).sum(1), moved, size)
-        return _moved(Attribution(values, chosen, expected.mean(0)[chosen], gap), images)
+        return judged(values, chosen, logits, expected).to(images.device)
 
     def all_classes(self, model: Classifier, images: Images) -> ClassAttribution:
         """The attribution of every class; forward values and ratios are shared among the classes."""
@@ -90,20 +82,14 @@ class DeepShap:
             logits, expected = self._logits(model, images)
             seed = torch.eye(logits.shape[1], device=model.device)[:, None]
             values = self._explain(model, images, seed.expand(-1, len(images), -1))
-        moved, size = logits - expected.mean(0), (logits[:, None] - expected).abs().mean(1)
-        gap = relative_gap(values.flatten(2).sum(2), moved, size)
+        size = (logits[:, None] - expected).abs().mean(1)
+        gap = additivity(values, logits - expected.mean(0), size)
         home = images.device
         return ClassAttribution(values.to(home), expected.mean(0).to(home), gap.to(home))
 
-    def _logits(self, model: Classifier, images: Images) -> tuple[Tensor, Tensor]:
+    def _logits(self, model: Classifier, images: Images) -> tuple[Logits, Logits]:
         """The model's own logits for images and backgrounds, so that the gap also judges the traced graph."""
-        if self.background.shape[1:] != model.card.input_shape:
-            raise BadInput(
-                self.name,
-                f"the background must have shape {model.card.input_shape}, as the model's images",
-                tuple(self.background.shape[1:]),
-                "Take it from the model's training data.",
-            )
+        check_background(self.name, model, self.background)
         return logits_of(self.name, model, images, GROUP), logits_of(self.name, model, self.background, GROUP)
 
     def _explain(self, model: Classifier, images: Images, seed: Tensor) -> Tensor:
@@ -113,7 +99,7 @@ class DeepShap:
         images, background = images.to(model.device), self.background.to(model.device)
         values = images.new_zeros(len(images), len(seed), *images.shape[1:])
         with torch.no_grad():
-            for others in background.split(GROUP):
+            for others in torch.split(background, GROUP):
                 b = graph.run(others, keep)
                 for start in range(0, len(images), GROUP):
                     group = images[start : start + GROUP]
@@ -148,7 +134,9 @@ def _kept(graph: Graph) -> set[fx.Node]:
         step = producer(node)
         rule = RULES.get(step.target)
         if rule is None:
-            raise BadInput("deep-shap", "every operation needs a rule", f"'{step.target}'", "Replace it in the network.")
+            raise BadInput(
+                "deep-shap", "every operation needs a rule", f"'{step.target}'", "Replace it in the network."
+            )
         if rule.output and node is not step and node.args[1]:
             raise BadInput("deep-shap", "positions of a maximum have no attribution", f"output 1 of '{step.target}'")
         if rule.inputs:
@@ -176,9 +164,3 @@ def _chunks(images: int, backgrounds: int, room: int) -> Iterator[tuple[slice, s
     for start in range(0, images, rows):
         for first in range(0, backgrounds, columns):
             yield slice(start, min(images, start + rows)), slice(first, min(backgrounds, first + columns))
-
-
-def _moved(attribution: Attribution, images: Images) -> Attribution:
-    home = images.device
-    fields = operator.attrgetter("values", "classes", "base", "gap")(attribution)
-    return Attribution(*(field.to(home) for field in fields))
