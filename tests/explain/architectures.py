@@ -151,7 +151,10 @@ class TorchvisionBlock(nn.Module):
         features = self.relu(self.stem(images))
         out = self.relu2(self.bn1(self.conv1(features)))
         out = self.bn2(self.conv2(out))
-        out += features
+        if self.relu.inplace:
+            out += features
+        else:
+            out = out + features
         return self.head(self.relu3(out))
 
 

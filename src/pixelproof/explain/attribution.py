@@ -95,7 +95,7 @@ def additivity(values: Float[Tensor, "*rows c h w"], moved: Tensor, size: Tensor
     return (values.flatten(-3).sum(-1) - moved).abs() / size.clamp_min(TINY)
 
 
-def judged(values: Heatmaps, classes: Labels, logits: Logits, references: Logits) -> Attribution:
+def judged(values: Heatmaps, classes: Labels, logits: Logits, references: Float[Tensor, "b k"]) -> Attribution:
     """The maps with their base, the mean logit of the `references`, and the gap that they leave."""
     rows = torch.arange(len(classes), device=classes.device)
     base = references.mean(0)[classes]

@@ -118,13 +118,13 @@ def safe_softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tenso
     return softmax(x if dtype is None else x.to(dtype), dim)
 
 
-def division(a: Tensor, b: Tensor | float) -> Tensor:
+def division(a: Tensor, b: Tensor | float | int) -> Tensor:
     """a / b as a product; a constant denominator folds away."""
     return a * (b.reciprocal() if isinstance(b, Tensor) else 1 / b)
 
 
 def variance(
-    x: Tensor, dim: list[int] | None = None, *, correction: float | None = None, keepdim: bool = False
+    x: Tensor, dim: list[int] | None = None, *, correction: float | int | None = None, keepdim: bool = False
 ) -> Tensor:
     """Mean squared distance from the mean, times n / (n - correction)."""
     dims = list(range(x.ndim)) if dim is None else list(dim)
@@ -134,7 +134,7 @@ def variance(
 
 
 def standard_deviation(
-    x: Tensor, dim: list[int] | None = None, *, correction: float | None = None, keepdim: bool = False
+    x: Tensor, dim: list[int] | None = None, *, correction: float | int | None = None, keepdim: bool = False
 ) -> Tensor:
     """Square root of the variance."""
     return variance(x, dim, correction=correction, keepdim=keepdim).sqrt()
@@ -155,6 +155,16 @@ def gated(x: Tensor, dim: int = -1) -> Tensor:
     return left * right.sigmoid()
 
 
+def log_sigmoid(x: Tensor) -> tuple[Tensor, Tensor]:
+    """-log(1 + exp(-x)), and a buffer that only its training uses."""
+    return -torch.nn.functional.softplus(-x), x.new_empty(0)
+
+
+def copied(old: Tensor, new: Tensor, non_blocking: bool = False) -> Tensor:
+    """What an assignment leaves: the new value in the old shape."""
+    return new.to(old.dtype).expand_as(old).clone()
+
+
 DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     {
         aten.native_layer_norm.default: layer_norm,
@@ -169,6 +179,8 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
         aten.var.correction: variance,
         aten.std.correction: standard_deviation,
         aten.linalg_vector_norm.default: vector_norm,
+        aten.copy.default: copied,
         aten.glu.default: gated,
+        aten.log_sigmoid_forward.default: log_sigmoid,
     }
 )

@@ -97,12 +97,21 @@ def trace(model: Classifier) -> Graph:
     Raises BadInput when the network branches on pixel values or does not give one row of logits per image.
     """
     image = torch.zeros((1, *model.card.input_shape), device=model.device)
+    recorder = make_fx(
+        torch.func.functionalize(lambda x: model(x), remove="mutations"),
+        decomposition_table=dict(DECOMPOSITIONS),
+        _error_on_data_dependent_ops=True,
+    )
     with torch.no_grad(), evaluating(model), _plain_attention():
-        traced = make_fx(
-            torch.func.functionalize(lambda x: model(x), remove="mutations"),
-            decomposition_table=dict(DECOMPOSITIONS),
-            _error_on_data_dependent_ops=True,
-        )(image)
+        try:
+            traced = recorder(image)
+        except RuntimeError as reason:
+            raise BadInput(
+                model.card.name,
+                "the operations must be the same for every image",
+                "a network that cannot be recorded",
+                f"It must not branch on pixel values. torch says: {reason}",
+            ) from reason
     nodes = traced.graph
     nodes.eliminate_dead_code()
     for node in nodes.nodes:

@@ -26,7 +26,7 @@ LINEAR = (
     aten.upsample_nearest2d.default, aten.upsample_nearest2d.vec, aten.upsample_bilinear2d.default,
     aten.upsample_bilinear2d.vec, aten.upsample_bicubic2d.default, aten.upsample_bicubic2d.vec,
     aten.pixel_shuffle.default, aten.pixel_unshuffle.default, aten.slice_scatter.default, aten.select_scatter.default,
-    aten.copy.default, aten._to_copy.default,
+    aten._to_copy.default,
 )  # fmt: skip
 SAME_ORDER = (
     aten.reshape.default, aten.clone.default, aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default,
@@ -36,7 +36,7 @@ ELEMENTWISE = (
     aten.log1p.default, aten.expm1.default, aten.sqrt.default, aten.rsqrt.default, aten.reciprocal.default,
     aten.erf.default, aten.sin.default, aten.cos.default, aten.atan.default, aten.abs.default, aten.elu.default,
     aten.leaky_relu.default, aten.softplus.default, aten.hardtanh.default, aten.hardswish.default,
-    aten.hardsigmoid.default, aten.relu6.default, aten.mish.default, aten.log_sigmoid_forward.default,
+    aten.hardsigmoid.default, aten.relu6.default, aten.mish.default,
     aten._prelu_kernel.default, aten.clamp.default, aten.clamp_min.default, aten.clamp_max.default,
     aten.pow.Tensor_Scalar, aten.pow.Scalar, aten.threshold.default, aten.softshrink.default, aten.hardshrink.default,
     aten.celu.default, aten.log2.default, aten.log10.default, aten.exp2.default,

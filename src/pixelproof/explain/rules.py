@@ -110,7 +110,7 @@ def product(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
     """The vector-Jacobian product of a product at the midpoint of the pair: exact for bilinear and quadratic maps."""
     factors = [argument for argument in node.args if isinstance(argument, fx.Node)]
     if sum(factor not in pairs.graph.constants for factor in factors) == 1:
-        return linear(pairs, node, m)
+        return _scaled(pairs, node, m) if node.target is aten.mul.Tensor else linear(pairs, node, m)
     sources = pairs.graph.active(node)
     middles = [pairs.midpoint(source) for source in sources]
     call = pairs.graph.call(node)
@@ -127,6 +127,15 @@ def product(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
         (source, share.reshape(len(m), *pairs.lead, *share.shape[2:]))
         for source, share in zip(sources, shares, strict=True)
     ]
+
+
+def _scaled(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
+    """A product with a constant that has no more elements than the value."""
+    (source,) = pairs.graph.active(node)
+    if pairs.graph.shapes[source] != pairs.graph.shapes[node]:
+        return linear(pairs, node, m)
+    (constant,) = (pairs.graph.argument(factor) for factor in node.args if factor is not source)
+    return [(source, m * constant)]
 
 
 def dense(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:

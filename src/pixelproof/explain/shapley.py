@@ -25,7 +25,7 @@ from pixelproof.explain.graph import Graph, Values, trace
 from pixelproof.explain.operations import RULES
 from pixelproof.explain.rules import Pairs, producer
 from pixelproof.models import Classifier, frozen
-from pixelproof.types import Images, Labels, Logits
+from pixelproof.types import Images, Labels
 
 GROUP = 50  # images, or backgrounds, whose inner values are held at a time: memory does not grow with either
 
@@ -87,7 +87,7 @@ class DeepShap:
         home = images.device
         return ClassAttribution(values.to(home), expected.mean(0).to(home), gap.to(home))
 
-    def _logits(self, model: Classifier, images: Images) -> tuple[Logits, Logits]:
+    def _logits(self, model: Classifier, images: Images) -> tuple[Tensor, Tensor]:
         """The model's own logits for images and backgrounds, so that the gap also judges the traced graph."""
         check_background(self.name, model, self.background)
         return logits_of(self.name, model, images, GROUP), logits_of(self.name, model, self.background, GROUP)
