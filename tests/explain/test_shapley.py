@@ -108,7 +108,7 @@ def test_exact_shapley_values_where_the_rule_is_exact(seed):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_adds_up(name):
     x, background = sample()
-    found = DeepShap(background, chunk=30).all_classes(build(name), x)
+    found = DeepShap(background, chunk=400).all_classes(build(name), x)
     assert found.gap.max() < 1e-5
     assert found.values.abs().mean() > 1e-4
 

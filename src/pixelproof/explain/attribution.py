@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -41,6 +41,7 @@ class Attribution:
         return self.gap <= TOLERANCE
 
 
+@runtime_checkable
 class Explainer(Protocol):
     """Makes one heat map per image for a classifier's logit."""
 
