@@ -69,16 +69,14 @@ class Rarity:
         found, logits = features(model, images, [self.layer])
         table, predicted = found[self.layer], logits.argmax(1)
         score = torch.zeros(len(images), device=images.device)
-        for label in predicted.unique().tolist():
+        for label in torch.unique(predicted).tolist():
             mine = predicted == label
             density = log_density(table[mine], self.rows[label].to(images.device), self.bandwidth)
             score = score.masked_scatter(mine, -density)
         return score
 
 
-def log_density(
-    queries: Float[Tensor, "q d"], rows: Float[Tensor, "r d"], bandwidth: float
-) -> Float[Tensor, " q"]:
+def log_density(queries: Float[Tensor, "q d"], rows: Float[Tensor, "r d"], bandwidth: float) -> Float[Tensor, " q"]:
     """log(mean(exp(-|q - x|^2 / 2h^2))), the kernel's constant left out."""
     squares = queries.square().sum(1, keepdim=True) + rows.square().sum(1) - 2 * queries @ rows.T
     return (-squares.clamp_min(0) / (2 * bandwidth**2)).logsumexp(1) - math.log(len(rows))

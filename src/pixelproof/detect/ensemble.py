@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from pixelproof import specs
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guard import NONE, Calibration, Guard, SameModel, Verdict, divide
+from pixelproof.detect.confidence import LogitMargin, MaxSoftmax
+from pixelproof.detect.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
+from pixelproof.detect.density import KernelDensity
+from pixelproof.detect.distance import LocalDimension, NeighbourDistance
+from pixelproof.detect.guard import NONE, Calibration, Detector, Guard, SameModel, Verdict, divide
+from pixelproof.detect.mahalanobis import Mahalanobis
+from pixelproof.detect.neighbours import DeepNeighbours
+from pixelproof.detect.reconstruction import Reconstruction
 from pixelproof.detect.scored import check_fit
+from pixelproof.detect.spectral import Spectral
+from pixelproof.detect.squeezing import FeatureSqueezing
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
 
 How = Literal["max", "sum"]
+
+MEMBERS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            DeepNeighbours,
+            MaxSoftmax,
+            LogitMargin,
+            Mahalanobis,
+            NeighbourDistance,
+            LocalDimension,
+            KernelDensity,
+            FeatureSqueezing,
+            Reconstruction,
+            TransformConsistency,
+            NoiseConsistency,
+            GradientConsistency,
+            Spectral,
+        )
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +104,13 @@ class Ensemble:
     def fit(
         self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
     ) -> EnsembleGuard:
-        """The guard: members are fitted on three quarters of `clean`; an eighth is their scale, an eighth calibrates."""
-        from pixelproof.detect import parse
-
+        """The guard: three quarters of `clean` fit the members, an eighth is their scale, an eighth calibrates."""
         check_fit(self.name, model, clean)
         fitted, held = divide(clean, rng)
         reference, calibration = divide(held, rng, share=0.5)
-        guards = tuple(parse(member).fit(model, fitted, attacked, rng) for member in self.members)
+        guards = tuple(
+            specs.parse(member, MEMBERS, "detector").fit(model, fitted, attacked, rng) for member in self.members
+        )
         scales = tuple(Surprise.of(guard(model, reference.images).score) for guard in guards)
         scored = joined([guard(model, calibration.images).score for guard in guards], scales, self.how)
         return EnsembleGuard(guards, scales, self.how, Calibration(scored, self.rate), SameModel(model))

@@ -135,7 +135,7 @@ class Calibration:
         return (2 * torch.minimum(above, below)).clamp(max=1).float()
 
     def fold(self, scores: PerImage) -> PerImage:
-        """Scores as a verdict has them: unchanged, or, two-sided, 0 at the calibration's median and 1 at either limit."""
+        """Scores as a verdict has them: two-sided ones are 0 at the calibration's median and 1 at either limit."""
         if not self.two_sided:
             return scores
         (low, high), centre = self.limits, float(self.scores.median())

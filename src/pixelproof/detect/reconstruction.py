@@ -89,7 +89,7 @@ def trained(data: Dataset, width: int, epochs: int, rng: torch.Generator) -> nn.
         )
         optimiser = torch.optim.Adam(coder.parameters(), lr=5e-3)
         for _ in range(epochs):
-            for rows in torch.randperm(len(data)).split(64):
+            for rows in torch.split(torch.randperm(len(data)), 64):
                 images = data[rows].images
                 loss = (coder(images + NOISE * torch.randn_like(images)) - images).square().mean()
                 optimiser.zero_grad(set_to_none=True)

@@ -73,4 +73,5 @@ def energies(images: Images, bands: int) -> Float[Tensor, "n d"]:
     ring = (radius / radius.max() * bands).long().clamp_max(bands - 1)
     member = torch.nn.functional.one_hot(ring, bands).to(power)
     mean = power @ member / member.sum(0).clamp_min(1)
-    return (mean + FLOOR).log().flatten(1)
+    found: Tensor = (mean + FLOOR).log().flatten(1)
+    return found

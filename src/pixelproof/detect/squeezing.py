@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
@@ -64,7 +65,8 @@ class Squeezed:
 def fewer_bits(images: Images, bits: int) -> Images:
     """Values rounded to 2^bits levels; gradients pass straight through."""
     levels = 2**bits - 1
-    return images + ((images * levels).round() / levels - images).detach()
+    rounded: Tensor = (images.detach() * levels).round() / levels
+    return images + (rounded - images.detach())
 
 
 def median(images: Images, window: int) -> Images:
@@ -73,4 +75,5 @@ def median(images: Images, window: int) -> Images:
     before, after = (window - 1) // 2, window // 2
     padded = F.pad(images, (before, after, before, after), mode="reflect")
     patches = F.unfold(padded, window).view(n, channels, window * window, height, width)
-    return patches.median(2).values
+    middle: Tensor = torch.median(patches, dim=2)[0]
+    return middle
