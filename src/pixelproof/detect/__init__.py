@@ -5,14 +5,25 @@ from types import MappingProxyType
 
 from pixelproof import specs
 from pixelproof.detect.confidence import LogitMargin, MaxSoftmax
+from pixelproof.detect.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
 from pixelproof.detect.curves import Curve, Estimate, Figures, figures, roc
+from pixelproof.detect.density import KernelDensity
+from pixelproof.detect.distance import LocalDimension, NeighbourDistance
+from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
+from pixelproof.detect.ensemble import MEMBERS, Ensemble, EnsembleGuard
 from pixelproof.detect.evaluate import Evaluation, evaluate, matched_noise, natural_errors
 from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
+from pixelproof.detect.index import ExactIndex, Found, Index, recall
+from pixelproof.detect.mahalanobis import Mahalanobis
+from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
+from pixelproof.detect.reconstruction import Reconstruction
 from pixelproof.detect.scored import ScoreGuard, Scorer
+from pixelproof.detect.spectral import Spectral
+from pixelproof.detect.squeezing import FeatureSqueezing
+from pixelproof.detect.store import Store
+from pixelproof.detect.tune import Cases, Grid, Tuned, tune
 
-DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
-    {kind.name: kind for kind in (MaxSoftmax, LogitMargin)}
-)
+DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({**MEMBERS, Ensemble.name: Ensemble})
 
 
 def parse(spec: str) -> Detector:
@@ -23,23 +34,50 @@ def parse(spec: str) -> Detector:
 __all__ = [
     "DETECTORS",
     "Calibration",
+    "Cases",
+    "Credibility",
     "Curve",
+    "DeepNeighbours",
     "Detector",
+    "Duplicates",
+    "Ensemble",
+    "EnsembleGuard",
     "Estimate",
     "Evaluation",
+    "ExactIndex",
+    "FeatureSqueezing",
     "Figures",
+    "Found",
+    "GradientConsistency",
+    "Grid",
     "Guard",
+    "Index",
+    "KernelDensity",
+    "LocalDimension",
     "LogitMargin",
+    "Mahalanobis",
     "MaxSoftmax",
+    "NeighbourDistance",
+    "NeighbourGuard",
     "Neighbours",
+    "NoiseConsistency",
+    "Reconstruction",
     "ScoreGuard",
     "Scorer",
+    "Spectral",
+    "Store",
+    "TransformConsistency",
+    "Tuned",
     "Verdict",
     "divide",
     "evaluate",
     "figures",
     "matched_noise",
     "natural_errors",
+    "near_duplicates",
     "parse",
+    "recall",
     "roc",
+    "tune",
+    "without_duplicates",
 ]
