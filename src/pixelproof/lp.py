@@ -49,6 +49,14 @@ def project(delta: Images, eps: PerImage, ball: Ball) -> Images:
     return delta * per_image(torch.where(size > eps, eps / size.clamp_min(TINY), torch.ones_like(size)))
 
 
+def clip(images: Images, clean: Images, eps: PerImage, ball: Ball) -> Images:
+    """The images brought back into [0, 1] and into the ball of radius `eps` around their clean twins."""
+    if ball == "linf":
+        radius = per_image(eps)
+        return torch.minimum(torch.maximum(images, clean - radius), clean + radius).clamp_(0, 1)
+    return (clean + project(images - clean, eps, ball)).clamp_(0, 1)
+
+
 def ascent(gradient: Images, ball: Ball) -> Images:
     """The unit step that raises a linear function most: the sign for linf, the normalised gradient for l2."""
     if ball == "linf":
