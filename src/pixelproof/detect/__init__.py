@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from pixelproof import specs
+from pixelproof.detect.adaptive import AdaptiveResult, Aware, Target, adapt
 from pixelproof.detect.confidence import LogitMargin, MaxSoftmax
 from pixelproof.detect.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
 from pixelproof.detect.curves import Curve, Estimate, Figures, figures, roc
@@ -21,6 +22,7 @@ from pixelproof.detect.scored import ScoreGuard, Scorer
 from pixelproof.detect.spectral import Spectral
 from pixelproof.detect.squeezing import FeatureSqueezing
 from pixelproof.detect.store import Store
+from pixelproof.detect.surrogate import Surrogate, surrogate
 from pixelproof.detect.tune import Cases, Grid, Tuned, tune
 
 DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({**MEMBERS, Ensemble.name: Ensemble})
@@ -33,6 +35,8 @@ def parse(spec: str) -> Detector:
 
 __all__ = [
     "DETECTORS",
+    "AdaptiveResult",
+    "Aware",
     "Calibration",
     "Cases",
     "Credibility",
@@ -66,9 +70,12 @@ __all__ = [
     "Scorer",
     "Spectral",
     "Store",
+    "Surrogate",
+    "Target",
     "TransformConsistency",
     "Tuned",
     "Verdict",
+    "adapt",
     "divide",
     "evaluate",
     "figures",
@@ -78,6 +85,7 @@ __all__ = [
     "parse",
     "recall",
     "roc",
+    "surrogate",
     "tune",
     "without_duplicates",
 ]
