@@ -32,6 +32,12 @@ class BadInput(PixelproofError, ValueError):
     """A value from the caller that cannot be right."""
 
 
+def _listed(names: list[str], most: int = 40) -> str:
+    """The names, or how many more there are when the list is long."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + rest
+
+
 class UnknownName(BadInput):
     """A name that is not in its table."""
 
@@ -40,7 +46,7 @@ class UnknownName(BadInput):
         folded = {known_name.lower(): known_name for known_name in names}
         near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
         hint = f"Did you mean '{folded[near[0]]}'? " if near else ""
-        super().__init__(who, f"expected a known {kind}", f"'{name}'", f"{hint}Known: {', '.join(names) or 'none'}.")
+        super().__init__(who, f"expected a known {kind}", f"'{name}'", f"{hint}Known: {_listed(names)}.")
 
 
 class BrokenPromise(PixelproofError):

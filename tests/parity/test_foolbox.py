@@ -123,7 +123,9 @@ def test_the_adapter_is_foolbox_called_by_hand():
 def test_attacks_of_foolbox_run_through_the_harness(attack):
     model, test = net()
     norm = "l2" if attack.startswith("L2") else "linf"
-    found = mount(Foolbox(attack, 0.1, norm=norm), model, test[:40], seed=1)
+    assert Foolbox(attack, 0.1).norm == norm
+    found = mount(Foolbox(attack, 0.1), model, test[:40], seed=1)
+    assert found.norm == norm
     assert (found.distance[norm] <= 0.1 + 1e-5).all()
-    assert torch.equal(found.images, mount(Foolbox(attack, 0.1, norm=norm), model, test[:40], seed=1).images)
+    assert torch.equal(found.images, mount(Foolbox(attack, 0.1), model, test[:40], seed=1).images)
     assert all(parameter.grad is None for parameter in model.parameters())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -100,6 +101,11 @@ class Field:
         goal = Goal(data.labels[correct]) if targets is None else Goal(targets[correct], targeted=True)
         return cls(model, data[correct], goal, len(data), size)
 
+    @cached_property
+    def clean(self) -> Images:
+        """The images as floats, made once and shared by every set that is judged here."""
+        return self.data.images
+
     def run(
         self, attack: Attack, draws: Draws, *, eight_bit: bool = False, progress: Progress | None = None
     ) -> Outcome:
@@ -130,7 +136,7 @@ class Field:
 
         Images that are the same as in `before`, another set of this field, are not judged twice.
         """
-        clean, images = self.data.images, outcome.images
+        clean, images = self.clean, outcome.images
         logits = torch.empty(len(images), len(self.model.card.classes)) if before is None else before.logits.clone()
         success_8bit = torch.zeros(len(images), dtype=torch.bool) if before is None else before.success_8bit.clone()
         for start in range(0, len(images), JUDGE_BATCH):

@@ -13,6 +13,7 @@ import torch
 from pixelproof import attacks, data, models, specs
 from pixelproof.attacks import Attack
 from pixelproof.data import Dataset
+from pixelproof.errors import RunError
 from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.models import Card, Classifier, History
 from pixelproof.models.nets import build
@@ -46,15 +47,18 @@ def conduct(
     `root` is the folder with the data sets. The same study gives the same numbers whether or not it was interrupted.
     """
     run = Run.create(Path(folder), study.model_dump(mode="json"))
-    if run.complete:
-        return run
     stages = Stages(study, run, root, device, listener or (lambda event: None))
-    seconds: dict[str, float] = {}
     for name, stage in (("train", stages.train), ("clean", stages.clean), ("attack", stages.attack)):
         started = time.perf_counter()
-        stage()
-        seconds[name] = time.perf_counter() - started
-    run.finish({"device": str(stages.model.device), "seconds": seconds, "threads": torch.get_num_threads()})
+        try:
+            stage()
+        finally:
+            if not run.complete:
+                run.spend(name, time.perf_counter() - started)
+    if not run.complete:
+        place = stages.model.device
+        facts = {"device": str(place), "native_bf16": models.native_bf16(place), "seconds": run.seconds}
+        run.finish({**facts, "threads": torch.get_num_threads()})
     return run
 
 
@@ -98,8 +102,19 @@ class Stages:
         return found if limit is None or split == "val" else found.sample(limit, self.study.seed)
 
     def clean(self) -> None:
-        """Predictions on the clean test images."""
+        """Predictions on the clean test images; a run that was begun with another model or other data is refused."""
+        digest, data_digest = self.model.digest(), self.test.digest()
         if self.run.has("clean"):
+            kept = self.run.load("clean", CleanRecord)
+            pairs = (("model", kept.digest, digest), ("test images", kept.data_digest or data_digest, data_digest))
+            changed = [what for what, before, now in pairs if before != now]
+            if changed:
+                raise RunError(
+                    str(self.run.folder),
+                    "was begun with other content",
+                    f"another {' and other '.join(changed)}",
+                    "Choose another folder.",
+                )
             return
         started = time.perf_counter()
         logits = torch.cat([self.model.predict(part.images) for part in self.test.batches(1000)])
@@ -114,7 +129,8 @@ class Stages:
             parameters=sum(tensor.numel() for tensor in tensors),
             size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
             seconds_per_image=seconds,
-            digest=self.model.digest(),
+            digest=digest,
+            data_digest=data_digest,
         )
         self.run.save("clean", record)
 
@@ -148,7 +164,7 @@ class Stages:
                 attack, self.model, self.test, group, independent=independent, seed=self.study.seed, progress=tell
             )
             for adversarial, eps in zip(found, group, strict=True):
-                record = AttackRecord.of(adversarial, spec, self.study.attacks.examples)
+                record = AttackRecord.of(adversarial, spec, self.study.attacks.examples, shared_cost=len(group) > 1)
                 self.run.save(record_name(spec, eps), record)
 
 
