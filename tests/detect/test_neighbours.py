@@ -10,7 +10,16 @@ from torch import nn
 from pixelproof import models
 from pixelproof.attacks import PGD, mount
 from pixelproof.data import Dataset
-from pixelproof.detect import DeepNeighbours, Store, figures, near_duplicates, parse, without_duplicates
+from pixelproof.detect import (
+    DeepNeighbours,
+    Store,
+    figures,
+    load_guard,
+    near_duplicates,
+    parse,
+    save_guard,
+    without_duplicates,
+)
 from pixelproof.detect.layers import activations, default_layers
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 
@@ -269,3 +278,22 @@ def test_activations_that_are_not_finite_name_their_layer():
         model.net[1].bias[0] = float("inf")
     with pytest.raises(BadInput, match="layer '1' must be finite"):
         DeepNeighbours(k=5).fit(model, blobs(300), None, generator())
+
+
+@pytest.mark.parametrize("settings", [{}, {"threshold": 2, "rule": "any"}, {"rule": "credibility", "metric": "cosine"}])
+def test_a_saved_guard_says_the_same(tmp_path, settings):
+    model, images = network(), blobs(60, seed=3, spread=0.3).images
+    guard = fitted(**settings)
+    save_guard(guard, tmp_path / "guard")
+    one, other = guard(model, images), load_guard(tmp_path / "guard", model)(model, images)
+    assert torch.equal(one.score, other.score)
+    assert torch.equal(one.alarm, other.alarm)
+    assert torch.equal(one.recovered, other.recovered)
+    for before, after in zip(one.evidence, other.evidence, strict=True):
+        assert torch.equal(before.index, after.index)
+        assert torch.equal(before.alarm, after.alarm)
+    with pytest.raises(BadInput, match="one built for"):
+        load_guard(tmp_path / "guard", network(seed=1))
+    (tmp_path / "guard" / "guard.safetensors").unlink()
+    with pytest.raises(CorruptFile, match="finished guard"):
+        load_guard(tmp_path / "guard", model)
