@@ -23,8 +23,8 @@ ENSEMBLES = (
     "neighbours:rule=credibility",
     "mahalanobis:kind=relative",
     "ensemble:members=margin|transform",
-    "ensemble:members=margin|transform,how=sum",
-    "ensemble:members=margin|transform|squeezing|noise",
+    "ensemble:members=margin|transform,how=max",
+    "ensemble:members=margin|transform|squeezing",
 )
 
 
