@@ -1,0 +1,1 @@
+"""Attacks: how a classifier is fooled."""

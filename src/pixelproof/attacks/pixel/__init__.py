@@ -1,0 +1,1 @@
+"""Attacks that change one pixel or a few."""
