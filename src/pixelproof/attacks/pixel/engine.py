@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pixelproof.attacks.pixel.graph import capture, run
+from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.plan import draw
 from pixelproof.errors import BadInput
@@ -139,9 +139,3 @@ def discrepancy(engine: Executor, model: Classifier, image: Float[Tensor, "ch h 
     wanted = truth.logits(positions, colours)
     worst = (scene.logits(positions, colours) - wanted).abs().max().maximum((scene.clean - truth.clean).abs().max())
     return float(worst / wanted.abs().max().clamp_min(1.0))
-
-
-def replay(engine: Incremental, images: Tensor) -> Tensor:
-    """Logits of whole images by the captured graph alone."""
-    with torch.no_grad():
-        return run(engine.plan.steps, images)[-1]

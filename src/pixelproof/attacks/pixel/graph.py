@@ -1,170 +1,30 @@
-"""A model's forward pass as a list of simple steps, read off its exported graph.
-
-Each step knows three things about itself: how to run on a whole map (here), how far it spreads a change along one
-axis (here), and, where it is piecewise linear, how to bound its output (`bounds.py`).
-"""
+"""Reads a model's forward pass off its exported graph, as a list of simple steps."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-Pair: TypeAlias = tuple[int, int]
-Span: TypeAlias = tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Conv:
-    """A two-dimensional convolution."""
-
-    weight: Tensor
-    bias: Tensor | None
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-    groups: int
-
-    def dense(self, x: Tensor) -> Tensor:
-        """The convolution of whole maps."""
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-
-    def window(self, axis: int) -> tuple[int, int, int]:
-        """Reach, stride and padding along an axis: output o reads inputs o * stride - padding + [0, reach)."""
-        reach = self.dilation[axis] * (self.weight.shape[2 + axis] - 1) + 1
-        return reach, self.stride[axis], self.padding[axis]
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A maximum or average over windows; an average counts the padding as zeros."""
-
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    largest: bool
-
-    def dense(self, x: Tensor) -> Tensor:
-        """The pooled whole maps."""
-        pool = F.max_pool2d if self.largest else F.avg_pool2d
-        out: Tensor = pool(x, self.kernel, self.stride, self.padding)
-        return out
-
-    def window(self, axis: int) -> tuple[int, int, int]:
-        """Reach, stride and padding along an axis."""
-        return self.kernel[axis], self.stride[axis], self.padding[axis]
-
-
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """Multiplication by a number per channel and addition of another: batch-norm in evaluation, normalisation."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def dense(self, x: Tensor) -> Tensor:
-        """The scaled and shifted maps or rows."""
-        shape = (1, -1) + (1,) * (x.ndim - 2)
-        return x * self.scale.view(shape) + self.shift.view(shape)
-
-
-@dataclass(frozen=True)
-class Relu:
-    """The rectifier."""
-
-    def dense(self, x: Tensor) -> Tensor:
-        """The positive part."""
-        return x.relu()
-
-
-@dataclass(frozen=True, eq=False)
-class Pointwise:
-    """Any other function of single values (sigmoid, GELU, ...)."""
-
-    name: str
-    function: Callable[[Tensor], Tensor]
-
-    def dense(self, x: Tensor) -> Tensor:
-        """The function of every value."""
-        return self.function(x)
-
-
-@dataclass(frozen=True)
-class Add:
-    """The sum of two maps, as in a residual block."""
-
-    def dense(self, x: Tensor, y: Tensor) -> Tensor:
-        """The sum."""
-        return x + y
-
-
-@dataclass(frozen=True)
-class Mean:
-    """The average of each channel over the whole map, as rows (n, channels) or as 1 x 1 maps."""
-
-    rows: bool
-
-    def dense(self, x: Tensor) -> Tensor:
-        """The channel means."""
-        return x.mean((2, 3)) if self.rows else x.mean((2, 3), keepdim=True)
-
-
-@dataclass(frozen=True)
-class Flatten:
-    """Maps (n, c, h, w) as rows (n, c * h * w)."""
-
-    def dense(self, x: Tensor) -> Tensor:
-        """The rows."""
-        return x.flatten(1)
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """A dense layer."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def dense(self, x: Tensor) -> Tensor:
-        """The layer's output rows."""
-        return F.linear(x, self.weight, self.bias)
-
-
-@dataclass(frozen=True, eq=False)
-class Other:
-    """An operation that this module does not understand: it can only be run, on whole maps."""
-
-    name: str
-    function: Callable[..., Tensor]
-
-    def dense(self, *x: Tensor) -> Tensor:
-        """Whatever the operation gives."""
-        return self.function(*x)
-
-
-Op: TypeAlias = Conv | Pool | Affine | Relu | Pointwise | Add | Mean | Flatten | Linear | Other
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One operation, the values it reads (0 is the image, k the output of step k) and its name in the graph."""
-
-    op: Op
-    inputs: tuple[int, ...]
-    name: str
-
-
-def run(steps: Sequence[Step], images: Tensor) -> list[Tensor]:
-    """Every value of the graph, the images first and the logits last."""
-    values = [images]
-    for step in steps:
-        values.append(step.op.dense(*(values[source] for source in step.inputs)))
-    return values
+from pixelproof.attacks.pixel.ops import (
+    Add,
+    Affine,
+    Conv,
+    Flatten,
+    Linear,
+    Mean,
+    Op,
+    Other,
+    Pair,
+    Pointwise,
+    Pool,
+    Relu,
+    Step,
+)
 
 
 def capture(model: nn.Module, image: Tensor) -> list[Step]:
@@ -231,7 +91,7 @@ class _Reader:
     def _read(self, node: torch.fx.Node, sources: int) -> Op | None:
         """The operation of a node; None when it passes its input on unchanged."""
         name = str(node.target).removeprefix("aten.").partition(".")[0]
-        given = list(node.args)
+        given: list[Any] = list(node.args)
         before = _shape(given[0])
         after = tuple(node.meta["val"].shape)
         if sources == 1 and not node.kwargs:
@@ -240,7 +100,9 @@ class _Reader:
             if name in ("flatten", "view", "reshape", "_unsafe_view", "squeeze") and len(after) == 2:
                 return Flatten() if len(before) > 2 else None
             if name == "conv2d":
-                extra = [self._constant(part) for part in given[1:]] + [None, [1, 1], [0, 0], [1, 1], 1][len(given) - 2 :]
+                extra = [self._constant(part) for part in given[1:]] + [None, [1, 1], [0, 0], [1, 1], 1][
+                    len(given) - 2 :
+                ]
                 weight, bias, stride, padding, dilation, groups = extra
                 return Conv(weight, bias, _pair(stride), _pair(padding), _pair(dilation), groups)
             if name == "max_pool2d" and (len(given) < 5 or _pair(given[4]) == (1, 1)) and not _at(given, 5, False):
@@ -291,14 +153,15 @@ class _Reader:
 
             arguments = torch.fx.node.map_aggregate(node.args, put)
             settings = torch.fx.node.map_aggregate(node.kwargs, put)
-            out: Tensor = node.target(*arguments, **settings)  # type: ignore[operator, misc]
+            out: Tensor = node.target(*arguments, **settings)  # type: ignore[operator]
             return out
 
         return call
 
     def _normalisation(self, state: list[Tensor | None], eps: float) -> Affine:
         weight, bias, mean, variance = state
-        assert mean is not None and variance is not None
+        assert mean is not None
+        assert variance is not None
         scale = (variance.double() + eps).rsqrt() * (1 if weight is None else weight.double())
         shift = (0 if bias is None else bias.double()) - mean.double() * scale
         return Affine(scale.to(mean.dtype), shift.to(mean.dtype))
@@ -322,8 +185,35 @@ class _Reader:
 
 
 _POINTWISE = frozenset(
-    "sigmoid tanh gelu silu silu_ elu elu_ leaky_relu leaky_relu_ softplus hardtanh hardtanh_ relu6 abs neg exp "
-    "hardswish hardswish_ hardsigmoid mish clamp clamp_min clamp_max square sqrt selu celu".split()
+    {
+        "sigmoid",
+        "tanh",
+        "gelu",
+        "silu",
+        "silu_",
+        "elu",
+        "elu_",
+        "leaky_relu",
+        "leaky_relu_",
+        "softplus",
+        "hardtanh",
+        "hardtanh_",
+        "relu6",
+        "abs",
+        "neg",
+        "exp",
+        "hardswish",
+        "hardswish_",
+        "hardsigmoid",
+        "mish",
+        "clamp",
+        "clamp_min",
+        "clamp_max",
+        "square",
+        "sqrt",
+        "selu",
+        "celu",
+    }
 )
 
 

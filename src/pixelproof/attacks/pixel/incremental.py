@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pixelproof.attacks.pixel.graph import Add, Affine, Conv, Linear, Pointwise, Pool, Relu, run
+from pixelproof.attacks.pixel.ops import Conv, Linear, Pool, run
 from pixelproof.attacks.pixel.plan import Entry, Part, Plan
+from pixelproof.attacks.pixel.windows import Windows
 
 CHUNK = 96  # candidates whose windows are evaluated together: what fits the processor's cache
 SLAB = 8192  # candidates whose last windows are kept until the dense layers run
@@ -61,7 +62,11 @@ class Incremental:
             weight = cells.permute(0, 2, 3, 1).flatten(1).contiguous()
             used = 4 * sum(kept.numel() for kept in self.parts.values())
             if used + 4 * weight.numel() <= PACKED_BYTES:
-                if weight.dtype == torch.float32 and weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
+                if (
+                    weight.dtype == torch.float32
+                    and weight.device.type == "cpu"
+                    and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+                ):
                     weight = weight.to_mkldnn()
                 self.parts[key] = weight
         if weight.is_mkldnn:
@@ -79,6 +84,36 @@ class Incremental:
             )
             self.corners[value, region] = (down, across)
         return self.corners[value, region]
+
+    def cover(self, value: int, rows: Tensor, columns: Tensor, size: tuple[int, int]) -> Tensor | None:
+        """Which cells of the windows of pixels lie on a value's map, (p, 1, h, w, 1) of 0 and 1; None when all do."""
+        masks = []
+        for axis, places in enumerate((rows, columns)):
+            low = self.corner(value, -1)[axis][places]
+            last = self.plan.shapes[value][2 + axis] - size[axis]
+            inside = int(low.min()) >= 0 and int(low.max()) <= last
+            cells = low[:, None] + torch.arange(size[axis])
+            masks.append(None if inside else ((cells >= 0) & (cells < last + size[axis])).to(self.plan.dtype))
+        down, across = masks
+        if down is None and across is None:
+            return None
+        if down is None or across is None:
+            line = down if across is None else across
+            assert line is not None
+            return line[:, None, :, None, None] if across is None else line[:, None, None, :, None]
+        return (down[:, :, None] * across[:, None])[:, None, :, :, None]
+
+    def places(self, value: int, positions: Tensor) -> dict[Part, list[tuple[int, int, int]]]:
+        """Rows of `positions` by the part of a value's map that they touch, each with where it starts in its window."""
+        down, across = (corner.tolist() for corner in self.corner(value, -1))
+        columns = self.plan.size[1]
+        found: dict[Part, list[tuple[int, int, int]]] = {}
+        for row, position in enumerate(positions.tolist()):
+            part = self.plan.reached(value, position)
+            if part[0] < part[1]:
+                start = (part[0] - down[position // columns], part[2] - across[position % columns])
+                found.setdefault(part, []).append((row, *start))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +148,12 @@ class IncrementalScene:
         """Logits of as many candidates as are worth keeping in memory at once."""
         plan = self.engine.plan
         count = change.shape[1]
-        hands = [_Hand(self, entry, len(positions), count) for entry in plan.entries]
+        hands = [_Hand(self, entry, positions, count) for entry in plan.entries]
         step = max(1, CHUNK // count)
         for rows in plan.by_phase(positions):
             for start in range(0, len(rows), step):
                 chosen = rows[start : start + step]
-                windows = Windows(self, positions[chosen], change[chosen])
+                windows = Windows(plan, self, positions[chosen], change[chosen])
                 windows.follow()
                 for hand in hands:
                     hand.take(chosen, windows)
@@ -130,8 +165,8 @@ class IncrementalScene:
             )
         return values[len(plan.steps)].view(len(positions), count, -1)
 
-    def frames(self, value: int, positions: Tensor, size: tuple[int, int], *, nowhere: bool, region: int) -> Tensor:
-        """A value's clean activations on each position's window, or on the `region` a step reads: (p, h, w, channels).
+    def frames(self, value: int, windows: Windows, size: tuple[int, int], *, nowhere: bool, region: int) -> Tensor:
+        """A value's clean activations on each pixel's window, or on the `region` a step reads: (p, 1, h, w, channels).
 
         Cells outside the map are 0, or very negative where `nowhere` is set.
         """
@@ -143,8 +178,15 @@ class IncrementalScene:
             (wide * channels, channels, wide * channels, channels, 1),
         )
         down, across = self.engine.corner(value, region)
-        columns = self.engine.plan.size[1]
-        return view[down[positions // columns] + margin, across[positions % columns] + margin]
+        return view[down[windows.rows] + margin, across[windows.columns] + margin][:, None]
+
+    def cover(self, value: int, windows: Windows) -> Tensor | None:
+        """Which cells of the windows lie on a value's map, (p, 1, h, w, 1) of 0 and 1; None when all do."""
+        return self.engine.cover(value, windows.rows, windows.columns, windows.size(value))
+
+    def kernel(self, position: int) -> Tensor:
+        """A convolution's weight in channels-last layout."""
+        return self.engine.kernel(position)
 
     def _padded(self, value: int, nowhere: bool) -> tuple[Tensor, int]:
         if (value, nowhere) not in self.padded:
@@ -161,171 +203,50 @@ class IncrementalScene:
         return self.padded[value, nowhere]
 
 
-class Windows:
-    """The local values of candidates of one phase, each as (p, m, h, w, channels) on its own window.
-
-    A value is held as its change or, after a rectifier or a maximum, whole; `delta` turns it into the change.
-    """
-
-    def __init__(self, scene: IncrementalScene, positions: Tensor, change: Tensor) -> None:
-        self.scene = scene
-        self.plan = scene.engine.plan
-        self.positions = positions
-        self.row, self.column = self.plan.tracks(int(positions[0]))
-        self.values = {0: change[:, :, None, None]}
-        self.whole: set[int] = set()
-        self.clear = {0}  # values whose cells outside the map are known to be unchanged
-
-    def size(self, value: int) -> tuple[int, int]:
-        """Height and width of a value's window."""
-        (top, bottom), (left, right) = self.row.spans[value], self.column.spans[value]
-        return bottom - top + 1, right - left + 1
-
-    def pads(self, position: int, source: int = 0) -> tuple[int, int, int, int]:
-        """How far a step reads around the window of one of its inputs: left, right, top, bottom."""
-        return (*self.column.pads[position][source], *self.row.pads[position][source])
-
-    def clean(self, value: int, *, nowhere: bool = False) -> Tensor:
-        """A value's clean activations on the windows, (p, 1, h, w, channels)."""
-        return self.scene.frames(value, self.positions, self.size(value), nowhere=nowhere, region=-1)[:, None]
-
-    def around(self, position: int) -> Tensor:
-        """The clean activations that a step reads, (p, 1, h, w, channels), very negative outside the map."""
-        spans = (self.row.regions[position], self.column.regions[position])
-        height, width = (high - low + 1 for low, high in spans)
-        source = self.plan.steps[position].inputs[0]
-        return self.scene.frames(source, self.positions, (height, width), nowhere=True, region=position)[:, None]
-
-    def inside(self, value: int) -> Tensor | None:
-        """Which cells of the windows lie on the map, (p, 1, h, w, 1) of 0 and 1; None when all do."""
-        height, width = self.size(value)
-        down, across = self.scene.engine.corner(value, -1)
-        columns = self.plan.size[1]
-        vertical = down[self.positions // columns][:, None] + torch.arange(height)
-        horizontal = across[self.positions % columns][:, None] + torch.arange(width)
-        tall, wide = self.plan.shapes[value][2:]
-        rows = (vertical >= 0) & (vertical < tall)
-        cells = rows[:, :, None] & ((horizontal >= 0) & (horizontal < wide))[:, None]
-        return None if cells.all() else cells[:, None, :, :, None].to(self.values[0])
-
-    def delta(self, value: int) -> Tensor:
-        """A value's change, zero outside the map."""
-        if value in self.whole:
-            self.values[value] = self.values[value] - self.clean(value)
-            self.whole.discard(value)
-        if value not in self.clear:
-            inside = self.inside(value)
-            if inside is not None:
-                self.values[value] = self.values[value] * inside
-            self.clear.add(value)
-        return self.values[value]
-
-    def follow(self) -> None:
-        """Compute every local value."""
-        for position in self.plan.local:
-            self._step(position)
-
-    def _step(self, position: int) -> None:
-        step = self.plan.steps[position]
-        op, source, out = step.op, step.inputs[0], position + 1
-        if isinstance(op, Conv):
-            kernel = self.scene.engine.kernel(position)
-            self.values[out] = convolve(self.delta(source), kernel, op, self.pads(position))
-        elif isinstance(op, Affine):
-            self.values[out] = self.delta(source) * op.scale
-            self.clear.add(out)
-        elif isinstance(op, Add):
-            left, right = (widen(self.delta(part), self.pads(position, k)) for k, part in enumerate(step.inputs))
-            self.values[out] = left + right
-            self.clear.add(out)
-        elif isinstance(op, Pool) and not op.largest:
-            self.values[out] = pool(widen(self.delta(source), self.pads(position)), op)
-        elif isinstance(op, Pool):
-            whole = lay(self.delta(source), self.around(position), self.pads(position))
-            self.values[out] = pool(whole, op)
-            self.whole.add(out)
-        else:
-            assert isinstance(op, Relu | Pointwise)
-            rectifier = isinstance(op, Relu)
-            before = self.values[source]
-            if source not in self.whole:
-                before = before + self.clean(source, nowhere=rectifier)
-                if rectifier:
-                    self.clear.add(out)
-            self.values[out] = op.dense(before)
-            self.whole.add(out)
-
-
 class _Hand:
     """Collects one hand-over from the local to the dense part, for a slab of candidates."""
 
-    def __init__(self, scene: IncrementalScene, entry: Entry, positions: int, count: int) -> None:
+    def __init__(self, scene: IncrementalScene, entry: Entry, positions: Tensor, count: int) -> None:
         self.scene = scene
         self.entry = entry
         clean = scene.values[entry.target]
-        self.out = clean.expand(positions * count, *clean.shape[1:]).clone().view(positions, count, *clean.shape[1:])
-        self.pieces: dict[Part, list[tuple[Tensor, Tensor]]] = {}
+        self.out = clean[None].repeat(len(positions), count, *(1,) * (clean.ndim - 1))
+        self.slots: dict[int, tuple[Part, int, int, int]] = {}
+        self.cells: dict[Part, tuple[Tensor, Tensor]] = {}
+        if entry.kind != "mean":
+            for part, places in scene.engine.places(entry.source, positions).items():
+                self.slots |= {row: (part, slot, top, left) for slot, (row, top, left) in enumerate(places)}
+                if entry.kind == "linear":
+                    shape = (
+                        len(places),
+                        count,
+                        part[1] - part[0],
+                        part[3] - part[2],
+                        scene.values[entry.source].shape[1],
+                    )
+                    self.cells[part] = (torch.tensor([row for row, *_ in places]), clean.new_empty(shape))
 
     def take(self, rows: Tensor, windows: Windows) -> None:
         """The change of the windows at `rows` of the slab."""
         change = windows.delta(self.entry.source)
-        plan = self.scene.engine.plan
         if self.entry.kind == "mean":
-            mean = change.sum((2, 3)) / (plan.shapes[self.entry.source][2] * plan.shapes[self.entry.source][3])
+            _, _, tall, wide = self.scene.engine.plan.shapes[self.entry.source]
+            mean = change.sum((2, 3)) / (tall * wide)
             self.out[rows] += mean.view(*mean.shape, *(1,) * (self.out.ndim - 3))
             return
-        down, across = self.scene.engine.corner(self.entry.source, -1)
-        columns = plan.size[1]
-        for number, position in enumerate(windows.positions.tolist()):
-            part = plan.reached(self.entry.source, position)
-            top, left = part[0] - int(down[position // columns]), part[2] - int(across[position % columns])
-            cells = change[number, :, top : top + part[1] - part[0], left : left + part[3] - part[2]]
-            if not cells.numel():
+        for number, row in enumerate(rows.tolist()):
+            if row not in self.slots:
                 continue
-            if self.entry.kind == "map":
-                self.out[rows[number], :, :, part[0] : part[1], part[2] : part[3]] += cells.permute(0, 3, 1, 2)
+            part, slot, top, left = self.slots[row]
+            cells = change[number, :, top : top + part[1] - part[0], left : left + part[3] - part[2]]
+            if self.entry.kind == "linear":
+                self.cells[part][1][slot] = cells
             else:
-                self.pieces.setdefault(part, []).append((rows[number], cells.flatten(1)))
+                self.out[row, :, :, part[0] : part[1], part[2] : part[3]] += cells.permute(0, 3, 1, 2)
 
     def give(self) -> Tensor:
         """The value that the dense part reads, for every candidate of the slab."""
-        for part, pieces in self.pieces.items():
-            where = torch.stack([row for row, _ in pieces])
-            answer = self.scene.engine.dense(torch.cat([cells for _, cells in pieces]), self.entry, part)
-            self.out[where] += answer.view(len(where), -1, answer.shape[-1])
+        for part, (rows, cells) in self.cells.items():
+            answer = self.scene.engine.dense(cells.flatten(2).flatten(0, 1), self.entry, part)
+            self.out[rows] += answer.view(*cells.shape[:2], -1)
         return self.out.flatten(0, 1)
-
-
-def nchw(x: Tensor) -> Tensor:
-    """Windows (p, m, h, w, c) as channels-last maps (p * m, c, h, w)."""
-    return x.flatten(0, 1).permute(0, 3, 1, 2)
-
-
-def nhwc(x: Tensor, like: Tensor) -> Tensor:
-    """Channels-last maps (p * m, c, h, w) as windows, with `like`'s p and m."""
-    return x.permute(0, 2, 3, 1).reshape(*like.shape[:2], *x.shape[2:], x.shape[1])
-
-
-def widen(x: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
-    """Windows with zeros added (or cells cut off, where negative) left, right, above and below."""
-    return F.pad(x, (0, 0, *pads)) if any(pads) else x
-
-
-def lay(change: Tensor, ground: Tensor, pads: tuple[int, int, int, int]) -> Tensor:
-    """`change` added to the middle of the clean cells around it."""
-    return widen(change, pads) + ground
-
-
-def pool(x: Tensor, op: Pool) -> Tensor:
-    """A maximum or average over windows without further padding."""
-    pooling = F.max_pool2d if op.largest else F.avg_pool2d
-    return nhwc(pooling(nchw(x), op.kernel, op.stride), x)
-
-
-def convolve(x: Tensor, kernel: Tensor, op: Conv, pads: tuple[int, int, int, int]) -> Tensor:
-    """A convolution without bias of windows, with zeros around them."""
-    left, right, top, bottom = pads
-    padding = (top, left)
-    if left != right or top != bottom or min(pads) < 0:
-        x, padding = widen(x, pads), (0, 0)
-    return nhwc(F.conv2d(nchw(x), kernel, None, op.stride, padding, op.dilation, op.groups), x)

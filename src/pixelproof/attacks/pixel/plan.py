@@ -2,8 +2,9 @@
 
 Along one axis a change of the inputs low..high of a window operation (reach k, stride s, padding p) touches the outputs
 ceil((low + p - k + 1) / s) .. floor((high + p) / s); elementwise operations keep the interval, a sum takes the union.
-The intervals are not clipped at the border of the map, so all pixels of one phase (their row and column modulo the
-strides so far) have windows of the same shape and one batch serves them all; cells outside the map are masked.
+Unclipped, all pixels of one phase (their row and column modulo the strides so far) have windows of the same shape, so
+one batch serves them all, and cells outside the map are masked: best for few candidates per pixel. Clipped to the map,
+windows are as small as can be but differ near the border: best for many candidates per pixel, as in a certificate.
 Incremental evaluation of a convolutional network from cached activations: Nakandala et al. 2019 (Krypton, SIGMOD).
 """
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pixelproof.attacks.pixel.graph import (
+from pixelproof.attacks.pixel.ops import (
     Add,
     Affine,
     Conv,
@@ -47,8 +48,8 @@ class Track:
     regions: dict[int, Span]
     pads: dict[int, tuple[Pair, ...]]
 
-    def grown(self, step: Step, position: int, axis: int) -> Track:
-        """This track with the window of one more step, the one at `position`."""
+    def grown(self, step: Step, position: int, axis: int, size: int | None) -> Track:
+        """This track with one more step, the one at `position`; its window is clipped to a map of `size` cells."""
         op = step.op
         spans = [self.spans[source] for source in step.inputs]
         low, high = min(span[0] for span in spans), max(span[1] for span in spans)
@@ -57,6 +58,9 @@ class Track:
             reach, stride, padding = op.window(axis)
             first = -((padding - reach + 1 + low) // -stride)
             last = max(first, (high + padding) // stride)
+            if size is not None:
+                first = min(max(first, 0), size - 1)
+                last = max(first, min(last, size - 1))
             region = (first * stride - padding, last * stride - padding + reach - 1)
             regions = {**regions, position: region}
             pads = {**pads, position: ((low - region[0], region[1] - high),)}
@@ -92,6 +96,7 @@ class Plan:
     rows: tuple[Track, ...]
     columns: tuple[Track, ...]
     phases: Tensor
+    dtype: torch.dtype
     flops: float
     flops_per_candidate: float = 0.0
 
@@ -108,7 +113,7 @@ class Plan:
     def by_phase(self, positions: Tensor) -> list[Tensor]:
         """Row numbers of `positions` (n), one tensor per phase."""
         found = self.phases[positions]
-        return [(found == phase).nonzero()[:, 0] for phase in found.unique()]
+        return [(found == phase).nonzero()[:, 0] for phase in sorted(set(found.tolist()))]
 
     def tracks(self, position: int) -> tuple[Track, Track]:
         """The tracks of a pixel's row and column."""
@@ -117,7 +122,9 @@ class Plan:
     def reached(self, value: int, position: int) -> Part:
         """The part of a value's map that a pixel touches, clipped to the map."""
         spans = [track.spans[value] for track in self.tracks(position)]
-        ends = [(max(low, 0), min(high + 1, size)) for (low, high), size in zip(spans, self.shapes[value][2:], strict=True)]
+        ends = [
+            (max(low, 0), min(high + 1, size)) for (low, high), size in zip(spans, self.shapes[value][2:], strict=True)
+        ]
         (top, bottom), (left, right) = ends
         return (top, bottom, left, right) if top < bottom and left < right else (0, 0, 0, 0)
 
@@ -127,8 +134,8 @@ class Plan:
         return f"incremental up to {last}, {self.gain:.1f} times fewer multiplications per candidate"
 
 
-def draw(steps: Sequence[Step], image: Tensor) -> Plan:
-    """The plan for a graph and images shaped like `image` (1, c, h, w)."""
+def draw(steps: Sequence[Step], image: Tensor, *, clip: bool = False) -> Plan:
+    """The plan for a graph and images shaped like `image` (1, c, h, w), with windows clipped to the maps or not."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         values = run(steps, image)
     shapes = tuple(tuple(value.shape) for value in values)
@@ -138,7 +145,8 @@ def draw(steps: Sequence[Step], image: Tensor) -> Plan:
     for position, step in enumerate(steps):
         if not known.issuperset(step.inputs) or not isinstance(step.op, LOCAL):
             continue
-        grown = [[track.grown(step, position, axis) for track in line] for axis, line in enumerate(lines)]
+        sizes = shapes[position + 1][2:] if clip else (None, None)
+        grown = [[track.grown(step, position, axis, sizes[axis]) for track in line] for axis, line in enumerate(lines)]
         if _share(grown, position + 1, shapes) <= LARGEST_SHARE or isinstance(step.op, Affine):
             lines = grown
             known.add(position + 1)
@@ -154,6 +162,7 @@ def draw(steps: Sequence[Step], image: Tensor) -> Plan:
         tuple(rows),
         tuple(columns),
         _phases(rows, columns),
+        image.dtype,
         float(counter.get_total_flops()),
     )
     return replace(plan, flops_per_candidate=_local_flops(plan) + _tail_flops(plan, values))
