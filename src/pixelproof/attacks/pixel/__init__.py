@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from pixelproof.attacks.pixel.certificate import Journal, OnePixelCertificate, certify_one_pixel
 from pixelproof.attacks.pixel.engine import Executor, FullForward, Scene, executor
 from pixelproof.attacks.pixel.evolution import OnePixelDE
 from pixelproof.attacks.pixel.few import FewPixel
@@ -17,9 +18,12 @@ __all__ = [
     "Executor",
     "FewPixel",
     "FullForward",
+    "Journal",
     "OnePixel",
+    "OnePixelCertificate",
     "OnePixelDE",
     "PixelSearch",
     "Scene",
+    "certify_one_pixel",
     "executor",
 ]

@@ -49,24 +49,24 @@ class Incremental:
             self.kernels[position] = op.weight.contiguous(memory_format=torch.channels_last)
         return self.kernels[position]
 
+    def columns(self, entry: Entry, part: Part) -> Tensor:
+        """The columns of a dense layer that read one part of its input map, (out, cells * channels)."""
+        op = self.plan.steps[entry.target - 1].op
+        assert isinstance(op, Linear)
+        _, channels, height, width = self.plan.shapes[entry.source]
+        top, bottom, left, right = part
+        cells = op.weight.view(-1, channels, height, width)[:, :, top:bottom, left:right]
+        return cells.permute(0, 2, 3, 1).flatten(1).contiguous()
+
     def dense(self, rows: Tensor, entry: Entry, part: Part) -> Tensor:
         """A dense layer's answer to changed cells: `rows` (n, cells * channels) of one part of its input map."""
         key = (entry.target, part)
         weight = self.parts.get(key)
         if weight is None:
-            op = self.plan.steps[entry.target - 1].op
-            assert isinstance(op, Linear)
-            _, channels, height, width = self.plan.shapes[entry.source]
-            top, bottom, left, right = part
-            cells = op.weight.view(-1, channels, height, width)[:, :, top:bottom, left:right]
-            weight = cells.permute(0, 2, 3, 1).flatten(1).contiguous()
+            weight = self.columns(entry, part)
             used = 4 * sum(kept.numel() for kept in self.parts.values())
             if used + 4 * weight.numel() <= PACKED_BYTES:
-                if (
-                    weight.dtype == torch.float32
-                    and weight.device.type == "cpu"
-                    and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-                ):
+                if weight.dtype == torch.float32 and weight.device.type == "cpu" and _packable():
                     weight = weight.to_mkldnn()
                 self.parts[key] = weight
         if weight.is_mkldnn:
@@ -250,3 +250,8 @@ class _Hand:
             answer = self.scene.engine.dense(cells.flatten(2).flatten(0, 1), self.entry, part)
             self.out[rows] += answer.view(*cells.shape[:2], -1)
         return self.out.flatten(0, 1)
+
+
+def _packable() -> bool:
+    """Whether this build of torch has oneDNN, whose own weight layout halves the cost of small dense layers."""
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

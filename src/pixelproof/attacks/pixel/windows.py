@@ -45,6 +45,7 @@ class Windows:
         self.values = {0: change[:, :, None, None]}
         self.whole: set[int] = set()
         self.clear = {0}  # values whose cells outside the map are known to be unchanged
+        self.grounds: dict[tuple[int, bool, int], Tensor] = {}
 
     def size(self, value: int) -> tuple[int, int]:
         """Height and width of a value's window."""
@@ -57,14 +58,20 @@ class Windows:
 
     def clean(self, value: int, *, nowhere: bool = False) -> Tensor:
         """A value's clean activations on the windows, (p, 1, h, w, channels)."""
-        return self.ground.frames(value, self, self.size(value), nowhere=nowhere, region=-1)
+        return self._ground(value, self.size(value), nowhere=nowhere, region=-1)
 
     def around(self, position: int) -> Tensor:
         """The clean activations that a step reads, (p, 1, h, w, channels), very negative outside the map."""
         spans = (self.row.regions[position], self.column.regions[position])
         height, width = (high - low + 1 for low, high in spans)
         source = self.plan.steps[position].inputs[0]
-        return self.ground.frames(source, self, (height, width), nowhere=True, region=position)
+        return self._ground(source, (height, width), nowhere=True, region=position)
+
+    def _ground(self, value: int, size: tuple[int, int], *, nowhere: bool, region: int) -> Tensor:
+        key = (value, nowhere, region)
+        if key not in self.grounds:
+            self.grounds[key] = self.ground.frames(value, self, size, nowhere=nowhere, region=region)
+        return self.grounds[key]
 
     def delta(self, value: int) -> Tensor:
         """A value's change, zero outside the map."""
