@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +20,11 @@ from torch import Tensor
 from pixelproof.attacks.pixel.incremental import Incremental, IncrementalScene
 from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Op, Pool, Relu, Step, run
 from pixelproof.attacks.pixel.plan import Plan
-from pixelproof.attacks.pixel.relax import SHORT, Form, Relaxed, larger, rectify, rounding
+from pixelproof.attacks.pixel.relax import GROWTH, SHORT, Form, Relaxed, larger, rectify, rounding
 from pixelproof.attacks.pixel.windows import Windows, convolve, lay, nchw, nhwc, pool, widen
 
+SYMBOLS = (96, 96)  # errors of the first rectifiers that are kept apart
+PROVEN = 1e-3  # margin (in logits) by which a box must be proven; see certificate.py
 HOPE = 0.1  # a backward pass is tried where it needs to cut the error to no less than this share
 
 
@@ -100,6 +103,8 @@ class PixelBounds:
         self.scene = IncrementalScene(engine, precise(self.plan.steps, image[None]))
         self.margin = Margin(self.plan, label)
         self.pixels = image.flatten(1).t()
+        first = [at for at in self.plan.local if isinstance(self.plan.steps[at].op, Relu)]
+        self.symbols = dict(zip(first, SYMBOLS, strict=False))
         self.magnitudes = {
             at: engine.kernel(at).abs() for at in self.plan.local if isinstance(self.plan.steps[at].op, Conv)
         }
@@ -115,6 +120,7 @@ class Spot:
     def __init__(self, bounds: PixelBounds, position: int) -> None:
         self.engine, self.plan, self.scene, self.margin = bounds.engine, bounds.plan, bounds.scene, bounds.margin
         self.magnitudes = bounds.magnitudes
+        self.symbols = bounds.symbols
         self.colour = bounds.pixels[position]
         self.windows = Windows(self.plan, self.scene, torch.tensor([position]), self.colour[None, None])
         entry = self.margin.entry
@@ -130,11 +136,16 @@ class Spot:
             trace = self._forward(low, high)
             linear = trace.margin - trace.generators.abs().sum(0)
             bound = linear - trace.error
-            hopeless = (linear < HOPE * trace.error).any(1)
-            rows, rivals = ((bound <= 0) & ~hopeless[:, None]).nonzero(as_tuple=True)
-            if len(rows):
+            hopeless = (linear < PROVEN + HOPE * trace.error).any(1)
+            for share in (1, len(self.margin.rivals)):
+                tried = bound.argsort(dim=1)[:, :share]
+                mask = torch.zeros_like(bound, dtype=torch.bool).scatter_(1, tried, True)
+                rows, rivals = (mask & (bound <= PROVEN) & ~hopeless[:, None]).nonzero(as_tuple=True)
+                if not len(rows):
+                    break
                 error = self._backward(trace, rows, rivals)
                 bound[rows, rivals] = torch.maximum(bound[rows, rivals], linear[rows, rivals] - error)
+                hopeless[rows[bound[rows, rivals] <= PROVEN]] = True
             worst, rival = bound.min(1)
             sides = trace.generators[:, torch.arange(len(low)), rival].abs()
             widest = (high - low).t() * (1 + sides / sides.sum(0).clamp_min(1e-12))
@@ -152,7 +163,7 @@ class Spot:
         middle, half = (low + high) / 2 - self.colour, (high - low) / 2
         axes = torch.eye(low.shape[1])[:, None] * half[None]
         x = torch.cat([middle[None], axes])[:, :, None, None]
-        forms = {0: Form(x, SHORT * x[:1].abs())}
+        forms = {0: Form(x, SHORT * x[:1].abs(), x[:0, :1], x.new_zeros(len(low), 0), ())}
         whole: set[int] = set()
         relaxed: dict[tuple[int, int], Relaxed] = {}
         rounded: dict[int, _Rounded] = {}
@@ -162,22 +173,19 @@ class Spot:
             if isinstance(op, Relu):
                 zero = torch.zeros(1)
                 clean = zero if source in whole else windows.clean(source)[0]
-                forms[out], relaxed[at, 0] = rectify(forms[source], clean, windows.clean(out)[0])
+                forms[out], relaxed[at, 0] = rectify(
+                    forms[source], clean, windows.clean(out)[0], (at, self.symbols.get(at, 0))
+                )
             elif isinstance(op, Conv):
                 inner = self._change(forms, whole, windows, source)
                 forms[out], rounded[at] = self._convolve(inner, at, op, windows.pads(at))
             elif isinstance(op, Affine):
                 inner = self._change(forms, whole, windows, source)
-                scaled = inner.x * op.scale
-                forms[out] = Form(scaled, inner.e * op.scale.abs() + SHORT * scaled.abs().sum(0, keepdim=True))
+                size = (inner.x * op.scale).abs().sum(0, keepdim=True)
+                forms[out] = inner.mapped(partial(torch.mul, other=op.scale), inner.e * op.scale.abs() + SHORT * size)
             elif isinstance(op, Add):
                 parts = [self._change(forms, whole, windows, part) for part in step.inputs]
-                left, right = (
-                    Form(widen(part.x, windows.pads(at, k)), widen(part.e, windows.pads(at, k)))
-                    for k, part in enumerate(parts)
-                )
-                total = left.x + right.x
-                forms[out] = Form(total, left.e + right.e + SHORT * total.abs().sum(0, keepdim=True))
+                forms[out] = _sum(*(_widened(part, windows.pads(at, k)) for k, part in enumerate(parts)))
             elif isinstance(op, Pool) and op.largest:
                 inner = self._change(forms, whole, windows, source)
                 forms[out] = self._maximum(inner, at, op, windows, relaxed)
@@ -185,9 +193,10 @@ class Spot:
             else:
                 assert isinstance(op, Pool)
                 inner = self._change(forms, whole, windows, source)
-                wide = Form(widen(inner.x, windows.pads(at)), widen(inner.e, windows.pads(at)))
+                wide = _widened(inner, windows.pads(at))
                 size = wide.x.abs().sum(0, keepdim=True)
-                forms[out] = Form(pool(wide.x, op), pool(wide.e + SHORT * op.kernel[0] * op.kernel[1] * size, op))
+                error = pool(wide.e + SHORT * op.kernel[0] * op.kernel[1] * size, op)
+                forms[out] = wide.mapped(partial(pool, op=op), error)
         last = self._change(forms, whole, windows, self.margin.entry.source)
         return self._dense(last, relaxed, rounded)
 
@@ -197,7 +206,7 @@ class Spot:
             clean = windows.clean(value)[0]
             x = forms[value].x.clone()
             x[0] -= clean
-            forms[value] = Form(x, forms[value].e + SHORT * (clean.abs() + x[:1].abs()))
+            forms[value] = replace(forms[value], x=x, e=forms[value].e + SHORT * (clean.abs() + x[:1].abs()))
             whole.discard(value)
         return forms[value]
 
@@ -206,7 +215,9 @@ class Spot:
         gamma = rounding(kernel[0].numel())
         size = form.x[0].abs() + form.spread()
         error = torch.add(form.e * (1 + 2 * gamma), size[None], alpha=gamma)
-        out = Form(convolve(form.x, kernel, op, pads), convolve(error, self.magnitudes[at], op, pads))
+        out = form.mapped(
+            lambda values: convolve(values, kernel, op, pads), convolve(error, self.magnitudes[at], op, pads)
+        )
         largest = size.flatten(1).amax(1) if len(size) else size.new_zeros(0)
         return out, _Rounded(gamma * largest, self.magnitudes[at].sum((1, 2, 3)) * (1 + gamma))
 
@@ -217,7 +228,7 @@ class Spot:
         ground = windows.around(at)
         x = torch.cat([lay(form.x[:1], ground, pads), widen(form.x[1:], pads)])
         inside = torch.where(ground.abs() < 1e29, ground.abs(), 0.0)
-        form = Form(x, widen(form.e, pads) + SHORT * inside)
+        form = replace(form, x=x, e=widen(form.e, pads) + SHORT * inside, planes=widen(form.planes, pads))
         count = 0
         for axis in (0, 1):
             cells = _offsets(form.x.shape[2 + axis], op, axis)
@@ -231,32 +242,35 @@ class Spot:
     def _dense(self, form: Form, relaxed: dict[tuple[int, int], Relaxed], rounded: dict[int, _Rounded]) -> Trace:
         """The dense layers up to the margins."""
         down, across = self.cells
-        rows = Form(form.x[:, :, down, across].flatten(2), form.e[:, :, down, across].flatten(2))
+        x, e, planes = (part[:, :, down, across].flatten(2) for part in (form.x, form.e, form.planes))
+        rows = replace(form, x=x, e=e, planes=planes)
         rows, off = _linear(rows, self.weight, self.weight_size)
         clean = self.scene.values[self.margin.entry.target]
         tail: list[Relaxed | _Rounded | Tensor] = [off]
         x = rows.x
         x[0] += clean
-        rows = Form(x, rows.e + SHORT * (clean.abs() + x[:1].abs()))
+        rows = replace(rows, x=x, e=rows.e + SHORT * (clean.abs() + x[:1].abs()))
         for op in self.margin.ops:
             if isinstance(op, Relu):
                 zero = torch.zeros(1)
-                rows, how = rectify(rows, zero, zero)
+                rows, how = rectify(rows, zero, zero, (0, 0))
                 tail.append(how)
             elif isinstance(op, Linear):
                 rows, off = _linear(rows, op.weight, op.weight.abs())
                 if op.bias is not None:
                     rows.x[0] += op.bias
-                    rows = Form(rows.x, rows.e + SHORT * (op.bias.abs() + rows.x[:1].abs()))
+                    rows = replace(rows, e=rows.e + SHORT * (op.bias.abs() + rows.x[:1].abs()))
                 tail.append(off)
             else:
                 assert isinstance(op, Affine)
-                x = rows.x * op.scale
-                x[0] += op.shift
-                rows = Form(x, rows.e * op.scale.abs() + SHORT * (op.shift.abs() + x.abs().sum(0, keepdim=True)))
+                size = (rows.x * op.scale).abs().sum(0, keepdim=True) + op.shift.abs()
+                rows = rows.mapped(partial(torch.mul, other=op.scale), rows.e * op.scale.abs() + 2 * SHORT * size)
+                rows.x[0] += op.shift
                 tail.append(op.scale)
         gap = SHORT * rows.x.abs().sum(0)
-        return Trace(relaxed, rounded, tail, rows.x[0] - gap, rows.x[1:], rows.e[0])
+        carried = rows.carried()
+        error = rows.e[0] if carried is None else rows.e[0] + (1 + GROWTH) * carried
+        return Trace(relaxed, rounded, tail, rows.x[0] - gap, rows.x[1:], error)
 
     def _backward(self, trace: Trace, rows: Tensor, rivals: Tensor) -> Tensor:
         """The error of every relaxation and rounding, carried to the margin over `rivals` of boxes `rows`."""
@@ -348,7 +362,7 @@ def _linear(form: Form, weight: Tensor, magnitude: Tensor) -> tuple[Form, _Round
     gamma = rounding(weight.shape[1])
     size = form.x[0].abs() + form.spread()
     error = torch.add(form.e * (1 + 2 * gamma), size[None], alpha=gamma)
-    out = Form(form.x @ weight.t(), error @ magnitude.t())
+    out = form.mapped(lambda rows: rows @ weight.t(), error @ magnitude.t())
     largest = size.amax(1) if size.numel() else size.new_zeros(len(size))
     return out, _Rounded(gamma * largest, magnitude.sum(1) * (1 + gamma))
 
@@ -365,7 +379,27 @@ def _slice(x: Tensor, axis: int, cut: slice) -> Tensor:
 
 
 def _cut(form: Form, axis: int, cut: slice) -> Form:
-    return Form(_slice(form.x, axis, cut), _slice(form.e, axis, cut))
+    x, e, planes = (_slice(part, axis, cut) for part in (form.x, form.e, form.planes))
+    return replace(form, x=x, e=e, planes=planes)
+
+
+def _widened(form: Form, pads: tuple[int, int, int, int]) -> Form:
+    return replace(form, x=widen(form.x, pads), e=widen(form.e, pads), planes=widen(form.planes, pads))
+
+
+def _sum(left: Form, right: Form) -> Form:
+    """The sum of two forms; symbols that the two do not share are merged into the error of the one with fewer."""
+    if len(left.made) < len(right.made):
+        left, right = right, left
+    x = left.x + right.x
+    error = left.e + right.e + SHORT * x.abs().sum(0, keepdim=True)
+    if right.made != left.made[: len(right.made)]:
+        carried = right.carried()
+        error = error if carried is None else error + (1 + GROWTH) * carried
+        return replace(left, x=x, e=error)
+    planes = left.planes.clone()
+    planes[: len(right.planes)] += right.planes
+    return replace(left, x=x, e=error, planes=planes)
 
 
 def _opposite(pads: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -3,7 +3,7 @@
 For every pixel the colour cube is covered by boxes; a box is done when the lower bound of the margin over it
 (`bounds.py`) is positive, else its centre is tried and it is halved. The proof is about the network in exact
 arithmetic: the bounds carry their own float32 rounding (`relax.py`). So that it also speaks about float32 forward
-passes, a box must be proven with a margin of SLACK, far above the rounding of a forward pass (measured: docs/pixel.md).
+passes, a box must be proven with a margin of 1e-3, far above the rounding of a forward pass (docs/pixel.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pixelproof.attacks.pixel.bounds import PixelBounds, unsupported
+from pixelproof.attacks.pixel.bounds import PROVEN, PixelBounds, unsupported
 from pixelproof.attacks.pixel.engine import TOLERANCE, Executor, discrepancy, executor
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
@@ -31,7 +31,6 @@ from pixelproof.errors import BadInput, RunError
 from pixelproof.models import Classifier, evaluating
 from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
-SLACK = 1e-3  # margin (in logits) by which a box must be proven
 BATCH = 96  # boxes bounded together
 BLOCK = 32  # pixels between two saves
 DEEPEST = 30  # halvings of the cube after which a pixel is left open
@@ -243,7 +242,7 @@ class Cover:
         for _ in range(DEEPEST - self.start):
             parts = [spot.lower(low[at : at + BATCH], high[at : at + BATCH]) for at in range(0, len(low), BATCH)]
             boxes += len(low)
-            failed = torch.cat([bound for bound, _ in parts]) <= SLACK
+            failed = torch.cat([bound for bound, _ in parts]) <= PROVEN
             axis = torch.cat([side for _, side in parts])[failed]
             shares.append(1 - float(failed.float().mean()))
             low, high = low[failed], high[failed]
@@ -271,15 +270,19 @@ class Cover:
             self.start -= 1
 
     def _grid(self, halvings: int) -> tuple[Tensor, Tensor]:
-        """The cube halved so many times, along one axis after the other."""
-        counts = [2 ** (halvings // self.channels + (k < halvings % self.channels)) for k in range(self.channels)]
-        low = torch.cartesian_prod(*[torch.arange(count) / count for count in counts]).view(-1, self.channels)
-        return low, low + 1 / torch.tensor(counts)
+        """The cube halved so many times, along one axis after the other; neighbours stay together."""
+        low, high = torch.zeros(1, self.channels), torch.ones(1, self.channels)
+        for halving in range(halvings):
+            cut = torch.arange(self.channels) == halving % self.channels
+            middle = (low + high) / 2
+            low = torch.stack([low, torch.where(cut, middle, low)], 1).flatten(0, 1)
+            high = torch.stack([torch.where(cut, middle, high), high], 1).flatten(0, 1)
+        return low, high
 
 
 def _key(prover: _Prover, image: Tensor, label: int) -> str:
     pixels = hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()[:16]
-    return f"{FORMAT}-{prover.digest}-{pixels}-{label}-{SLACK:g}"
+    return f"{FORMAT}-{prover.digest}-{pixels}-{label}-{PROVEN:g}"
 
 
 def _path(folder: Path, number: int) -> Path:
