@@ -25,7 +25,7 @@ from pixelproof.attacks.pixel.windows import Windows, convolve, lay, nchw, nhwc,
 
 SYMBOLS = (96, 96)  # errors of the first rectifiers that are kept apart
 PROVEN = 1e-3  # margin (in logits) by which a box must be proven; see certificate.py
-HOPE = 0.1  # a backward pass is tried where it needs to cut the error to no less than this share
+HOPE = 0.25  # a backward pass is tried where it needs to cut the error to no less than this share
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,7 @@ class Trace:
     margin: Tensor
     generators: Tensor
     error: Tensor
+    entering: Tensor
 
 
 class PixelBounds:
@@ -143,7 +144,7 @@ class Spot:
                 rows, rivals = (mask & (bound <= PROVEN) & ~hopeless[:, None]).nonzero(as_tuple=True)
                 if not len(rows):
                     break
-                error = self._backward(trace, rows, rivals)
+                error = self._backward(trace, rows, rivals, linear[rows, rivals] - PROVEN)
                 bound[rows, rivals] = torch.maximum(bound[rows, rivals], linear[rows, rivals] - error)
                 hopeless[rows[bound[rows, rivals] <= PROVEN]] = True
             worst, rival = bound.min(1)
@@ -244,6 +245,8 @@ class Spot:
         down, across = self.cells
         x, e, planes = (part[:, :, down, across].flatten(2) for part in (form.x, form.e, form.planes))
         rows = replace(form, x=x, e=e, planes=planes)
+        carried = rows.carried()
+        entering = rows.e[0] if carried is None else rows.e[0] + carried
         rows, off = _linear(rows, self.weight, self.weight_size)
         clean = self.scene.values[self.margin.entry.target]
         tail: list[Relaxed | _Rounded | Tensor] = [off]
@@ -270,10 +273,13 @@ class Spot:
         gap = SHORT * rows.x.abs().sum(0)
         carried = rows.carried()
         error = rows.e[0] if carried is None else rows.e[0] + (1 + GROWTH) * carried
-        return Trace(relaxed, rounded, tail, rows.x[0] - gap, rows.x[1:], error)
+        return Trace(relaxed, rounded, tail, rows.x[0] - gap, rows.x[1:], error, entering)
 
-    def _backward(self, trace: Trace, rows: Tensor, rivals: Tensor) -> Tensor:
-        """The error of every relaxation and rounding, carried to the margin over `rivals` of boxes `rows`."""
+    def _backward(self, trace: Trace, rows: Tensor, rivals: Tensor, enough: Tensor) -> Tensor:
+        """The error of every relaxation and rounding, carried to the margin over `rivals` of boxes `rows`.
+
+        Where carrying it through the dense layers alone brings it below `enough`, that is where it stops.
+        """
         slope = torch.zeros(len(rows), len(self.margin.rivals)).scatter_(1, rivals[:, None], 1.0)
         error = torch.zeros(len(rows))
         ops: list[Op] = [Linear(self.weight, None), *self.margin.ops]
@@ -287,7 +293,12 @@ class Spot:
                 slope = slope @ op.weight
             else:
                 slope = slope * record
-        return (error + self._backward_windows(trace, rows, slope)) * (1 + 1e-3)
+        merged = (error + (slope.abs() * trace.entering[rows]).sum(1)) * (1 + GROWTH)
+        more = (merged >= enough).nonzero()[:, 0]
+        if len(more):
+            deep = (error[more] + self._backward_windows(trace, rows[more], slope[more])) * (1 + GROWTH)
+            merged[more] = merged[more].minimum(deep)
+        return merged
 
     def _backward_windows(self, trace: Trace, rows: Tensor, slope: Tensor) -> Tensor:
         """The part of the error that arises on the windows."""
