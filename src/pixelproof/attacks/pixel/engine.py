@@ -6,7 +6,7 @@ Both are an `Executor`: `focus(image)` prepares one image, and the `Scene` it gi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +25,7 @@ PROBES = 48
 Choice: TypeAlias = Literal["auto", "full", "incremental"]
 
 
+@runtime_checkable
 class Scene(Protocol):
     """One image, ready to be changed; `clean` are its own logits."""
 
@@ -38,6 +39,7 @@ class Scene(Protocol):
         ...
 
 
+@runtime_checkable
 class Executor(Protocol):
     """A way to evaluate one-pixel changes; `note` says in words what it does and why."""
 

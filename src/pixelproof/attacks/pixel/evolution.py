@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from pixelproof.attacks.pixel.engine import BATCH
@@ -13,7 +14,7 @@ from pixelproof.attacks.pixel.margins import check_attack
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
-from pixelproof.types import Goal, Images, Mask, Norm
+from pixelproof.types import Goal, Images, Norm
 
 WEIGHT = 0.5  # of the difference between two members
 
@@ -88,7 +89,7 @@ class OnePixelDE:
         return torch.cat([place, colour], -1)
 
     @staticmethod
-    def _judge(model: Classifier, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Mask]:
+    def _judge(model: Classifier, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
         """What to lower, and whether the goal is reached, for every member of every image."""
         n, size, _ = members.shape
         owner = torch.arange(n).repeat_interleave(size)
@@ -104,7 +105,7 @@ class OnePixelDE:
         return torch.cat(values).view(n, size), torch.cat(hits).view(n, size)
 
 
-def paint(images: Images, rows: Tensor, members: Tensor) -> Images:
+def paint(images: Images, rows: Tensor, members: Tensor) -> Float[Tensor, "m c h w"]:
     """Image `rows[i]` with the pixel of member i = (row, column, channels...) set, for every i."""
     batch = images[rows].contiguous(memory_format=torch.channels_last)
     place = members[:, :2].long()

@@ -135,7 +135,10 @@ class Plan:
 
 
 def draw(steps: Sequence[Step], image: Tensor, *, clip: bool = False) -> Plan:
-    """The plan for a graph and images shaped like `image` (1, c, h, w), with windows clipped to the maps or not."""
+    """The plan for a graph and images shaped like `image` (1, c, h, w).
+
+    With `clip`, windows are clipped to the maps and followed however large they become.
+    """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         values = run(steps, image)
     shapes = tuple(tuple(value.shape) for value in values)
@@ -147,7 +150,8 @@ def draw(steps: Sequence[Step], image: Tensor, *, clip: bool = False) -> Plan:
             continue
         sizes = shapes[position + 1][2:] if clip else (None, None)
         grown = [[track.grown(step, position, axis, sizes[axis]) for track in line] for axis, line in enumerate(lines)]
-        if _share(grown, position + 1, shapes) <= LARGEST_SHARE or isinstance(step.op, Affine):
+        small = clip or _share(grown, position + 1, shapes) <= LARGEST_SHARE
+        if small or isinstance(step.op, Affine):
             lines = grown
             known.add(position + 1)
             local.append(position)

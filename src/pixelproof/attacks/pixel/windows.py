@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from pixelproof.attacks.pixel.plan import Plan
 Sides: TypeAlias = tuple[int, int, int, int]  # left, right, above, below
 
 
+@runtime_checkable
 class Ground(Protocol):
     """Where the clean activations come from."""
 
