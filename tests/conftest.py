@@ -9,8 +9,11 @@ install_import_hook("pixelproof", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 torch.set_num_threads(1)
+settings.register_profile("untimed", deadline=None, max_examples=50)  # shared machines stall; time is no property
+settings.load_profile("untimed")
 
 REAL = Path(os.environ.get("PIXELPROOF_DATA", "/nonexistent"))
 

@@ -77,10 +77,19 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:.8g}"
+        return _decimal(value)
     if isinstance(value, tuple):
         return "|".join(_text(item) for item in value)
     return str(value)
+
+
+def _decimal(value: float) -> str:
+    """The shortest text that reads back as exactly `value`: a short decimal, a fraction of 255, or every digit."""
+    short = f"{value:.8g}"
+    if float(short) == value:
+        return short
+    fraction = f"{value * 255:.0f}/255"
+    return fraction if number(fraction) == value else repr(value)
 
 
 def _value(who: str, key: str, text: str, hint: Any) -> Any:
@@ -122,5 +131,5 @@ def _read(text: str, hint: Any) -> Any:
             if text == str(choice):
                 return choice
     elif get_origin(hint) is tuple:
-        return tuple(_read(part, get_args(hint)[0]) for part in text.split("|"))
+        return tuple(_read(part, get_args(hint)[0]) for part in text.split("|") if text)
     raise ValueError(text)

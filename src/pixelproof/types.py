@@ -70,7 +70,9 @@ class Rate:
         z2 = 1.959964**2
         centre = (self.hits + z2 / 2) / (self.n + z2)
         half = (z2 * (self.hits * (self.n - self.hits) / self.n + z2 / 4)) ** 0.5 / (self.n + z2)
-        return max(0.0, centre - half), min(1.0, centre + half)
+        low = centre - half if self.hits else 0.0  # exact at both ends, where rounding would miss them
+        high = centre + half if self.hits < self.n else 1.0
+        return low, high
 
     def __str__(self) -> str:
         low, high = self.interval
