@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixelproof.draws import Draws
-from pixelproof.types import Images, Norm, PerImage
+from pixelproof.types import Images, Mask, Norm, PerImage
 
 Ball: TypeAlias = Literal["linf", "l2"]
 Convex: TypeAlias = Literal["linf", "l2", "l1"]
@@ -19,7 +19,7 @@ Convex: TypeAlias = Literal["linf", "l2", "l1"]
 TINY = 1e-12
 
 
-def per_image(values: PerImage) -> Tensor:
+def per_image(values: PerImage | Mask) -> Tensor:
     """Values (n) shaped (n, 1, 1, 1), to be broadcast over a batch of images."""
     return values.view(-1, 1, 1, 1)
 
@@ -66,7 +66,7 @@ def random_start(draws: Draws, shape: tuple[int, ...], eps: PerImage, ball: Ball
 
 
 def project_l1(delta: Images, eps: PerImage, images: Images | None = None) -> Images:
-    """The nearest perturbation of l1 size at most `eps` (Duchi et al. 2008), and, with `images`, with their sum in [0, 1].
+    """The nearest perturbation of l1 size at most `eps` (Duchi et al. 2008); with `images`, inside the box as well.
 
     Both constraints at once give sign(d) clip(|d| - t, 0, room) for one t per image; cutting at the ball and then at
     the box would leave part of the budget unused (Croce & Hein 2021, arXiv 2103.01208).

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from pixelproof.errors import BadInput
@@ -76,7 +77,7 @@ def margin(logits: Logits, goal: Goal) -> PerImage:
     return Objective.of(goal, "margin").loss(logits)
 
 
-def rivals(logits: Logits, labels: Labels, count: int) -> Labels:
+def rivals(logits: Logits, labels: Labels, count: int) -> Int[Tensor, "n r"]:
     """The `count` strongest classes other than each image's label, strongest first, (n, count)."""
     others = logits.scatter(1, labels[:, None], float("-inf"))
     return others.topk(min(count, logits.shape[1] - 1), dim=1).indices

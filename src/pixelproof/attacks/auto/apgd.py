@@ -106,10 +106,8 @@ class Climb:
         reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
         live = torch.arange(n, device=clean.device)
         gradient, hit, loss = look(model, start, goal, half=self.half)
-        false = torch.zeros_like(hit)
-        state = State(
-            clean, eps, start, start, gradient, loss, start, gradient, loss, 2 * eps, torch.zeros_like(loss), ~false, loss
-        )  # fmt: skip
+        at_rest = (torch.zeros_like(loss), torch.ones_like(hit), loss)
+        state = State(clean, eps, start, start, gradient, loss, start, gradient, loss, 2 * eps, *at_rest)
         interval = check = max(int(FIRST * self.steps), 1)
         for step in range(self.steps + 1):
             if hit.any():

@@ -111,7 +111,8 @@ def sparse_ascent(gradient: Images, share: PerImage) -> Images:
     """A step of l1 length one: equal moves on each image's steepest values, a `share` of them (one at least)."""
     steep = gradient.flatten(1).abs()
     values = steep.shape[1]
-    drop = ((1 - share) * values).long().clamp(0, values - 1)
-    threshold: Tensor = steep.sort(dim=1).values.gather(1, drop[:, None])
+    # rounded down, where the paper's code rounds up, so that a single value can be reached in small images too
+    keep = (share * values).long().clamp(1, values)
+    threshold: Tensor = steep.sort(dim=1).values.gather(1, values - keep[:, None])
     signs = gradient.sign() * (steep >= threshold).view_as(gradient)
     return signs / lp.per_image(lp.norm(signs, "l1").clamp_min(1))

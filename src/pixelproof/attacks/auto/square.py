@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -82,7 +83,7 @@ class Square:
         height, width = images.shape[2:]
         scaled = int(query / self.queries * 10_000)
         area = self.share / 2 ** sum(scaled > limit for limit in HALVINGS) * height * width
-        return max(1, min(round(area**0.5), height, width))
+        return max(1, min(round(math.sqrt(area)), height, width))
 
     def _start(self, clean: Images, eps: PerImage, draws: Draws) -> Images:
         """Vertical stripes of plus or minus eps for linf; a chessboard of small bumps for l2 and l1."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.draws import Draws
-from pixelproof.types import Images, PerImage
+from pixelproof.types import Images, Mask, PerImage
 
 TILE = 5  # side of the starting bumps is height / TILE
 
@@ -26,7 +26,7 @@ class Windows:
     def start(self, clean: Images, eps: PerImage, draws: Draws) -> Images:
         """Bumps of random sign on a grid that fills the image, scaled to the budget."""
         side = max(1, self.height // TILE)
-        bump = _bump(side, side).to(clean.device)
+        bump = _twin(side).to(clean.device)
         rows, columns = -(-self.height // side), -(-self.width // side)
         signs = 1 - 2 * (draws.uniform(clean.shape[1], rows, columns).to(clean.device) < 0.5).float()
         tiled = bump.repeat(rows, columns) * signs.repeat_interleave(side, 2).repeat_interleave(side, 3)
@@ -38,33 +38,42 @@ class Windows:
         """One window emptied, another given its budget, what was unused, and its own, in the shape of a bump."""
         side = min(side, self.height, self.width)
         delta = x - clean
-        taken = self._place(numbers[:, 0], numbers[:, 1], side)
-        given = self._place(numbers[:, 2], numbers[:, 3], side)
         channels = clean.shape[1]
+        turned = numbers[:, 4 + channels] < 0.5
+        taken = self._place(numbers[:, 0], numbers[:, 1], side, turned)
+        given = self._place(numbers[:, 2], numbers[:, 3], side, turned)
         signs = 1 - 2 * (numbers[:, 4 : 4 + channels] < 0.5).float()
         power = 2 if self.norm == "l2" else 1
-        rest = torch.where((taken > 0) | (given > 0), 0, delta)
+        rest = torch.where((taken != 0) | (given != 0), 0, delta)
         free = (eps**power - lp.norm(rest, self.norm) ** power).clamp_min(0)
         shaped = given * signs[:, :, None, None]
-        old = torch.where(given > 0, delta, 0)
+        old = torch.where(given != 0, delta, 0)
         shaped = shaped + old / lp.per_image(lp.norm(old, self.norm).clamp_min(lp.TINY))
         room = free ** (1 / power) / lp.norm(shaped, self.norm).clamp_min(lp.TINY)
         return lp.confine(clean, clean + rest + shaped * lp.per_image(room), eps, self.norm)
 
-    def _place(self, top: PerImage, left: PerImage, side: int) -> Tensor:
-        """A bump of unit size at one place per image, zero elsewhere, (n, 1, h, w)."""
+    def _place(self, top: PerImage, left: PerImage, side: int, turned: Mask) -> Tensor:
+        """Two bumps of opposite sign and unit size at one place per image, zero elsewhere, (n, 1, h, w)."""
         row = (top * (self.height - side + 1)).long()
         column = (left * (self.width - side + 1)).long()
         canvas = torch.zeros(len(top), 1, self.height, self.width, device=top.device)
         span = torch.arange(side, device=top.device)
         where = (row[:, None, None] + span[:, None]) * self.width + column[:, None, None] + span
-        bump = _bump(side, side).to(top.device)
-        values = (bump / bump.norm()).flatten().expand(len(top), -1)
+        bump = _twin(side).to(top.device)
+        values = torch.where(turned[:, None], bump.T.flatten(), bump.flatten())
         return canvas.flatten(1).scatter(1, where.flatten(1), values).view_as(canvas)
 
 
+def _twin(side: int) -> Tensor:
+    """A bump above its negative, of unit size: the upper and the lower half of a square."""
+    upper = side // 2
+    pair = torch.cat([_bump(upper, side), -_bump(side - upper, side)]) if upper else _bump(1, side)
+    unit: Tensor = pair / torch.linalg.vector_norm(pair)
+    return unit
+
+
 def _bump(height: int, width: int) -> Tensor:
-    """Positive values that rise towards the middle: sums of 1 / (k + 1)^2 over the centred rectangles around a point."""
+    """Values that rise towards the middle: sums of 1 / (k + 1)^2 over the centred rectangles around a point."""
     rows = torch.minimum(torch.arange(height), torch.arange(height).flip(0))
     columns = torch.minimum(torch.arange(width), torch.arange(width).flip(0))
     depth = torch.minimum(rows[:, None], columns[None, :])
