@@ -15,7 +15,7 @@ from pixelproof.types import Goal, Labels, Logits, PerImage
 Loss = Literal["ce", "margin", "dlr", "probability"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Objective(Goal):
     """A goal with another loss; `aim` names, per image, the one rival class that an untargeted attack heads for.
 
@@ -27,28 +27,33 @@ class Objective(Goal):
     An aim changes what is lowered, never what counts: any wrong class still reaches an untargeted goal.
     """
 
-    kind: Loss = "ce"
-    aim: Labels | None = None
+    kind: Loss
+    aim: Labels | None
+    goal: Goal
 
     @classmethod
     def of(cls, goal: Goal, kind: Loss, aim: Labels | None = None) -> Objective:
         """`goal` with the loss `kind`, headed for `aim`."""
-        return cls(goal.labels, goal.targeted, kind, aim)
+        return cls(goal.labels, goal.targeted, kind=kind, aim=aim, goal=goal)
 
     def __getitem__(self, rows: Tensor | slice) -> Objective:
-        aim = None if self.aim is None else self.aim[rows]
-        return Objective(self.labels[rows], self.targeted, self.kind, aim)
+        return Objective.of(self.goal[rows], self.kind, None if self.aim is None else self.aim[rows])
 
     def to(self, device: torch.device) -> Objective:
         """The same objective with its labels on `device`."""
-        aim = None if self.aim is None else self.aim.to(device)
-        return Objective(self.labels.to(device), self.targeted, self.kind, aim)
+        return Objective.of(self.goal.to(device), self.kind, None if self.aim is None else self.aim.to(device))
+
+    def seen(self, logits: Logits) -> Logits:
+        """The logits as the goal counts them."""
+        return self.goal.seen(logits)
 
     def loss(self, logits: Logits) -> PerImage:
         """A value per image that the attacker lowers."""
+        if self.kind == "ce" and self.aim is None:
+            return super().loss(logits)
+        logits = self.seen(logits)
         if self.kind == "ce":
-            if self.aim is None:
-                return super().loss(logits)
+            assert self.aim is not None
             return Goal(self.aim, targeted=True).loss(logits)
         if self.kind == "probability":
             return self._gap(logits.softmax(1))

@@ -48,5 +48,5 @@ def objectives_for(
         return [Objective.of(goal, kind)] * restarts
     with torch.no_grad():
         logits: Tensor = watch(model, goal)(images)
-    order = rivals(logits, goal.labels, first + targets)[:, first:]
+    order = rivals(goal.seen(logits), goal.labels, first + targets)[:, first:]
     return [Objective.of(goal, kind, order[:, k]) for _ in range(restarts) for k in range(order.shape[1])]
