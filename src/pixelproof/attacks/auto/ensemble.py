@@ -96,7 +96,7 @@ class Auto:
         if self.norm != "l1":
             yield Stage(MarginPGD(self.eps, norm=self.norm), 0, False)
         yield Stage(APGD(self.eps, precision="auto", norm=self.norm), 0, False)
-        for number, (steps, rivals, queries) in enumerate(((40, 3, 200), (100, 9, 1000), (200, 9, 5000))):
+        for number, (steps, rivals, queries) in enumerate(((20, 3, 100), (50, 9, 500), (100, 9, 5000))):
             if number:
                 yield Stage(APGD(self.eps, steps, "margin", precision="auto", norm=self.norm), number, True)
             for k in range(rivals):
