@@ -12,10 +12,12 @@ from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
 from pixelproof.attacks.gradient import BIM, FGSM, PGD
+from pixelproof.attacks.minimal import CW, DDN, FMN
 from pixelproof.attacks.momentum import MIFGSM, MarginPGD
 from pixelproof.attacks.mount import mount
 from pixelproof.attacks.noise import SignNoise, UniformNoise
 from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.sparse import PDPGD, SigmaZero
 from pixelproof.attacks.sweep import sweep
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
@@ -32,6 +34,11 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
             Square,
             Auto,
             DeepFool,
+            DDN,
+            FMN,
+            CW,
+            SigmaZero,
+            PDPGD,
             UniformNoise,
             SignNoise,
             Foolbox,
@@ -49,9 +56,13 @@ __all__ = [
     "APGD",
     "ATTACKS",
     "BIM",
+    "CW",
+    "DDN",
     "FAB",
     "FGSM",
+    "FMN",
     "MIFGSM",
+    "PDPGD",
     "PGD",
     "AdversarialSet",
     "Attack",
@@ -60,6 +71,7 @@ __all__ = [
     "Foolbox",
     "MarginPGD",
     "Model",
+    "SigmaZero",
     "SignNoise",
     "Square",
     "UniformNoise",

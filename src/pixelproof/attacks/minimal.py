@@ -200,7 +200,9 @@ class CW:
             nearest.note(x.detach(), hit, live)
             first = 0.9 * first + 0.1 * gradient
             second = 0.999 * second + 0.001 * gradient.square()
-            inner = inner.detach() - self.rate * (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+            inner = inner.detach() - self.rate * (first / (1 - 0.9**step)) / (
+                (second / (1 - 0.999**step)).sqrt() + 1e-8
+            )
             if step % patience == 0:
                 moving = cost.detach() < 0.9999 * lowest
                 lowest = torch.minimum(lowest, cost.detach())[moving]

@@ -16,7 +16,7 @@ BISECTIONS = 10
 
 @dataclass(eq=False)
 class Nearest:
-    """Per image the nearest success, or the last iterate while there is none, and its distance (infinite while none)."""
+    """Per image the nearest success, or the last iterate while there is none, and its distance (else infinite)."""
 
     clean: Images
     images: Images
