@@ -18,11 +18,11 @@ import torch
 
 from pixelproof import attacks, data, lp, measure, models
 from pixelproof.attacks import APGD, CW, DDN, FMN, PGD, Auto
-from pixelproof.attacks.mount import CPU_BATCH
 from pixelproof.data import Dataset
 from pixelproof.models import Classifier
 
 Row = dict[str, object]
+PEER_BATCH = 64  # as ours: larger batches would only slow the peers down
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -101,7 +101,7 @@ def minimal(model: Classifier, test: Dataset, eps: float) -> Iterator[Row]:
         wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
         images, spent = _timed(
             lambda theirs=theirs, wrapped=wrapped: torch.cat(
-                [theirs(wrapped, part.images, part.labels, epsilons=None)[1] for part in test.batches(CPU_BATCH)]
+                [theirs(wrapped, part.images, part.labels, epsilons=None)[1] for part in test.batches(PEER_BATCH)]
             )
         )
         fooled = model.predict(images).argmax(1) != test.labels
@@ -135,7 +135,7 @@ def _timed(work: Callable) -> tuple:
 
 
 def _run_peer(name: str, attack: Callable, model: Classifier, test: Dataset) -> Row:
-    images, spent = _timed(lambda: torch.cat([attack(part.images, part.labels) for part in test.batches(CPU_BATCH)]))
+    images, spent = _timed(lambda: torch.cat([attack(part.images, part.labels) for part in test.batches(PEER_BATCH)]))
     held = model.predict(images).argmax(1) == test.labels
     return {"attack": name, "robust": float(held.float().mean()), "cpu_s": round(spent, 2)}
 

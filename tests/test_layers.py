@@ -14,7 +14,8 @@ LEVELS = [
     {"detect"},
     {"defend", "measure"},
     {"study", "views"},
-    {"cli", "web", "report"},
+    {"report", "web"},
+    {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

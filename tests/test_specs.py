@@ -99,7 +99,13 @@ def test_none_can_be_written_out():
     assert specs.parse("thing:1,size=none", TABLE).size is None
 
 
-def test_with_default_adds_only_what_is_missing():
-    assert specs.with_default("thing:steps=3", eps=0.1, steps=9) == "thing:steps=3,eps=0.1"
-    assert specs.with_default("thing", eps=0.1) == "thing:eps=0.1"
-    assert specs.parse(specs.with_default("thing:quick=false", eps=0.25), TABLE) == Thing(0.25)
+def test_defaults_fill_only_what_is_missing():
+    assert specs.parse("thing:steps=3", TABLE, defaults={"eps": 0.1, "steps": 9}) == Thing(0.1, steps=3)
+    assert specs.parse("thing:0.2", TABLE, defaults={"eps": 0.1}) == Thing(0.2)
+    assert specs.parse("thing:quick=false", TABLE, defaults={"eps": 0.25, "unknown": 1}) == Thing(0.25)
+
+
+def test_given_tells_what_a_spec_says_itself():
+    assert specs.given("thing:steps=3", TABLE) == {"steps": 3}
+    assert specs.given("thing:0.2", TABLE) == {"eps": 0.2}
+    assert specs.given("thing", TABLE) == {}

@@ -37,8 +37,9 @@ class UnknownName(BadInput):
 
     def __init__(self, who: str, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"Did you mean '{near[0]}'? " if near else ""
+        folded = {known_name.lower(): known_name for known_name in names}
+        near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+        hint = f"Did you mean '{folded[near[0]]}'? " if near else ""
         super().__init__(who, f"expected a known {kind}", f"'{name}'", f"{hint}Known: {', '.join(names) or 'none'}.")
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from pixelproof.draws import Draws
-from pixelproof.types import Images, Mask, Norm, PerImage
+from pixelproof.types import Images, Norm, PerImage
 
 Ball: TypeAlias = Literal["linf", "l2"]
 Convex: TypeAlias = Literal["linf", "l2", "l1"]
@@ -19,7 +20,7 @@ Convex: TypeAlias = Literal["linf", "l2", "l1"]
 TINY = 1e-12
 
 
-def per_image(values: PerImage | Mask) -> Tensor:
+def per_image(values: Shaped[Tensor, " n"]) -> Tensor:
     """Values (n) shaped (n, 1, 1, 1), to be broadcast over a batch of images."""
     return values.view(-1, 1, 1, 1)
 
@@ -47,6 +48,14 @@ def project(delta: Images, eps: PerImage, ball: Ball) -> Images:
         return torch.minimum(torch.maximum(delta, -radius), radius)
     size = norm(delta, "l2")
     return delta * per_image(torch.where(size > eps, eps / size.clamp_min(TINY), torch.ones_like(size)))
+
+
+def clip(images: Images, clean: Images, eps: PerImage, ball: Ball) -> Images:
+    """The images brought back into [0, 1] and into the ball of radius `eps` around their clean twins."""
+    if ball == "linf":
+        radius = per_image(eps)
+        return torch.minimum(torch.maximum(images, clean - radius), clean + radius).clamp_(0, 1)
+    return (clean + project(images - clean, eps, ball)).clamp_(0, 1)
 
 
 def ascent(gradient: Images, ball: Ball) -> Images:
@@ -95,7 +104,7 @@ def confine(images: Images, moved: Images, eps: PerImage, ball: Convex) -> Image
     """`moved` brought back into the ball of radius `eps` around `images` and into [0, 1]; exact for linf and l1."""
     if ball == "l1":
         return (images + project_l1(moved - images, eps, images)).clamp(0, 1)
-    return (images + project(moved - images, eps, ball)).clamp(0, 1)
+    return clip(moved, images, eps, ball)
 
 
 def keep_strongest(delta: Images, pixels: Tensor) -> Images:

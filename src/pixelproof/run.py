@@ -15,7 +15,8 @@ import platform
 import subprocess
 import time
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -113,16 +114,8 @@ class Run:
         tensors: dict[str, Tensor] = {}
         plain = _flatten(value, "", tensors)
         path = self.path(name)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with _replacing(path) as part:
             safetensors.torch.save_file(tensors, part, metadata={"plain": json.dumps(plain)})
-            os.replace(part, path)
-        except (OSError, safetensors.SafetensorError) as reason:
-            part.unlink(missing_ok=True)
-            raise RunError(
-                str(path), "must be writable", reason, "Free some space or choose another folder."
-            ) from reason
 
     def load(self, name: str, kind: type[T]) -> T:
         """A result read back as the dataclass it was saved from."""
@@ -147,9 +140,28 @@ class Run:
         self._write_json("run.json", {"format": FORMAT, "finished": time.time(), **environment(), **facts})
 
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        part = self.folder / f".{name}.{os.getpid()}.part"
-        part.write_text(json.dumps(value, indent=1))
-        os.replace(part, self.folder / name)
+        write_whole(self.folder / name, json.dumps(value, indent=1).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; RunError when it cannot be written."""
+    with _replacing(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file to write instead of `path`, which it replaces afterwards; on any failure it is gone."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except (OSError, safetensors.SafetensorError) as reason:
+        raise RunError(str(path), "must be writable", reason, "Free some space or choose another folder.") from reason
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def environment() -> dict[str, Any]:
@@ -174,7 +186,10 @@ def environment() -> dict[str, Any]:
 def _flatten(value: Any, prefix: str, tensors: dict[str, Tensor]) -> Any:
     """The JSON part of a value; tensors are put aside under their dotted path."""
     if isinstance(value, Tensor):
-        tensors[prefix] = value.detach().cpu().contiguous()
+        whole = value.detach().cpu().contiguous()
+        storage = whole.untyped_storage().data_ptr()
+        shared = any(storage == other.untyped_storage().data_ptr() for other in tensors.values())
+        tensors[prefix] = whole.clone() if shared else whole  # the file format refuses shared memory
         return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field.name for field in dataclasses.fields(value)]

@@ -16,37 +16,52 @@ from pixelproof.errors import BadInput, UnknownName
 T = TypeVar("T")
 
 
-def parse(spec: str, table: Mapping[str, Callable[..., T]], kind: str = "component") -> T:
-    """The component that `spec` names, with the settings it gives.
+def parse(
+    spec: str,
+    table: Mapping[str, Callable[..., T]],
+    kind: str = "component",
+    defaults: Mapping[str, object] | None = None,
+) -> T:
+    """The component that `spec` names, with the settings it gives, and `defaults` for those it leaves out.
 
     Raises UnknownName for a name or setting that does not exist, BadInput for a value of the wrong type.
     """
+    chosen = given(spec, table, kind)
+    name = spec.strip().partition(":")[0]
+    maker: Any = table[name]
+    fields = {field.name: field for field in dataclasses.fields(maker) if field.init}
+    chosen = {key: value for key, value in (defaults or {}).items() if key in fields} | chosen
+    missing = [
+        key
+        for key, field in fields.items()
+        if key not in chosen and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise BadInput(name, f"needs {', '.join(missing)}", f"'{spec}'", f"For example '{name}:{missing[0]}=...'.")
+    return maker(**chosen)  # type: ignore[no-any-return]
+
+
+def given(spec: str, table: Mapping[str, Callable[..., Any]], kind: str = "component") -> dict[str, Any]:
+    """The settings that `spec` itself gives, by field name."""
     name, _, settings = spec.strip().partition(":")
     if name not in table:
         raise UnknownName("spec", kind, name, table)
     maker: Any = table[name]
-    fields = {field.name: field for field in dataclasses.fields(maker) if field.init}
+    fields = [field.name for field in dataclasses.fields(maker) if field.init]
     hints = get_type_hints(maker)
-    given: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for position, item in enumerate(part for part in settings.split(",") if part.strip()):
         key, equals, text = (piece.strip() for piece in item.partition("="))
         if not equals:
             if position >= len(fields):
                 raise BadInput(name, f"takes at most {len(fields)} settings", f"'{item.strip()}' as one more")
-            key, text = list(fields)[position], key
+            key, text = fields[position], key
         if key not in fields:
             raise UnknownName(name, "setting", key, fields)
-        if key in given:
+        if key in found:
             raise BadInput(name, "expected each setting once", f"'{key}' twice", f"Settings: {', '.join(fields)}.")
-        given[key] = _value(name, key, text, hints[key])
-    missing = [
-        key
-        for key, field in fields.items()
-        if key not in given and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise BadInput(name, f"needs {', '.join(missing)}", f"'{spec}'", f"For example '{name}:{missing[0]}=...'.")
-    return maker(**given)  # type: ignore[no-any-return]
+        found[key] = _value(name, key, text, hints[key])
+    return found
 
 
 def write(component: Any) -> str:
@@ -57,14 +72,6 @@ def write(component: Any) -> str:
         if field.init and (value := getattr(component, field.name)) is not None
     ]
     return f"{component.name}:{','.join(settings)}" if settings else str(component.name)
-
-
-def with_default(spec: str, **settings: object) -> str:
-    """`spec` with `settings` added where it does not give them itself."""
-    name, _, given = spec.partition(":")
-    keys = {part.partition("=")[0].strip() for part in given.split(",")}
-    added = [f"{key}={_text(value)}" for key, value in settings.items() if key not in keys]
-    return f"{name}:{','.join([part for part in (given, *added) if part])}"
 
 
 def number(text: str) -> float:

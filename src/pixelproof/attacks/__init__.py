@@ -18,7 +18,7 @@ from pixelproof.attacks.mount import mount
 from pixelproof.attacks.noise import SignNoise, UniformNoise
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.sparse import PDPGD, SigmaZero
-from pixelproof.attacks.sweep import sweep
+from pixelproof.attacks.sweep import searches_smallest, sweep
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
     {
@@ -77,5 +77,6 @@ __all__ = [
     "UniformNoise",
     "mount",
     "parse",
+    "searches_smallest",
     "sweep",
 ]

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pixelproof import specs
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.mount import Field
 from pixelproof.attacks.result import AdversarialSet
@@ -115,4 +114,4 @@ def evade(
     goal = Evasion(field.goal.labels, field.goal.targeted)
     field = replace(field, goal=goal)
     outcome = field.run(attack, Draws.keyed(seed, field.data.index))
-    return field.judge(outcome, specs.write(attack), attack.norm, attack.eps, seed)
+    return field.judge(outcome, attack, seed)

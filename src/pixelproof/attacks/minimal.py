@@ -13,6 +13,7 @@ from pixelproof import lp
 from pixelproof.attacks.attack import Model, check_settings
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
+from pixelproof.attacks.rounds import ask, descend
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -48,10 +49,11 @@ class DDN:
         length = torch.ones(len(images), device=images.device)
         delta = torch.zeros_like(images)
         for step in range(self.steps + 1):
-            gradient, hit = look(watched, images + delta, objective, final=step == self.steps)
-            nearest.note(images + delta, hit)
             if step == self.steps:
+                nearest.note(images + delta, ask(watched, images + delta, objective)[0])
                 break
+            gradient, hit, _ = descend(watched, images + delta, objective)
+            nearest.note(images + delta, hit)
             size = 0.01 + 0.99 * (1 + math.cos(math.pi * step / self.steps)) / 2
             delta = delta - size * lp.ascent(gradient, "l2")
             length = length * torch.where(hit, 1 - self.gamma, 1 + self.gamma)
@@ -92,26 +94,17 @@ class FMN:
         start = 1.0 if self.norm == "l0" else float("inf")
         eps = torch.full((len(images),), start, device=images.device)
         for step in range(self.steps + 1):
-            gradient, hit, gap = self._look(watched, images + delta, objective, final=step == self.steps)
-            nearest.note(images + delta, hit)
             if step == self.steps:
+                nearest.note(images + delta, ask(watched, images + delta, objective)[0])
                 break
+            gradient, hit, gap = descend(watched, images + delta, objective)
+            nearest.note(images + delta, hit)
             share = (1 + math.cos(math.pi * step / self.steps)) / 2
             gamma = 0.001 + (self.gamma - 0.001) * share
             eps = self._budget(eps, delta, gradient, hit, gap, gamma=gamma, nearest=nearest)
             move = lp.ascent(gradient, "l2") * self.step_size * max(share, 0.01)
             delta = self._project(images, delta - move, eps)
         return nearest.images if self.norm == "l0" else nearest.polished(watched, goal)
-
-    def _look(
-        self, model: Watched, images: Images, objective: Objective, *, final: bool
-    ) -> tuple[Images, Tensor, PerImage]:
-        images = images.detach().requires_grad_(not final)
-        with torch.set_grad_enabled(not final):
-            logits = model(images)
-            gap = objective.loss(logits)
-            gradient = images if final else torch.autograd.grad(gap.sum(), images)[0]
-        return gradient, objective.reached(logits.detach()), gap.detach()
 
     def _budget(
         self, eps: PerImage, delta: Images, gradient: Images, hit: Tensor, gap: PerImage, *, gamma: float,
@@ -211,12 +204,3 @@ class CW:
                 if not len(live):
                     break
         return found
-
-
-def look(model: Watched, images: Images, objective: Objective, *, final: bool) -> tuple[Images, Tensor]:
-    """The gradient of the loss (the images themselves at a final look, which needs none) and who reached the goal."""
-    images = images.detach().requires_grad_(not final)
-    with torch.set_grad_enabled(not final):
-        logits = model(images)
-        gradient = images if final else torch.autograd.grad(objective.loss(logits).sum(), images)[0]
-    return gradient, objective.reached(logits.detach())

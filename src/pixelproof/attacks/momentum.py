@@ -10,9 +10,9 @@ import torch
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, budget, check_settings
-from pixelproof.attacks.gradient import Precision, look
+from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import objectives_for, rounds
+from pixelproof.attacks.rounds import ask, descend, objectives_for, rounds
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
@@ -110,11 +110,9 @@ class Glide:
         for step in range(self.steps + 1):
             last = step == self.steps
             if last:
-                with torch.no_grad():
-                    logits = model(x)
-                gradient, hit, loss = x, goal.reached(logits), goal.loss(logits)
+                gradient, (hit, loss) = x, ask(model, x, goal)
             else:
-                gradient, hit, loss = look(model, x, goal, half=self.half)
+                gradient, hit, loss = descend(model, x, goal, half=self.half)
             better = hit | (loss < lowest[live])
             best[live[better]], lowest[live[better]], reached[live] = x[better], loss[better], hit
             if hit.any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -17,12 +18,15 @@ from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, BrokenPromise
 from pixelproof.models import Classifier, frozen
-from pixelproof.types import Goal, Images, Labels, Logits, Norm, check_labels
+from pixelproof.types import Goal, Images, Labels, Norm, check_labels
 
 RANGE_TOLERANCE = 1e-6
 BUDGET_TOLERANCE = 2e-6
-CPU_BATCH = 100  # activations of larger batches leave the cache and cost up to twice as much per image
-GPU_BATCH = 1000
+BATCH_VALUES = 2**19  # values of all images in a batch; attacks pass it to the model in smaller parts
+GPU_BATCH_VALUES = 2**24
+BATCH_SIZES = (32, 1024)
+
+JUDGE_BATCH = 1000  # images held in copies at a time while a result is judged
 
 Progress = Callable[[int, int], None]
 
@@ -48,7 +52,7 @@ def mount(
     """
     field = Field.of(model, data, targets, batch)
     outcome = field.run(attack, Draws.keyed(seed, field.data.index), eight_bit=eight_bit, progress=progress)
-    return field.judge(outcome, specs.write(attack), attack.norm, attack.eps, seed)
+    return field.judge(outcome, attack, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +89,10 @@ class Field:
                 raise BadInput(
                     who, "a target must differ from the label", f"{int((targets == data.labels).sum())} equal"
                 )
-        size = batch or (GPU_BATCH if model.device.type == "cuda" else CPU_BATCH)
-        correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(size * 10)])
+        if batch is not None and batch < 1:
+            raise BadInput(who, "batch must be at least 1", batch)
+        size = batch or _batch(model)
+        correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(1000)])
         if not correct.any():
             raise BadInput(
                 who, "at least one correctly classified image is needed", f"0 of {len(data)}", "Train first."
@@ -98,53 +104,70 @@ class Field:
         self, attack: Attack, draws: Draws, *, eight_bit: bool = False, progress: Progress | None = None
     ) -> Outcome:
         """The attack's images for the whole field, batch by batch."""
-        found, counts = [], []
+        n = len(self.data)
+        found, counts = torch.empty(n, *self.data.shape), torch.zeros(3, n, dtype=torch.long)
         started = time.perf_counter()
         with frozen(self.model):
-            for start in range(0, len(self.data), self.batch):
-                rows = torch.arange(start, min(start + self.batch, len(self.data)))
+            for start in range(0, n, self.batch):
+                rows = torch.arange(start, min(start + self.batch, n))
                 clean, goal = self.data[rows].images.to(self.model.device), self.goal[rows].to(self.model.device)
                 watched = Watched(self.model, goal)
                 images = attack(watched, clean, goal, draws[rows]).detach()
                 verify(attack.name, clean, images, attack.norm, attack.eps)
-                images = round_towards(clean, images) if eight_bit else images
-                found.append(images.cpu())
+                found[rows] = (round_towards(clean, images) if eight_bit else images).cpu()
                 tally = watched.tally
-                counts.append(torch.stack([tally.first_break, tally.forwards, tally.backwards]).cpu())
+                counts[:, rows] = torch.stack([tally.first_break, tally.forwards, tally.backwards]).cpu()
                 if progress:
-                    progress(min(start + self.batch, len(self.data)), len(self.data))
+                    progress(int(rows[-1]) + 1, n)
         seconds = time.perf_counter() - started
-        first_break, forwards, backwards = torch.cat(counts, dim=1)
-        return Outcome(torch.cat(found), first_break, forwards, backwards, seconds)
+        first_break, forwards, backwards = counts
+        return Outcome(found, first_break, forwards, backwards, seconds)
 
     def judge(
-        self, outcome: Outcome, attack: str, norm: Norm, eps: float | None, seed: int, *, logits: Logits | None = None
+        self, outcome: Outcome, attack: Attack, seed: int, *, before: AdversarialSet | None = None
     ) -> AdversarialSet:
-        """The outcome as an AdversarialSet: success decided here, in float32 and once more in 8 bits."""
-        clean = self.data.images
-        logits = self.model.predict(outcome.images, self.batch) if logits is None else logits
-        success = self.goal.reached(logits)
-        success_8bit = success.clone()
-        if success.any():
-            saved = (outcome.images[success] * 255).round() / 255
-            success_8bit[success] = self.goal[success].reached(self.model.predict(saved, self.batch))
+        """The outcome as an AdversarialSet: success decided here, in float32 and once more in 8 bits.
+
+        Images that are the same as in `before`, another set of this field, are not judged twice.
+        """
+        clean, images = self.data.images, outcome.images
+        logits = torch.empty(len(images), len(self.model.card.classes)) if before is None else before.logits.clone()
+        success_8bit = torch.zeros(len(images), dtype=torch.bool) if before is None else before.success_8bit.clone()
+        for start in range(0, len(images), JUDGE_BATCH):
+            rows = torch.arange(start, min(start + JUDGE_BATCH, len(images)))
+            if before is not None:
+                rows = rows[(images[rows] != before.images[rows]).flatten(1).any(1)]
+            if not len(rows):
+                continue
+            logits[rows] = self.model.predict(images[rows])
+            fooled = self.goal[rows].reached(logits[rows])
+            success_8bit[rows] = fooled
+            if fooled.any():
+                saved = rows[fooled]
+                rounded = (images[saved] * 255).round() / 255
+                success_8bit[saved] = self.goal[saved].reached(self.model.predict(rounded))
+        parts = [
+            lp.distances(clean[start : start + JUDGE_BATCH], images[start : start + JUDGE_BATCH])
+            for start in range(0, len(images), JUDGE_BATCH)
+        ]
+        distance = {kind: torch.cat([part[kind] for part in parts]) for kind in parts[0]}
         return AdversarialSet(
-            attack=attack,
+            attack=specs.write(attack),
             data=self.data.name,
             model=self.model.card.name,
             seed=seed,
-            norm=norm,
-            eps=eps,
+            norm=attack.norm,
+            eps=attack.eps,
             offered=self.offered,
             index=self.data.index,
             clean=clean,
             goal=self.goal,
             labels=self.data.labels,
-            images=outcome.images,
+            images=images,
             logits=logits,
-            success=success,
+            success=self.goal.reached(logits),
             success_8bit=success_8bit,
-            distance=lp.distances(clean, outcome.images),
+            distance=distance,
             first_break=outcome.first_break,
             forwards=outcome.forwards,
             backwards=outcome.backwards,
@@ -152,7 +175,13 @@ class Field:
         )
 
 
-def verify(who: str, clean: Images, images: Images, norm: Norm, eps: float | None) -> None:
+def _batch(model: Classifier) -> int:
+    values = GPU_BATCH_VALUES if model.device.type == "cuda" else BATCH_VALUES
+    low, high = BATCH_SIZES
+    return min(high, max(low, values // prod(model.card.input_shape)))
+
+
+def verify(who: str, clean: Images, images: Tensor, norm: Norm, eps: float | None) -> None:
     """Raise BrokenPromise when a returned image is not finite, leaves [0, 1] or its budget; nothing is clipped here."""
     if images.shape != clean.shape:
         raise BrokenPromise(who, f"must return images of shape {tuple(clean.shape)}", tuple(images.shape))

@@ -77,11 +77,6 @@ class Objective(Goal):
         return ordered[:, 0] - low + 1e-12
 
 
-def margin(logits: Logits, goal: Goal) -> PerImage:
-    """How far each image's logits are from the goal: positive while it holds, not positive once it is reached."""
-    return Objective.of(goal, "margin").loss(logits)
-
-
 def rivals(logits: Logits, labels: Labels, count: int) -> Int[Tensor, "n r"]:
     """The `count` strongest classes other than each image's label, strongest first, (n, count)."""
     others = logits.scatter(1, labels[:, None], float("-inf"))

@@ -50,3 +50,35 @@ def objectives_for(
         logits: Tensor = watch(model, goal)(images)
     order = rivals(goal.seen(logits), goal.labels, first + targets)[:, first:]
     return [Objective.of(goal, kind, order[:, k]) for _ in range(restarts) for k in range(order.shape[1])]
+
+
+def descend(
+    model: Watched, images: Images, objective: Objective, *, half: bool = False
+) -> tuple[Images, Mask, PerImage]:
+    """Gradient of the objective's loss, whether the goal is reached (always judged in float32), and the loss.
+
+    The images go through the model in the portions that suit the device. With `half` gradient and loss are those of a
+    bfloat16 pass: coarse, but good enough to steer by.
+    """
+    parts = [_descend(model[part], images[part], objective[part], half) for part in model.parts()]
+    gradient, hit, loss = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+    if half and hit.any():
+        with torch.no_grad():
+            hit[hit.clone()] = objective[hit].reached(model[hit](images[hit]))
+    return gradient, hit, loss
+
+
+def _descend(model: Watched, images: Images, objective: Objective, half: bool) -> tuple[Images, Mask, PerImage]:
+    images = images.detach().requires_grad_()
+    with torch.enable_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
+        logits = model(images).float()
+        loss = objective.loss(logits)
+        gradient: Tensor = torch.autograd.grad(loss.sum(), images)[0]
+    return gradient, objective.reached(logits.detach()), loss.detach()
+
+
+def ask(model: Watched, images: Images, objective: Objective) -> tuple[Mask, PerImage]:
+    """Whether the goal is reached, and the loss, without a gradient."""
+    with torch.no_grad():
+        logits = model(images)
+    return objective.reached(logits), objective.loss(logits)

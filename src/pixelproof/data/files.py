@@ -22,6 +22,8 @@ from pixelproof.types import Labels
 AGAIN = "Remove the file and fetch it again."
 IDX_UINT8 = 8
 GZIP_MAGIC = b"\x1f\x8b"
+ZIP_MAGIC = b"PK"
+BROKEN_ZIP = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_CLASSES = 10
 CIFAR_RECORD = 1 + prod(CIFAR_SHAPE)
@@ -90,19 +92,18 @@ def read_npz(path: Path) -> Content:
 
     Without `classes` (one name per label) the classes are "0", "1", ... up to the largest label. Nothing is unpickled.
     """
-    who = str(path)
+    who, content = str(path), read_bytes(path)
+    do = "Write it with numpy.savez(path, images=..., labels=...)."
     try:
-        with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as archive:
+        if not content.startswith(ZIP_MAGIC):
+            raise zipfile.BadZipFile("another kind of file")
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files if key in ("images", "labels", "classes")}
             found = ", ".join(archive.files)
-    except (OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as problem:
-        do = "Write it again with numpy.savez."
-        raise CorruptFile(who, "expected a NumPy .npz archive", str(problem).rstrip("."), do) from problem
-    except ValueError as problem:
-        do = "Save plain arrays: numpy.savez(path, images=..., labels=...)."
-        raise CorruptFile(who, "expected plain arrays, nothing pickled", str(problem).rstrip("."), do) from problem
+    except BROKEN_ZIP as problem:
+        got = str(problem).rstrip(".") or type(problem).__name__
+        raise CorruptFile(who, "expected a NumPy .npz archive of plain arrays", got, do) from problem
     if not {"images", "labels"} <= arrays.keys():
-        do = "Save it with numpy.savez(path, images=..., labels=...)."
         raise BadInput(who, "expected the arrays 'images' and 'labels'", found or "none", do)
     return _content(who, arrays["images"], arrays["labels"], arrays.get("classes"))
 

@@ -33,6 +33,7 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
     apart into 60 / 15 / 25 %; a folder with train/ and test/ (perhaps val/) keeps that division. Images that occur more
     than once are never drawn, so that all their copies stay in "train". `seed` decides which images are drawn; `index`
     is an image's position in the part it was drawn from: the training or test file(s) in their order, or the whole set.
+    The set is called by its name, or by the last part of its path.
 
     Named sets are looked for under `root`, PIXELPROOF_DATA and the cache, then downloaded (silently: call `fetch` first
     to watch). Raises UnknownName, BadInput, CorruptFile, DataUnavailable.
@@ -41,10 +42,13 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
         raise UnknownName("data", "split", split, get_args(Split))
     if name in SOURCES:
         return _official(str(name), split, root, seed)
-    content = _digits() if name == "digits" else _own(name)
+    if name == "digits":
+        content, called = _digits(), "digits"
+    else:
+        content, called = _own(name), Path(name).expanduser().resolve().name
     place = _places(str(name), content, seed)
     rows = place < 2 if split == "train+val" else place == PLACES.index(split)
-    return Dataset(str(name), content.pixels, content.labels, content.classes, split=split)[rows]
+    return Dataset(called, content.pixels, content.labels, content.classes, split=split)[rows]
 
 
 def _official(name: str, split: Split, root: str | Path | None, seed: int) -> Dataset:
@@ -93,22 +97,24 @@ def _places(name: str, content: Content, seed: int) -> Labels:
     place = torch.zeros_like(labels) if content.place is None else content.place.clone()
     if (place == PLACES.index("val")).any():
         return place
-    undivided = place == PLACES.index("train")
-    _check_enough(name, content.classes, labels[undivided], labels[undivided & single])
+    _check_enough(name, content, place == PLACES.index("train"), single)
     for part in ("test", "val") if content.place is None else ("val",):
         free = single & (place == PLACES.index("train"))
         place[_drawn(labels, free, round(SHARES[part] * int(free.sum())), seed)] = PLACES.index(part)
     return place
 
 
-def _check_enough(name: str, classes: tuple[str, ...], present: Labels, distinct: Labels) -> None:
-    """Refuse to draw apart a set with a class of very few distinct images."""
-    every, counts = (torch.bincount(labels, minlength=len(classes)).tolist() for labels in (present, distinct))
-    for label, count in enumerate(counts):
-        if every[label] and count < LEAST:
+def _check_enough(name: str, content: Content, among: Mask, single: Mask) -> None:
+    """Refuse to draw from a set with a class of very few distinct images."""
+    present, distinct = (
+        torch.bincount(content.labels[rows], minlength=len(content.classes)).tolist()
+        for rows in (among, among & single)
+    )
+    for label, count in enumerate(distinct):
+        if present[label] and count < LEAST:
             expected = f"a set that is to be drawn apart needs {LEAST} distinct images in each class"
             do = "Add images, or give train/, val/ and test/ folders."
-            raise BadInput(name, expected, f"{count} in '{classes[label]}'", do)
+            raise BadInput(name, expected, f"{count} in '{content.classes[label]}'", do)
 
 
 def _single(pixels: UInt8[Tensor, "n c h w"]) -> Mask:

@@ -14,7 +14,6 @@ from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.objectives import margin
 from pixelproof.attacks.stochastic import expect, fooling_rates
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
@@ -166,7 +165,7 @@ class Evaluator:
         outcome = part.run(stage.attack, Draws.keyed(1000 * self.seed + self.stage, part.data.index))
         logits = part.model.predict(outcome.images)
         reached = self._rate(outcome.images, part.goal) > 0.5 if self.random else part.goal.reached(logits)
-        self.ledger.record(batch, outcome.images, reached, margin(logits, part.goal))
+        self.ledger.record(batch, outcome.images, reached, part.goal.margin(logits))
         self.broken_by[batch[reached]] = self.stage
         self.passes[batch] += torch.stack([outcome.forwards, outcome.backwards], 1)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import stratified
-from pixelproof.types import Images, Labels, Mask, PerImage
+from pixelproof.types import Labels, Mask, PerImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +51,9 @@ class AttackRecord:
     forwards: Tensor
     backwards: Tensor
     seconds: float
-    shown: Tensor
-    clean: Images
-    images: Images
+    shown: Int[Tensor, " m"]
+    clean: Float[Tensor, "m c h w"]
+    images: Float[Tensor, "m c h w"]
 
     @classmethod
     def of(cls, adversarial: AdversarialSet, label: str, examples: int) -> AttackRecord:

@@ -60,8 +60,12 @@ class Classifier(nn.Module):
                 tuple(images.shape[1:]),
                 "Load the data set this model was trained on, or resize the images.",
             )
-        logits: Tensor = self.net((images - self.mean) / self.std if self.normalised else images)
+        logits: Tensor = self.net(self.normalise(images))
         return logits
+
+    def normalise(self, images: Images) -> Images:
+        """The images as the network wants them: mean subtracted, divided by the standard deviation."""
+        return (images - self.mean) / self.std if self.normalised else images
 
     @property
     def device(self) -> torch.device:
@@ -102,7 +106,7 @@ class Classifier(nn.Module):
             raise BadInput(self.card.name, "tapped layers must run in a forward pass", ", ".join(silent))
         return {layer: found[layer] for layer in layers}
 
-    def predict(self, images: Images, batch: int = 125) -> Logits:
+    def predict(self, images: Images, batch: int = 64) -> Logits:
         """Logits of any number of images, in evaluation mode, without gradients, on the CPU."""
         check_images(self.card.name, images)
         with torch.no_grad(), evaluating(self):
@@ -110,7 +114,10 @@ class Classifier(nn.Module):
                 self(images[start : start + batch].to(self.device)).float().cpu()
                 for start in range(0, len(images), batch)
             ]
-        return torch.cat(parts)
+        logits = torch.cat(parts)
+        if not torch.isfinite(logits).all():
+            raise BadInput(self.card.name, "must return finite logits", "NaN or infinity", "Check weights and images.")
+        return logits
 
     def digest(self) -> str:
         """Sixteen hex digits that change when any weight, buffer or the normalisation does."""
@@ -196,7 +203,7 @@ def probe(classifier: Classifier) -> None:
     images = torch.rand((PROBE_IMAGES, *card.input_shape), generator=torch.Generator().manual_seed(0))
     try:
         with torch.no_grad(), evaluating(classifier):
-            logits = classifier(images.to(classifier.device))
+            logits = classifier.net(classifier.normalise(images.to(classifier.device)))
     except (RuntimeError, TypeError, ValueError) as reason:
         raise BadInput(
             card.name, f"must accept images of shape {card.input_shape}", reason, "Check input_shape."

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 
 from pixelproof import specs
 from pixelproof.data import Dataset, cache_folder
-from pixelproof.errors import BadInput, CorruptFile, PixelproofError, UnknownName
+from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.models.classifier import Card, Classifier, probe
+from pixelproof.models.exported import read_program
 from pixelproof.models.nets import NETS, build
 from pixelproof.models.train import Progress, Training, train
 
@@ -42,7 +44,8 @@ def load(
     - "my_model.py:build": your function or class, called without arguments, plus `weights`.
     - "program.pt2": a torch.export program.   - "timm:NAME": a timm model (extra), its normalisation included.
 
-    Weights are safetensors, or a state dict read by torch.load(weights_only=True): nothing is ever unpickled.
+    Weights are safetensors, or a state dict read by torch.load(weights_only=True); an exported program is inspected
+    before torch may read it. Nothing is unpickled, and only the .py file you name is run.
     """
     place = pick_device(device)
     if spec in NETS:
@@ -50,10 +53,10 @@ def load(
     if spec.endswith(".safetensors"):
         return open_saved(Path(spec), place)
     if spec.startswith("timm:"):
-        net, mean, std = _timm(spec.removeprefix("timm:"))
+        net, mean, std = _timm(spec.removeprefix("timm:"), pretrained=weights is None)
         return _foreign(net, spec, data, weights, place, (mean, std))
     if spec.endswith(".pt2"):
-        return _foreign(_exported(Path(spec)), spec, data, None, place)
+        return _foreign(read_program(Path(spec)), spec, data, None, place)
     path, colon, attribute = spec.rpartition(":")
     if colon and path.endswith(".py"):
         return _foreign(_imported(Path(path), attribute), spec, data, weights, place)
@@ -105,13 +108,14 @@ def open_saved(path: Path, device: torch.device) -> Classifier:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
         card = Card(**values)
+        net = build(card.name, card.input_shape, len(card.classes), 0)
     except FileNotFoundError as reason:
         raise BadInput("model", "the file must exist", path) from reason
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
         raise CorruptFile(
             str(path), "expected weights with a card", reason, "For bare weights: --model NAME --weights FILE."
         ) from reason
-    classifier = Classifier(build(card.name, card.input_shape, len(card.classes), 0), card)
+    classifier = Classifier(net, card)
     _fill(classifier, tensors, path)
     return classifier.to(device).eval()
 
@@ -126,8 +130,6 @@ def _own(
 ) -> Classifier:
     if data is None:
         raise BadInput(name, "needs data, for its image shape and classes", "none", "Pass data=..., or --data.")
-    if min(data.shape[1:]) < 8:
-        raise BadInput(name, "needs images of at least 8 x 8 pixels", data.shape)
     training = training or suited(name, len(data))
     net = build(name, data.shape, len(data.classes), training.seed)
     card = Card(name=name, classes=data.classes, input_shape=data.shape, data=data.name)
@@ -162,7 +164,7 @@ def _foreign(
     card = Card(name=spec, classes=data.classes, input_shape=data.shape, data=data.name)
     classifier = Classifier(net, card, mean=mean, std=std).to(device)
     probe(classifier)
-    return classifier if spec.endswith(".pt2") else classifier.eval()
+    return classifier.eval()
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -174,7 +176,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         found = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as reason:  # torch and safetensors raise many kinds for a damaged or unsafe file
-        what = str(reason).splitlines()[0][:120]
+        what = (str(reason).splitlines() or [type(reason).__name__])[0][:120]
         raise CorruptFile(str(path), "expected safetensors or a plain state dict", what) from reason
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise CorruptFile(str(path), "expected a state dict (names to tensors)", type(found).__name__)
@@ -194,10 +196,11 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 def _imported(path: Path, attribute: str) -> nn.Module:
     if not path.is_file():
         raise BadInput("model", "the file must exist", path)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"_pixelproof_model_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their own module up while it runs
     try:
         spec.loader.exec_module(module)
     except Exception as reason:
@@ -205,30 +208,23 @@ def _imported(path: Path, attribute: str) -> nn.Module:
     if attribute not in vars(module):
         raise UnknownName(str(path), "function or class", attribute, [name for name in vars(module) if name[0] != "_"])
     made = vars(module)[attribute]
-    net: Any = made if isinstance(made, nn.Module) else made()
+    try:
+        net: Any = made if isinstance(made, nn.Module) else made()
+    except Exception as reason:
+        what = f"{type(reason).__name__}: {reason}"
+        raise BadInput(f"{path}:{attribute}", "must build a network when called without arguments", what) from reason
     if not isinstance(net, nn.Module):
         raise BadInput(f"{path}:{attribute}", "must give a torch.nn.Module", type(net).__name__)
     return net
 
 
-def _exported(path: Path) -> nn.Module:
-    if not path.is_file():
-        raise BadInput("model", "the file must exist", path)
-    try:
-        return torch.export.load(path).module()
-    except PixelproofError:
-        raise
-    except Exception as reason:
-        raise CorruptFile(str(path), "expected a torch.export program", str(reason).splitlines()[0]) from reason
-
-
-def _timm(name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+def _timm(name: str, *, pretrained: bool) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
     try:
         import timm
     except ImportError as reason:
         raise BadInput("timm", "needs the extra", "no timm", "pip install 'pixelproof[timm]'.") from reason
     if not timm.is_model(name):
         raise UnknownName("timm", "timm model", name, timm.list_models())
-    net = timm.create_model(name, pretrained=True)
+    net = timm.create_model(name, pretrained=pretrained)
     settings = net.pretrained_cfg
     return net, tuple(settings["mean"]), tuple(settings["std"])

@@ -9,6 +9,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from pixelproof.errors import BadInput
+
 Shape = tuple[int, int, int]
 
 
@@ -143,8 +145,17 @@ NETS: Mapping[str, Callable[[Shape, int], nn.Module]] = MappingProxyType(
 )
 
 
+SMALLEST: Mapping[str, int] = MappingProxyType({"cnn": 6, "masking-cnn": 10, "cifar-cnn": 10})
+
+
 def build(name: str, shape: Shape, classes: int, seed: int) -> nn.Module:
-    """A freshly initialised network of `NETS`; the global random state is left as it was."""
+    """A freshly initialised network of `NETS`; the global random state is left as it was.
+
+    Raises BadInput for images so small that nothing is left of them after the last pool.
+    """
+    side = SMALLEST.get(name, 1)
+    if min(shape[1:]) < side:
+        raise BadInput(name, f"needs images of at least {side} x {side} pixels", shape, "Use cnn, mlp or resnet18.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETS[name](shape, classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -133,6 +133,7 @@ class _Loop:
                 best = {name: tensor.clone() for name, tensor in self.classifier.state_dict().items()}
             if self.training.patience and epoch - kept >= self.training.patience:
                 break
+        self.optimiser.zero_grad(set_to_none=True)
         if best:
             self.classifier.load_state_dict(best)
         return History(torch.tensor(rows), torch.tensor(held), torch.tensor(seconds), kept)
@@ -141,20 +142,27 @@ class _Loop:
         self.classifier.train()
         order = torch.randperm(len(self.labels)).to(self.labels.device)
         counts = torch.zeros(self.classes, self.classes, dtype=torch.long, device=self.labels.device)
-        total = torch.zeros((), device=self.labels.device)
+        losses = torch.zeros(self.batches, device=self.labels.device)
         for number in range(self.batches):
             rows = order[number * self.training.batch : (number + 1) * self.training.batch]
             labels = self.labels[rows]
-            loss, logits = self._step(_floats(self.pixels[rows]), labels)
-            total += loss * len(rows)
+            losses[number], logits = self._step(_floats(self.pixels[rows]), labels)
             counts += confusion(labels, logits.argmax(1), self.classes)
             self.done += 1
-            if number % 20 == 0 and not math.isfinite(float(loss)):
-                batch = f"{float(loss)} at batch {self.done}"
-                raise BadInput("train", "the loss must stay finite", batch, "Lower the learning rate.")
-            if self.progress and (number % 20 == 0 or number == self.batches - 1):
-                self.progress(self.done, self.batches * self.training.epochs, f"loss {float(loss):.3f}")
-        return _row(float(total) / len(self.labels), Scores.of(counts.cpu()))
+            if number % 20 == 0 or number == self.batches - 1:
+                self._report(losses[: number + 1])
+        sizes = torch.full_like(losses, self.training.batch)
+        sizes[-1] = len(order) - (self.batches - 1) * self.training.batch
+        return _row(float((losses * sizes).sum()) / len(order), Scores.of(counts.cpu()))
+
+    def _report(self, losses: Tensor) -> None:
+        """Refuse to go on with weights that a loss which is not finite has spoiled; tell the rest to `progress`."""
+        broken = (~torch.isfinite(losses)).nonzero()[:, 0]
+        if len(broken):
+            batch = f"{float(losses[broken[0]])} at batch {self.done - len(losses) + 1 + int(broken[0])}"
+            raise BadInput("train", "the loss must stay finite", batch, "Lower the learning rate.")
+        if self.progress:
+            self.progress(self.done, self.batches * self.training.epochs, f"loss {float(losses[-1]):.3f}")
 
     def _step(self, images: Images, labels: Tensor) -> tuple[Tensor, Tensor]:
         for group in self.optimiser.param_groups:

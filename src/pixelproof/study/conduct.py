@@ -13,7 +13,6 @@ import torch
 from pixelproof import attacks, data, models, specs
 from pixelproof.attacks import Attack
 from pixelproof.data import Dataset
-from pixelproof.errors import BadInput
 from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.models import Card, Classifier, History
 from pixelproof.models.nets import build
@@ -123,18 +122,21 @@ class Stages:
         """Every attack at every budget; attacks with their own eps run at that one."""
         section = self.study.attacks
         for number, spec in enumerate(section.specs):
-            fixed = "eps=" in spec
-            budgets = [attacks.parse(spec).eps] if fixed else list(section.eps)
+            own = specs.given(spec, attacks.ATTACKS, "attack").get("eps")
+            budgets = list(section.eps) if own is None else [own]
             names = [record_name(spec, eps) for eps in budgets]
             if all(self.run.has(name) for name in names):
                 continue
-            attack = attacks.parse(specs.with_default(spec, eps=section.eps[-1]))
+            attack = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": budgets[-1]})
             label = f"{spec.partition(':')[0]} ({number + 1} of {len(section.specs)})"
-            self._mount(attack, [eps for eps in budgets if eps is not None], spec, label)
+            self._mount(attack, budgets, spec, label)
 
     def _mount(self, attack: Attack, budgets: Sequence[float], spec: str, label: str) -> None:
         """One attack over its budgets: all in one sweep, or one by one when they are independent."""
-        groups = [[eps] for eps in budgets] if self.study.attacks.independent else [list(budgets)]
+        independent = self.study.attacks.independent
+        groups = (
+            [[eps] for eps in budgets] if independent and not attacks.searches_smallest(attack) else [list(budgets)]
+        )
         for position, group in enumerate(groups):
             if all(self.run.has(record_name(spec, eps)) for eps in group):
                 continue
@@ -143,17 +145,15 @@ class Stages:
                 self.listener(Event(f"attack {label}", position * total + done, len(groups) * total))
 
             found = attacks.sweep(
-                attack, self.model, self.test, group, independent=len(group) == 1, seed=self.study.seed, progress=tell
+                attack, self.model, self.test, group, independent=independent, seed=self.study.seed, progress=tell
             )
             for adversarial, eps in zip(found, group, strict=True):
                 record = AttackRecord.of(adversarial, spec, self.study.attacks.examples)
                 self.run.save(record_name(spec, eps), record)
 
 
-def record_name(spec: str, eps: float | None) -> str:
+def record_name(spec: str, eps: float) -> str:
     """The name of an attack's result in the run, such as "attack/pgd/eps-0.1"."""
-    if eps is None:
-        raise BadInput(spec, "needs a budget in a study", "none", "Give eps in the study.")
     slug = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in spec)
     return f"attack/{slug}/eps-{eps:.6g}"
 

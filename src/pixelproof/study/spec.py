@@ -19,7 +19,10 @@ TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Traini
 
 
 def _fraction(value: object) -> object:
-    return specs.number(value) if isinstance(value, str) else value
+    try:
+        return specs.number(value) if isinstance(value, str) else value
+    except ZeroDivisionError as reason:
+        raise ValueError("must not be divided by zero") from reason
 
 
 Budget = Annotated[float, BeforeValidator(_fraction), Field(ge=0)]
@@ -58,7 +61,7 @@ class AttackSection(Section):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for spec in value:
-            attacks.parse(specs.with_default(spec, eps=0.1))
+            specs.parse(spec, attacks.ATTACKS, "attack", {"eps": 0.1})
         return value
 
 
@@ -102,7 +105,7 @@ class Study(Section):
         """The training settings for a number of images: those given, else suited ones, with the study's seed."""
         if not self.training:
             return replace(suited(self.model.net, images), seed=self.seed)
-        return specs.parse(specs.with_default(f"training:{self.training}", seed=self.seed), TRAINING)
+        return specs.parse(f"training:{self.training}", TRAINING, defaults={"seed": self.seed})
 
 
 def bundled() -> dict[str, Path]:

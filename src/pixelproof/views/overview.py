@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from pixelproof.measure import CleanRecord
 from pixelproof.models import History
 from pixelproof.run import Run
@@ -22,7 +24,8 @@ def overview(run: Run) -> dict[str, Any]:
     clean = run.load("clean", CleanRecord)
     right = clean.labels == clean.predicted
     scores = Scores.of(confusion(clean.labels, clean.predicted, len(clean.classes)))
-    counts = [int((clean.labels[right] == k).sum()) for k in range(len(clean.classes))]
+    offered = torch.bincount(clean.labels, minlength=len(clean.classes)).tolist()
+    correct = torch.bincount(clean.labels[right], minlength=len(clean.classes)).tolist()
     return {
         "name": run.spec["name"],
         "title": run.spec["title"],
@@ -37,14 +40,24 @@ def overview(run: Run) -> dict[str, Any]:
         "digest": clean.digest,
         "clean_accuracy": rate(Rate(int(right.sum()), len(right))),
         "macro": scores.macro,
-        "correct_per_class": dict(zip(clean.classes, counts, strict=True)),
+        "per_class": [
+            {
+                "class": name,
+                "n": offered[k],
+                "correct": correct[k],
+                "precision": float(scores.precision[k]),
+                "recall": float(scores.recall[k]),
+                "f1": float(scores.f1[k]),
+            }
+            for k, name in enumerate(clean.classes)
+        ],
         "spec": run.spec,
         "facts": run.facts,
     }
 
 
 def history(run: Run) -> dict[str, Any] | None:
-    """Per epoch: loss, accuracy, precision, recall and F1 in training and validation; None when not trained here."""
+    """Per epoch: loss, accuracy, precision, recall and F1 on training and validation data; None without training."""
     if not run.has("history"):
         return None
     record = run.load("history", History)

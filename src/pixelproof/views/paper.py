@@ -10,14 +10,20 @@ from pixelproof.views.overview import overview
 
 
 def paper(run: Run) -> list[dict[str, Any]]:
-    """One row per figure: source, what it measures, the paper's value and ours, as shares so that n may differ."""
-    table = {(row["attack"], row["eps"]): row for row in robustness(run)}
+    """One row per figure: source, what it measures, the paper's value and ours, as shares so that n may differ.
+
+    `low` and `high` are the 95 % interval of our share; `difference` is ours minus the paper's; nulls where the study
+    did not run that cell. A paper's "misclassified" without an n is read as a share.
+    """
+    table = {(row["attack"], row["eps"]): row["robust_accuracy"] for row in robustness(run)}
+    clean = overview(run)["clean_accuracy"]
     rows = []
     for figure in run.spec["paper"]:
         for position, value in enumerate(figure["values"]):
             eps = figure["eps"][position] if figure["eps"] else None
             share = value / figure["n"] if figure["measure"] == "misclassified" and figure["n"] else value
-            ours = _ours(run, table.get((figure["attack"], eps)), figure["measure"])
+            found = clean if figure["measure"] == "clean accuracy" else table.get((figure["attack"], eps))
+            ours = _ours(found, broken=figure["measure"] == "misclassified")
             rows.append(
                 {
                     "source": figure["source"],
@@ -34,14 +40,12 @@ def paper(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def _ours(run: Run, row: dict[str, Any] | None, measure: str) -> dict[str, Any]:
-    """Our count, number of images and share for one measure; nulls where the study did not run that cell."""
-    if measure == "clean accuracy":
-        clean = overview(run)["clean_accuracy"]
-        return {"ours": clean["hits"], "n": clean["n"], "share": clean["value"]}
-    if row is None:
-        return {"ours": None, "n": None, "share": None}
-    if measure == "robust accuracy":
-        held = row["robust_accuracy"]
-        return {"ours": held["hits"], "n": held["n"], "share": held["value"]}
-    return {"ours": row["misclassified"], "n": row["n"], "share": row["misclassified"] / row["n"]}
+def _ours(found: dict[str, Any] | None, *, broken: bool) -> dict[str, Any]:
+    """Our count, number of images, share and its interval; of what broke, or of what held or was right."""
+    if found is None:
+        return {"ours": None, "n": None, "share": None, "low": None, "high": None}
+    if broken:
+        hits, share, low, high = found["n"] - found["hits"], 1 - found["value"], 1 - found["high"], 1 - found["low"]
+    else:
+        hits, share, low, high = found["hits"], found["value"], found["low"], found["high"]
+    return {"ours": hits, "n": found["n"], "share": share, "low": low, "high": high}

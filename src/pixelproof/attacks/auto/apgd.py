@@ -11,9 +11,9 @@ import torch
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, budget, check_settings
 from pixelproof.attacks.auto.sparse import SparseClimb
-from pixelproof.attacks.gradient import Precision, look
+from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import objectives_for, rounds
+from pixelproof.attacks.rounds import descend, objectives_for, rounds
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Convex
@@ -105,7 +105,7 @@ class Climb:
         result, lowest = start.clone(), torch.full((n,), float("inf"), device=clean.device)
         reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
         live = torch.arange(n, device=clean.device)
-        gradient, hit, loss = look(model, start, goal, half=self.half)
+        gradient, hit, loss = descend(model, start, goal, half=self.half)
         at_rest = (torch.zeros_like(loss), torch.ones_like(hit), loss)
         state = State(clean, eps, start, start, gradient, loss, start, gradient, loss, 2 * eps, *at_rest)
         interval = check = max(int(FIRST * self.steps), 1)
@@ -117,7 +117,7 @@ class Climb:
             if step == self.steps or not len(live):
                 break
             self._move(state, first=step == 0)
-            state.gradient, hit, loss = look(model, state.x, goal, half=self.half)
+            state.gradient, hit, loss = descend(model, state.x, goal, half=self.half)
             state.rises += loss < state.loss
             state.loss = loss
             better = loss < state.best_loss

@@ -15,7 +15,6 @@ from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.momentum import MarginPGD
-from pixelproof.attacks.objectives import margin
 from pixelproof.attacks.watch import watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Convex
@@ -117,7 +116,7 @@ class Auto:
                 found = stage.attack(watched[rows], images[rows], goal[rows], draws[rows.cpu()])
                 with torch.no_grad():
                     logits = watched[rows](found)
-                ledger.record(rows, found, goal[rows].reached(logits), margin(logits, goal[rows]))
+                ledger.record(rows, found, goal[rows].reached(logits), goal[rows].margin(logits))
         return ledger.images
 
 

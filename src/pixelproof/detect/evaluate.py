@@ -1,0 +1,117 @@
+"""What a guard is worth against one attack: figures with intervals, and the controls without which they mislead."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from pixelproof.attacks import AdversarialSet
+from pixelproof.data import Dataset
+from pixelproof.detect.curves import Estimate, Figures, figures
+from pixelproof.detect.guard import Guard
+from pixelproof.errors import BadInput
+from pixelproof.models import Classifier
+from pixelproof.types import Images, Labels, Logits, Mask, Rate
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One guard against one attack, on images it was not fitted on. Only successful attacks count as attacked.
+
+    - `figures`: attacked against correctly classified clean images; `figures_all`: against all clean images.
+    - `noise`: AUROC against clean images that carry the same perturbation in a random place (all norms equal): a
+      detector that does not beat it sees that something was changed, not that it was an attack. None when the shuffled
+      perturbations leave nothing to compare.
+    - `alarms`, `false_alarms`: at the guard's own threshold, on the attacked and on all clean images; `balanced`: the
+      mean of alarms and of quiet on correctly classified clean images.
+    - `recovered`: attacked images whose recovered class is the true one; `second`: those whose second highest logit is,
+      the baseline that costs nothing; `recovered_alarmed`, `second_alarmed`: the same among alarmed ones.
+    - `rejected_or_right`: attacked attempts, also failed ones, that are alarmed or still classified correctly.
+    """
+
+    attack: str
+    figures: Figures
+    figures_all: Figures
+    noise: Estimate | None
+    alarms: Rate
+    false_alarms: Rate
+    balanced: float
+    recovered: Rate
+    second: Rate
+    recovered_alarmed: Rate
+    second_alarmed: Rate
+    rejected_or_right: Rate
+    seconds_per_image: float
+
+
+def evaluate(
+    guard: Guard, model: Classifier, clean: Dataset, adversarial: AdversarialSet, *, seed: int = 0
+) -> Evaluation:
+    """Judge `guard` on an attack's images and on clean ones; `clean` may hold the attacked images' originals.
+
+    Raises BadInput when the attack never succeeded or no clean image is classified correctly.
+    """
+    if not adversarial.success.any():
+        raise BadInput("evaluate", "at least one successful attack is needed", f"none of {len(adversarial)}")
+    started = time.perf_counter()
+    quiet, verdict = guard(model, clean.images), guard(model, adversarial.images)
+    seconds = (time.perf_counter() - started) / (len(clean) + len(adversarial))
+    hit = adversarial.success
+    right = model.predict(clean.images).argmax(1) == clean.labels
+    generator = torch.Generator().manual_seed(seed)
+    controls = matched_noise(adversarial.clean[hit], adversarial.images[hit], generator)
+    calm = model.predict(controls).argmax(1) == adversarial.labels[hit]
+    noise = None
+    if calm.any():
+        noise = figures(guard(model, controls[calm]).score, verdict.score[hit], seed=seed).auroc
+    against = figures(quiet.score[right], verdict.score[hit], seed=seed)
+    second = second_class(adversarial.logits)
+    labels, alarm = adversarial.labels, verdict.alarm
+    return Evaluation(
+        attack=adversarial.attack,
+        figures=against,
+        figures_all=figures(quiet.score, verdict.score[hit], seed=seed),
+        noise=noise,
+        alarms=_rate(alarm[hit]),
+        false_alarms=_rate(quiet.alarm),
+        balanced=(float(_rate(alarm[hit])) + float(_rate(~quiet.alarm[right]))) / 2,
+        recovered=_rate((verdict.recovered == labels)[hit]),
+        second=_rate((second == labels)[hit]),
+        recovered_alarmed=_rate((verdict.recovered == labels)[hit & alarm]),
+        second_alarmed=_rate((second == labels)[hit & alarm]),
+        rejected_or_right=_rate(alarm | ~hit),
+        seconds_per_image=seconds,
+    )
+
+
+def natural_errors(guard: Guard, model: Classifier, clean: Dataset, *, seed: int = 0) -> Figures:
+    """The same figures with misclassified clean images in the place of attacked ones.
+
+    A guard that flags them as strongly as attacks detects errors, not attacks. Raises BadInput when there are none.
+    """
+    wrong = model.predict(clean.images).argmax(1) != clean.labels
+    score = guard(model, clean.images).score
+    return figures(score[~wrong], score[wrong], seed=seed)
+
+
+def matched_noise(clean: Images, attacked: Images, rng: torch.Generator) -> Images:
+    """Clean images with their attack's perturbation at shuffled pixels and random signs, clipped to [0, 1].
+
+    Before clipping every norm (l0, l1, l2, linf) of the noise equals the perturbation's.
+    """
+    delta = (attacked - clean).flatten(2)
+    n, _, pixels = delta.shape
+    order = torch.rand((n, 1, pixels), generator=rng).argsort(2).expand_as(delta)
+    signs = 2.0 * torch.randint(2, (n, 1, pixels), generator=rng) - 1
+    return (clean + (signs * delta.gather(2, order)).view_as(clean)).clamp(0, 1)
+
+
+def second_class(logits: Logits) -> Labels:
+    """The class with the second highest logit."""
+    return logits.topk(2).indices[:, 1]
+
+
+def _rate(mask: Mask) -> Rate:
+    return Rate(int(mask.sum()), len(mask))

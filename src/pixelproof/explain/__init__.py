@@ -1,0 +1,68 @@
+"""Why was it fooled: attributions of a classifier's logits to pixels, and what they say about an attack."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from pixelproof.explain.attribution import Attribution, Explainer
+from pixelproof.explain.critical import CriticalPixels, Curve, critical_pixels, curves, jaccard, rankings
+from pixelproof.explain.gradients import ExpectedGradients, InputGradient, IntegratedGradients
+from pixelproof.explain.occlusion import Occlusion
+from pixelproof.explain.penultimate import Drift, Shift, drift, penultimate_layer, separability, shift
+from pixelproof.explain.projection import PCA, PROJECTIONS, UMAP
+from pixelproof.explain.sanity import Randomisation, randomisation
+from pixelproof.explain.shapley import ClassAttribution, DeepShap
+from pixelproof.explain.signature import Signature, dispersion
+from pixelproof.explain.validation import (
+    HeldOutTest,
+    NullRun,
+    PixelTest,
+    PooledTest,
+    held_out_test,
+    null_run,
+    pixel_test,
+    pooled_test,
+    verdict,
+)
+
+_MAKERS = (DeepShap, ExpectedGradients, InputGradient, IntegratedGradients, Occlusion)
+EXPLAINERS: Mapping[str, Callable[..., Explainer]] = MappingProxyType({maker.name: maker for maker in _MAKERS})
+
+__all__ = [
+    "EXPLAINERS",
+    "PCA",
+    "PROJECTIONS",
+    "UMAP",
+    "Attribution",
+    "ClassAttribution",
+    "CriticalPixels",
+    "Curve",
+    "DeepShap",
+    "Drift",
+    "ExpectedGradients",
+    "Explainer",
+    "HeldOutTest",
+    "InputGradient",
+    "IntegratedGradients",
+    "NullRun",
+    "Occlusion",
+    "PixelTest",
+    "PooledTest",
+    "Randomisation",
+    "Shift",
+    "Signature",
+    "critical_pixels",
+    "curves",
+    "dispersion",
+    "drift",
+    "held_out_test",
+    "jaccard",
+    "null_run",
+    "penultimate_layer",
+    "pixel_test",
+    "pooled_test",
+    "randomisation",
+    "rankings",
+    "separability",
+    "shift",
+    "verdict",
+]

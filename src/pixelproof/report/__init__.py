@@ -1,0 +1,65 @@
+"""A run as a report: one HTML file, its tables as CSV, its figures as SVG and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from pixelproof.errors import RunError
+from pixelproof.report.about import about
+from pixelproof.report.classes import classes, confusions
+from pixelproof.report.examples import examples
+from pixelproof.report.html import html
+from pixelproof.report.page import Block, Figure, Fold, Grid, Section
+from pixelproof.report.paper import paper
+from pixelproof.report.robustness import robustness
+from pixelproof.report.summary import summary
+from pixelproof.report.tables import CSV, write_csv
+from pixelproof.report.training import classifier
+from pixelproof.run import Run, write_whole
+
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    summary,
+    robustness,
+    paper,
+    examples,
+    classes,
+    confusions,
+    classifier,
+    about,
+)
+
+
+def write(run: Run, folder: Path | None = None) -> Path:
+    """Write report.html, tables/*.csv, figures/*.svg and figures/*.png; gives the path of report.html.
+
+    `folder` defaults to the run's own. Sections without data are left out. Each file is written whole or not at all,
+    report.html last; the same run gives the same bytes. Raises RunError for an unfinished run and a folder that
+    cannot be written.
+    """
+    if not run.complete:
+        stages = ", ".join(run.names()) or "nothing"
+        raise RunError(
+            str(run.folder), "a report needs a complete run", f"only {stages}", "Run the study to its end first."
+        )
+    folder = run.folder if folder is None else folder
+    sections = [section for make in SECTIONS if (section := make(run)) is not None]
+    files = {f"tables/{name}.csv": text.encode() for name, make in CSV.items() if (text := write_csv(make(run)))}
+    for figure in figures(block for section in sections for block in section.blocks):
+        files |= {f"figures/{figure.name}.svg": figure.svg.encode(), f"figures/{figure.name}.png": figure.png}
+    files["report.html"] = html(run, sections).encode()
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    return folder / "report.html"
+
+
+def figures(blocks: Iterable[Block]) -> Iterator[Figure]:
+    """Every figure among some blocks, also those inside others."""
+    for block in blocks:
+        if isinstance(block, Figure):
+            yield block
+        elif isinstance(block, Fold | Grid):
+            yield from figures(block.blocks)
+
+
+__all__ = ["SECTIONS", "Section", "write"]

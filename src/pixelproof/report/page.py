@@ -1,0 +1,191 @@
+"""What a report is made of: sections of prose, tables, figures and image galleries; plain values, no markup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
+
+from pixelproof.run import Run
+
+
+@dataclass(frozen=True)
+class Prose:
+    """One paragraph; `alert` sets it in a box that cannot be overlooked."""
+
+    text: str
+    alert: bool = False
+
+    kind: ClassVar[str] = "prose"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The few numbers to remember: value, interval and what it is."""
+
+    entries: tuple[tuple[str, str, str], ...]
+
+    kind: ClassVar[str] = "headline"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table cell. `shade` in [0, 1] colours it; a `head` names its row; `quiet` text repeats what stands above."""
+
+    text: str
+    shade: float | None = None
+    head: bool = False
+    quiet: bool = False
+
+    @property
+    def alpha(self) -> float:
+        """How strongly the cell is coloured: weak enough for its text to stay readable."""
+        return 0.0 if self.shade is None else round(0.6 * self.shade, 3)
+
+
+Row: TypeAlias = tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption; `bodies` are groups of rows that belong together."""
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    bodies: tuple[tuple[Row, ...], ...]
+    note: str = ""
+    compact: bool = False
+
+    kind: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure: standalone SVG and PNG files, and its text alternative. `shown`: also inside the page."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: str = field(repr=False)
+    png: bytes = field(repr=False)
+    shown: bool = True
+
+    kind: ClassVar[str] = "figure"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small image as PNG, with its text alternative."""
+
+    png: bytes = field(repr=False)
+    alt: str
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One example: clean image, adversarial image and perturbation, and what the classifier made of it."""
+
+    pictures: tuple[Picture, ...]
+    title: str
+    verdict: str
+    facts: str
+    success: bool
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Examples on one perturbation scale, from -`scale` to +`scale`."""
+
+    name: str
+    title: str
+    shots: tuple[Shot, ...]
+    scale: str
+
+    kind: ClassVar[str] = "gallery"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text to be copied as it stands: commands, files."""
+
+    text: str
+    label: str
+
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Small tables side by side."""
+
+    blocks: tuple[Table, ...]
+
+    kind: ClassVar[str] = "grid"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are hidden until asked for (and always printed)."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+    kind: ClassVar[str] = "fold"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Words and what they mean here."""
+
+    entries: tuple[tuple[str, str], ...]
+
+    kind: ClassVar[str] = "terms"
+
+
+Block: TypeAlias = Headline | Prose | Table | Figure | Gallery | Text | Grid | Fold | Terms
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the report: a title, an anchor and its blocks in reading order."""
+
+    name: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def cells(*values: object, head: int = 0) -> Row:
+    """A row of plain cells, of which the first `head` name it."""
+    return tuple(Cell(str(value), head=position < head) for position, value in enumerate(values))
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as a percentage, an en dash where there is none."""
+    return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
+
+
+def interval(rate: dict[str, float]) -> str:
+    """A rate with its 95 % interval, such as "66.5 % [62.0, 70.7]"."""
+    return f"{percent(rate['value'])} {bounds(rate)}"
+
+
+def bounds(rate: dict[str, float]) -> str:
+    """The 95 % interval of a rate, in percent."""
+    return f"[{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+
+
+def count(n: int) -> str:
+    """How many, kept together on one line."""
+    return f"n\u00a0=\u00a0{n}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with `digits` significant digits, an en dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def settings(run: Run) -> str:
+    """How the run's curves were made: one word of context for every robustness number."""
+    independent = run.spec["attacks"]["independent"]
+    return "every budget from scratch" if independent else "successes carried up the budgets"

@@ -1,0 +1,169 @@
+"""The robustness curve, and the table of every attack at every budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from pixelproof import views
+from pixelproof.report.draw import INK, MARKERS, MUTED, PALETTE, Words, draw, eps_axis, percent_axis
+from pixelproof.report.page import Cell, Figure, Row, Section, Table, cells, count, interval, number, percent, settings
+from pixelproof.run import Run
+
+
+def robustness(run: Run) -> Section | None:
+    """The robustness curve and the full table."""
+    rows = views.robustness(run)
+    if not rows:
+        return None
+    norms = sorted({row["norm"] for row in rows if row["eps"] is not None})
+    curves = [_curve(rows, views.worst_case(run), norm=norm, made=settings(run)) for norm in norms]
+    return Section("robustness", "How much the classifier withstands", (*curves, _table(run, rows)))
+
+
+def _table(run: Run, rows: list[dict[str, Any]]) -> Table:
+    bodies: dict[str, list[Row]] = {}
+    for row in rows:
+        group = bodies.setdefault(row["attack"], [])
+        shared = row["shared_cost"] and group
+        group.append(
+            (
+                Cell(row["attack"], head=True, quiet=bool(group)),
+                Cell("none" if row["eps"] is None else f"{row['norm']} {row['eps']:.3g}", head=True),
+                *cells(interval(row["robust_accuracy"]), f"{row['misclassified']} of {row['n']}"),
+                *cells(row["misclassified_8bit"], number(row["median_first_break"])),
+                *cells(number(row["median_distance"]["l2"], 3)),
+                *(Cell(text, quiet=bool(shared)) for text in _cost(row)),
+            )
+        )
+    for cell in views.unpaired(run):
+        head = (Cell("pgd", head=True), Cell(f"{cell['norm']} {number(cell['eps'])}", head=True))
+        bodies.setdefault("pgd (not run)", []).append((*head, *cells(*["not run"] * 7)))
+    swept = any(row["shared_cost"] for row in rows)
+    return Table(
+        name="robustness-table",
+        caption=f"Every attack at every budget, {settings(run)}; seed {rows[0]['seed']}",
+        columns=(
+            "attack",
+            "budget",
+            "robust accuracy [95\u00a0%]",
+            "misclassified",
+            "still after 8 bits",
+            "first break (pass)",
+            "l2 distance",
+            "passes per image",
+            "seconds",
+        ),
+        bodies=tuple(tuple(group) for group in bodies.values()),
+        note="“Still after 8 bits”: misclassified images that stay so when saved with 8 bits per value. First break: "
+        "median forward pass that first saw the image misclassified (– when the attack never looks). L2 distance: "
+        "median over the broken images. Passes: forward + backward."
+        + (" First break, passes and seconds belong to an attack's whole curve, shared by its rows." if swept else ""),
+    )
+
+
+def _cost(row: dict[str, Any]) -> tuple[str, str]:
+    passes = f"{row['forwards_per_image']:.1f} + {row['backwards_per_image']:.1f}"
+    return passes, f"{row['seconds']:.2f}"
+
+
+def _curve(rows: list[dict[str, Any]], worst: list[dict[str, Any]], *, norm: str, made: str) -> Figure:
+    own = [row for row in rows if row["norm"] == norm and row["eps"] is not None]
+    together = [row for row in worst if row["norm"] == norm]
+    budgets = sorted({row["eps"] for row in own})
+    n, reach = own[0]["n"], budgets[-1] or 1.0
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.add_subplot()
+        ends: list[End] = []
+        attacks = list(dict.fromkeys(row["attack"] for row in own if not row["control"]))
+        for label in dict.fromkeys(row["attack"] for row in own):
+            line = [row for row in own if row["attack"] == label]
+            control = line[0]["control"]
+            colour = MUTED if control else PALETTE[attacks.index(label) % len(PALETTE)]
+            marker = "x" if control else MARKERS[attacks.index(label) % len(MARKERS)]
+            _line(
+                axes,
+                [(row["eps"], row["robust_accuracy"]) for row in line],
+                colour=colour,
+                marker=marker,
+                dashed=control,
+            )
+            ends.append(End(100 * line[-1]["robust_accuracy"]["value"], label, colour, marker))
+        if together:
+            points = [(row["eps"], row["together"]) for row in together]
+            axes.plot([eps for eps, _ in points], [100 * rate["value"] for _, rate in points], ":", color=INK, lw=1.4)
+            for eps, rate in points[:-1]:
+                axes.annotate(
+                    f"{100 * rate['value']:.0f}",
+                    (eps, 100 * rate["value"]),
+                    (-3, -5),
+                    textcoords="offset points",
+                    ha="right",
+                    va="top",
+                    fontsize=8.5,
+                )
+            ends.append(End(100 * points[-1][1]["value"], "all together", INK, ""))
+        percent_axis(axes)
+        eps_axis(axes, budgets, label=f"budget: {norm} eps, images in [0, 1]")
+        axes.set_ylabel("robust accuracy")
+        _name(axes, ends, last=reach)
+
+    lowest = min(together, key=lambda row: row["eps"], default=None)
+    alt = f"Robust accuracy from 0 to 100 % against {norm} eps for {len({row['attack'] for row in own})} attacks"
+    if lowest is not None:
+        first, last = together[0], together[-1]
+        alt += (
+            f": all attacks together leave {percent(first['together']['value'])} at eps {first['eps']:.3g} and "
+            f"{percent(last['together']['value'])} at eps {last['eps']:.3g}. The table below holds every value."
+        )
+    caption = (
+        f"Share of the {n} correctly classified images that held, {made}. Bands: 95 % intervals. Dotted, with its "
+        "values in %: no attack broke the image. Dashed grey: noise of the same size, the control."
+    )
+    words = Words(f"Robust accuracy against budget ({norm}), {count(n)}", caption, alt)
+    return draw(f"robustness-curve-{norm}", paint, words=words, size=(8.0, 4.3))
+
+
+def _line(axes: Axes, points: list[tuple[float, dict[str, float]]], *, colour: str, marker: str, dashed: bool) -> None:
+    """One attack's curve from 100 % at eps 0 (where the images were right by selection), with its interval."""
+    eps = [0.0, *(value for value, _ in points)]
+    values = [100.0, *(100 * rate["value"] for _, rate in points)]
+    low = [100.0, *(100 * rate["low"] for _, rate in points)]
+    high = [100.0, *(100 * rate["high"] for _, rate in points)]
+    axes.fill_between(eps, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.plot(eps, values, "--" if dashed else "-", color=colour, marker=marker, markersize=5, markevery=slice(1, None))
+
+
+@dataclass(frozen=True, order=True)
+class End:
+    """Where a curve ends, and what it is called there."""
+
+    value: float
+    label: str
+    colour: str
+    marker: str
+
+
+def _name(axes: Axes, ends: list[End], *, last: float) -> None:
+    """Each curve's name and last value beside its end, pushed apart where curves meet."""
+    ends = sorted(ends)
+    for end, place in zip(ends, apart([end.value for end in ends], step=6.0, top=101.0), strict=True):
+        line = ([last * 1.01, last * 1.04, last * 1.055], [end.value, place, place])
+        axes.plot(*line, color=end.colour, lw=0.8, clip_on=False, marker=end.marker, ms=4.5, markevery=[2])
+        axes.text(last * 1.07, place, f"{end.label} {end.value:.1f}", va="center")
+    axes.set_xlim(0, last * 1.02)
+
+
+def apart(values: list[float], *, step: float, top: float) -> list[float]:
+    """Ascending `values`, moved so that neighbours are at least `step` apart and none is above `top`."""
+    places: list[float] = []
+    for value in values:
+        places.append(max(value, places[-1] + step) if places else value)
+    for position in reversed(range(len(places))):
+        limit = top if position == len(places) - 1 else places[position + 1] - step
+        places[position] = min(places[position], limit)
+    return places

@@ -1,0 +1,124 @@
+"""The first page of a report: what was done and what came out, in short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixelproof import views
+from pixelproof.report.page import (
+    Block,
+    Cell,
+    Headline,
+    Prose,
+    Row,
+    Section,
+    Table,
+    bounds,
+    count,
+    interval,
+    number,
+    percent,
+    settings,
+)
+from pixelproof.run import Run
+
+BOUNDS = (
+    "These are upper bounds under the attacks run here: another attack, or more steps, can only find more broken "
+    "images. The intervals are 95 % Wilson intervals for the choice of test images, not for the choice of attack."
+)
+
+
+def summary(run: Run) -> Section:
+    """What was done and what came out, in one paragraph and one small table."""
+    facts, worst = views.overview(run), views.worst_case(run)
+    blocks: list[Block] = [_headline(run, facts, worst), Prose(" ".join(_lead(run, facts, worst))), *_alerts(run)]
+    if worst:
+        blocks += [Prose(BOUNDS), _overview_table(run, worst)]
+    return Section("summary", "In short", tuple(blocks))
+
+
+def _ends(worst: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The budgets to speak of: the one that leaves closest to half, and the last."""
+    near = min(worst, key=lambda row: abs(row["together"]["value"] - 0.5), default=None)
+    return [] if near is None else [near] if near is worst[-1] else [near, worst[-1]]
+
+
+def _headline(run: Run, facts: dict[str, Any], worst: list[dict[str, Any]]) -> Headline:
+    clean = facts["clean_accuracy"]
+    said = [(clean, f"clean accuracy, {count(clean['n'])}")]
+    for row in _ends(worst):
+        at = f"{row['norm']} eps\u00a0{row['eps']:.3g}, {count(row['n'])}"
+        said.append((row["together"], f"robust accuracy, all attacks together, {at}"))
+    for row in _ends(worst)[-1:]:
+        if control := _control(run, row):
+            said.append((control["robust_accuracy"], f"under {control['attack']} of that last size, a control"))
+    return Headline(tuple((percent(rate["value"]), bounds(rate), meaning) for rate, meaning in said))
+
+
+def _lead(run: Run, facts: dict[str, Any], worst: list[dict[str, Any]]) -> list[str]:
+    clean = facts["clean_accuracy"]
+    said = [
+        f"The network {facts['net']} ({facts['parameters']:,} parameters) classifies {clean['hits']} of {clean['n']} "
+        f"test images of {facts['data']} correctly: {interval(clean)}.",
+    ]
+    if views.robustness(run):
+        said.append(
+            f"Only these {clean['hits']} were attacked, {settings(run)}, and robust accuracy is the share of them "
+            "that held."
+        )
+    for row in _ends(worst):
+        control = _control(run, row)
+        noise = f", while {control['attack']} leaves {percent(control['robust_accuracy']['value'])}" if control else ""
+        said.append(
+            f"At {row['norm']} eps = {row['eps']:.3g} the strongest single attack, {row['strongest']}, leaves "
+            f"{interval(row['robust_accuracy'])}; all attacks together leave {percent(row['together']['value'])}"
+            f"{noise}."
+        )
+    return said
+
+
+def _control(run: Run, row: dict[str, Any]) -> dict[str, Any] | None:
+    """The first noise control in the norm and at the budget of `row`."""
+    same = (other for other in views.robustness(run) if other["control"] and other["norm"] == row["norm"])
+    return next((other for other in same if other["eps"] == row["eps"]), None)
+
+
+def _alerts(run: Run) -> list[Prose]:
+    """The warning that belongs to an FGSM number without PGD beside it."""
+    alone = views.unpaired(run)
+    if not alone:
+        return []
+    where = ", ".join(f"{cell['norm']} {number(cell['eps'])}" for cell in alone)
+    text = (
+        f"FGSM ran without PGD at {where}. A single step says little about robustness, so the PGD rows below read "
+        "“not run”. Add pgd at the same budgets to the study before drawing any conclusion."
+    )
+    return [Prose(text, alert=True)]
+
+
+def _overview_table(run: Run, worst: list[dict[str, Any]]) -> Table:
+    """Attacks in rows, budgets in columns, robust accuracy in the cells."""
+    found = {(row["attack"], row["norm"], row["eps"]): row["robust_accuracy"]["value"] for row in views.robustness(run)}
+    budgets = list(dict.fromkeys((row["norm"], row["eps"]) for row in worst))
+    attacks = [label for label in views.attack_names(run) if any(key[0] == label for key in found)]
+    rows = [_shares(label, [found.get((label, *budget)) for budget in budgets]) for label in attacks]
+    if views.unpaired(run) and not any(views.family(label) == "pgd" for label in attacks):
+        rows.append((Cell("pgd", head=True), *[Cell("not run")] * len(budgets)))
+    together = {(row["norm"], row["eps"]): row["together"]["value"] for row in worst}
+    total = _shares("all attacks together", [together[budget] for budget in budgets])
+    norms = {norm for norm, _ in budgets}
+    heads = [f"{eps:.3g}" if len(norms) == 1 else f"{norm} {eps:.3g}" for norm, eps in budgets]
+    return Table(
+        name="overview",
+        caption=f"Robust accuracy in % by attack and budget ({', '.join(sorted(norms))} eps), {count(worst[0]['n'])}",
+        columns=("attack", *heads),
+        bodies=(tuple(rows), (total,)),
+        note="Stronger colour: more images broken. In the last row an image counts as held only when no attack broke "
+        "it; noise of the same size is a control, not an attack.",
+        compact=True,
+    )
+
+
+def _shares(label: str, values: list[float | None]) -> Row:
+    shown = (Cell("–" if v is None else f"{100 * v:.1f}", shade=None if v is None else 1 - v) for v in values)
+    return (Cell(label, head=True), *shown)

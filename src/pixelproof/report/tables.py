@@ -1,0 +1,82 @@
+"""The views as CSV: one file each, one row per cell, empty where there is no value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pixelproof import views
+from pixelproof.run import Run
+
+Rows = Iterable[Mapping[str, Any]]
+
+
+def _confusion(run: Run) -> Rows:
+    names = views.overview(run)["classes"]
+    for matrix in views.confusion(run):
+        for name, counts in zip(names, matrix["counts"], strict=True):
+            for predicted, count in zip(names, counts, strict=True):
+                cell = {"attack": matrix["attack"], "eps": matrix["eps"], "true": name}
+                yield {**cell, "predicted": predicted, "count": count}
+
+
+def _history(run: Run) -> Rows:
+    history = views.history(run)
+    if history is None:
+        return
+    for epoch, training in enumerate(history["training"]):
+        held = history["validation"][epoch] if history["validation"] else [None] * len(training)
+        yield {
+            "epoch": epoch + 1,
+            "kept": epoch == history["kept"],
+            **{f"training_{name}": value for name, value in zip(history["columns"], training, strict=True)},
+            **{f"validation_{name}": value for name, value in zip(history["columns"], held, strict=True)},
+            "seconds": history["seconds"][epoch],
+        }
+
+
+def _images(run: Run) -> Rows:
+    for row in views.robustness(run):
+        yield from views.images(run, attack=row["attack"], eps=row["eps"])
+
+
+CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
+    {
+        "robustness": views.robustness,
+        "worst-case": views.worst_case,
+        "paper": views.paper,
+        "clean-classes": lambda run: views.overview(run)["per_class"],
+        "classes": views.classes,
+        "confusion": _confusion,
+        "training": _history,
+        "images": _images,
+    }
+)
+
+
+def write_csv(rows: Rows) -> str:
+    """CSV text with a header: nested values get joined names, null is empty; an empty string without rows."""
+    flat = [_flat(row) for row in rows]
+    if not flat:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """One level of names: {"a": {"b": 1}} becomes {"a_b": 1}; lists are joined with spaces, null stays null."""
+    found: dict[str, object] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}_")
+        elif isinstance(value, list):
+            found[prefix + key] = " ".join(map(str, value))
+        else:
+            found[prefix + key] = value
+    return found
