@@ -41,8 +41,12 @@ def distances(clean: Images, images: Images) -> dict[str, PerImage]:
     return {kind: norm(delta, kind) for kind in kinds}
 
 
-def project(delta: Images, eps: PerImage, ball: Ball) -> Images:
+def project(delta: Images, eps: PerImage, ball: Norm) -> Images:
     """The nearest perturbation inside the ball of radius `eps`; points inside are returned as they are."""
+    if ball == "l0":
+        return keep_strongest(delta, eps)
+    if ball == "l1":
+        return project_l1(delta, eps)
     if ball == "linf":
         radius = per_image(eps)
         return torch.minimum(torch.maximum(delta, -radius), radius)

@@ -41,7 +41,16 @@ def test_distances_are_the_closed_form_up_to_a_factor_and_never_below(attack, fa
 
 
 @pytest.mark.parametrize(
-    "attack", [DDN(40), FMN("linf", 40), FMN("l0", 40), CW(60, 3), SigmaZero(60), PDPGD("l2", 60)], ids=lambda a: a.name
+    "attack",
+    [
+        DDN(40, precision="float32"),
+        FMN("linf", 40, precision="float32"),
+        FMN("l0", 40, precision="float32"),
+        CW(60, 3),
+        SigmaZero(60),
+        PDPGD("l2", 60),
+    ],
+    ids=lambda a: a.name,
 )
 def test_results_do_not_depend_on_the_batch(attack):
     model, data = linear(2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelproof.attacks.attack import Attack
@@ -53,7 +54,7 @@ class Evasion(Goal):
     Untargeted, an alarm counts like the right label; targeted, like one more wrong class.
     """
 
-    def seen(self, logits: Logits) -> Logits:
+    def seen(self, logits: Logits) -> Float[Tensor, "n c"]:
         """The classes' logits with the alarm merged into those that do not fulfil the goal."""
         classes, alarm = logits[:, :-1], logits[:, -1:]
         own = torch.arange(classes.shape[1], device=logits.device) == self.labels[:, None]

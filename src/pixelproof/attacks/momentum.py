@@ -12,12 +12,11 @@ from pixelproof import lp
 from pixelproof.attacks.attack import Model, budget, check_settings
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import ask, descend, objectives_for, rounds
+from pixelproof.attacks.rounds import ask, descend, in_half, objectives_for, rounds
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
-from pixelproof.models import native_bf16
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 
@@ -84,7 +83,7 @@ class MarginPGD:
 
     def _run(self, model: Watched, clean: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
         eps = budget(self.eps, clean)
-        half = self.precision == "bf16" or (self.precision == "auto" and native_bf16(clean.device))
+        half = in_half(self.precision, clean.device)
         start = (clean + lp.random_start(draws, tuple(clean.shape[1:]), eps, self.norm)).clamp(0, 1)
         return Glide(self.steps, self.momentum, self.norm, cosine=True, half=half)(model, clean, goal, start, eps)
 

@@ -37,8 +37,15 @@ class Nearest:
         fresh = closer | self.distance[rows].isinf()
         self.images[rows[fresh]] = images[fresh]
 
-    def polished(self, model: Watched, goal: Goal) -> Images:
-        """The images after a bisection, image by image, of the line from the clean image to its nearest success.
+    def within(self, eps: float | None) -> Images:
+        """The images; with a budget, those beyond it are cut back to it."""
+        if eps is None:
+            return self.images
+        radius = torch.full_like(self.distance, eps)
+        return (self.clean + lp.project(self.images - self.clean, radius, self.norm)).clamp(0, 1)
+
+    def polish(self, model: Watched, goal: Goal) -> Nearest:
+        """The same after a bisection, image by image, of the line from the clean image to its nearest success.
 
         Costs `BISECTIONS` forward passes and leaves what iterates with a finite step size overshoot.
         """
@@ -50,4 +57,4 @@ class Nearest:
                 hit = goal.reached(model(tried)) & self.distance.isfinite()
             self.note(tried, hit)
             low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)
-        return self.images
+        return self

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.errors import BadInput
@@ -43,7 +43,7 @@ class Objective(Goal):
         """The same objective with its labels on `device`."""
         return Objective.of(self.goal.to(device), self.kind, None if self.aim is None else self.aim.to(device))
 
-    def seen(self, logits: Logits) -> Logits:
+    def seen(self, logits: Logits) -> Float[Tensor, "n c"]:
         """The logits as the goal counts them."""
         return self.goal.seen(logits)
 

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from pixelproof.attacks.attack import Model
+from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.objectives import Loss, Objective, rivals
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
+from pixelproof.models import native_bf16
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 Search = Callable[[Watched, Images, Objective, Draws], tuple[Images, Mask, PerImage]]
@@ -50,6 +52,11 @@ def objectives_for(
         logits: Tensor = watch(model, goal)(images)
     order = rivals(goal.seen(logits), goal.labels, first + targets)[:, first:]
     return [Objective.of(goal, kind, order[:, k]) for _ in range(restarts) for k in range(order.shape[1])]
+
+
+def in_half(precision: Precision, device: torch.device) -> bool:
+    """Whether gradients are to be taken in bfloat16: always, never, or ("auto") where the processor has it."""
+    return precision == "bf16" or (precision == "auto" and native_bf16(device))
 
 
 def descend(

@@ -33,18 +33,18 @@ class SigmaZero:
     sigma: float = 1e-3
     threshold: float = 0.3
     rate: float = 0.01
+    eps: float | None = None
 
     name: ClassVar[str] = "sigma-zero"
     norm: ClassVar[Literal["l0"]] = "l0"
-    eps: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        check_settings(self.name, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
         if not (self.step_size > 0 and self.sigma > 0 and 0 <= self.threshold <= 1 and self.rate >= 0):
             raise BadInput(self.name, "step_size and sigma must be positive, threshold in 0..1", self)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """The adversarial image with the fewest changed pixels found, or the last iterate where none was."""
+        """The adversarial image with the fewest changed pixels found, or the last; cut back to `eps` if given."""
         watched, nearest = watch(model, goal), Nearest.begin(images, "l0")
         objective = Objective.of(goal, "margin")
         pixels = images[0, 0].numel()
@@ -73,7 +73,7 @@ class SigmaZero:
             delta = delta * (delta.abs().amax(1, keepdim=True) > lp.per_image(threshold))
         with torch.no_grad():
             nearest.note(images + delta, goal.reached(watched(images + delta)))
-        return nearest.images
+        return nearest.within(self.eps)
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,17 @@ class PDPGD:
     primal_rate: float = 0.1
     dual_rate: float = 0.01
     price: float = 0.1
+    eps: float | None = None
 
     name: ClassVar[str] = "pdpgd"
-    eps: ClassVar[None] = None
 
     def __post_init__(self) -> None:
-        check_settings(self.name, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
         if not (self.primal_rate > 0 and self.dual_rate > 0 and 0 < self.price < 1):
             raise BadInput(self.name, "rates must be positive and price in (0, 1)", self)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """The nearest adversarial image found, or the last iterate where none was."""
+        """The nearest adversarial image found, or the last iterate where none was; cut back to `eps` if given."""
         watched, nearest = watch(model, goal), Nearest.begin(images, self.norm)
         objective = Objective.of(goal, "margin")
         dual = torch.full((len(images),), math.log(self.price / (1 - self.price)), device=images.device)
@@ -128,7 +128,7 @@ class PDPGD:
             dual = dual - self.dual_rate * torch.where(hit, 1.0, -1.0) * share * 10
         with torch.no_grad():
             nearest.note(images + delta, goal.reached(watched(images + delta)))
-        return nearest.polished(watched, goal)
+        return nearest.polish(watched, goal).within(self.eps)
 
     def _unit(self, delta: Images) -> PerImage:
         """What one unit of price means in each norm, so that one set of rates serves all."""

@@ -13,11 +13,10 @@ from pixelproof.attacks.attack import Model, budget, check_settings
 from pixelproof.attacks.auto.sparse import SparseClimb
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import descend, objectives_for, rounds
+from pixelproof.attacks.rounds import descend, in_half, objectives_for, rounds
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Convex
-from pixelproof.models import native_bf16
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 MOMENTUM = 0.75
@@ -60,7 +59,7 @@ class APGD:
 
     def _run(self, model: Watched, images: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
         eps = budget(self.eps, images)
-        half = self.precision == "bf16" or (self.precision == "auto" and native_bf16(images.device))
+        half = in_half(self.precision, images.device)
         if self.norm == "l1":
             return SparseClimb(self.steps, half).schedule(model, images, goal, draws, eps)
         start = images + lp.random_start(draws, tuple(images.shape[1:]), eps, self.norm)
