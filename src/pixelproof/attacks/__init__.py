@@ -5,16 +5,45 @@ from types import MappingProxyType
 
 from pixelproof import specs
 from pixelproof.attacks.attack import Attack, Model
+from pixelproof.attacks.auto.apgd import APGD
+from pixelproof.attacks.auto.ensemble import Auto
+from pixelproof.attacks.auto.fab import FAB
+from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
 from pixelproof.attacks.gradient import BIM, FGSM, PGD
+from pixelproof.attacks.minimal import CW, DDN, FMN
+from pixelproof.attacks.momentum import MIFGSM, MarginPGD
 from pixelproof.attacks.mount import mount
 from pixelproof.attacks.noise import SignNoise, UniformNoise
 from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.sparse import PDPGD, SigmaZero
 from pixelproof.attacks.sweep import searches_smallest, sweep
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
-    {kind.name: kind for kind in (FGSM, BIM, PGD, DeepFool, UniformNoise, SignNoise, Foolbox)}
+    {
+        kind.name: kind
+        for kind in (
+            FGSM,
+            BIM,
+            PGD,
+            MIFGSM,
+            MarginPGD,
+            APGD,
+            FAB,
+            Square,
+            Auto,
+            DeepFool,
+            DDN,
+            FMN,
+            CW,
+            SigmaZero,
+            PDPGD,
+            UniformNoise,
+            SignNoise,
+            Foolbox,
+        )
+    }
 )
 
 
@@ -24,16 +53,27 @@ def parse(spec: str) -> Attack:
 
 
 __all__ = [
+    "APGD",
     "ATTACKS",
     "BIM",
+    "CW",
+    "DDN",
+    "FAB",
     "FGSM",
+    "FMN",
+    "MIFGSM",
+    "PDPGD",
     "PGD",
     "AdversarialSet",
     "Attack",
+    "Auto",
     "DeepFool",
     "Foolbox",
+    "MarginPGD",
     "Model",
+    "SigmaZero",
     "SignNoise",
+    "Square",
     "UniformNoise",
     "mount",
     "parse",

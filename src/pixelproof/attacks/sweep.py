@@ -80,7 +80,7 @@ def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: boo
     images, standing, outcomes = clean, torch.ones(len(clean), dtype=torch.bool), []
     for attack in attacks:
         radius = torch.full_like(size, attack.eps or 0.0)
-        cut = (clean + lp.project(found.images - clean, radius, norm)).clamp(0, 1)  # type: ignore[arg-type]
+        cut = (clean + lp.project(found.images - clean, radius, norm)).clamp(0, 1)
         whole = fooling & (size <= radius)
         cut[whole] = found.images[whole]
         images = torch.where(standing.view(-1, 1, 1, 1), cut, images)
