@@ -174,10 +174,10 @@ def convolution(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
     if weight.ndim == 4 and groups == 1 and not transposed and weight[0].numel() <= NARROW:
         out = _narrow_transpose(rows, weight, shape[2:], stride, padding, dilation)
     else:
-        flat = rows.contiguous(memory_format=torch.channels_last) if rows.ndim == 4 else rows
-        needs = [True, False, False]
-        place = rows.new_empty(1).expand(shape)
-        out = aten.convolution_backward(flat, place, weight, None, *settings, needs)[0]
+        layout = torch.channels_last if rows.ndim == 4 else torch.contiguous_format
+        place = torch.empty(shape, dtype=rows.dtype, device=rows.device, memory_format=layout)
+        rows, weight = rows.contiguous(memory_format=layout), weight.contiguous(memory_format=layout)
+        out = aten.convolution_backward(rows, place, weight, None, *settings, [True, False, False])[0]
     return [(source, out.view(*m.shape[:3], *pairs.graph.shapes[source]))]
 
 
