@@ -61,7 +61,7 @@ def _scores(run: Run, rows: list[dict[str, Any]], *, measure: str, title: str) -
         columns=("attack", "eps", *names, "mean"),
         bodies=tuple(bodies),
         note="Stronger colour: lower. The mean is unweighted (macro). Images per class: "
-        + ", ".join(f"{name}: {count}" for name, count in n.items()),
+        + ", ".join(f"{name}:\u00a0{count}" for name, count in n.items()),
         compact=True,
     )
 

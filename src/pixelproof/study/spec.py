@@ -19,7 +19,10 @@ TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Traini
 
 
 def _fraction(value: object) -> object:
-    return specs.number(value) if isinstance(value, str) else value
+    try:
+        return specs.number(value) if isinstance(value, str) else value
+    except ZeroDivisionError as reason:
+        raise ValueError("must not be divided by zero") from reason
 
 
 Budget = Annotated[float, BeforeValidator(_fraction), Field(ge=0)]

@@ -1,0 +1,91 @@
+"""A study file is checked before anything runs, and an error names the key and what would have been right."""
+
+from pathlib import Path
+
+import pytest
+
+from pixelproof.errors import BadInput, UnknownName
+from pixelproof.study import Study, load, parse
+
+ROOT = Path(__file__).parents[2]
+GOOD = {
+    "name": "small",
+    "title": "Small",
+    "data": {"name": "digits"},
+    "attacks": {"specs": ["fgsm", "pgd:steps=5"], "eps": [0.1]},
+}
+
+
+def content(**changes):
+    return GOOD | changes
+
+
+def section(name, **changes):
+    return content(**{name: GOOD.get(name, {}) | changes})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_study_that_comes_with_the_code_is_good(path):
+    study = load(path)
+    assert study.name == path.stem
+    assert Study.model_validate(study.model_dump(mode="json")) == study
+
+
+def test_budgets_may_be_fractions():
+    study = parse(section("attacks", eps=["8/255", 0.1, "0.25"]))
+    assert study.attacks.eps == (8 / 255, 0.1, 0.25)
+
+
+@pytest.mark.parametrize("eps", ["8/0", "a lot", "-1/255", -0.1, [], "1/2/3"])
+def test_budgets_that_cannot_be(eps):
+    with pytest.raises(BadInput, match=r"attacks\.eps"):
+        parse(section("attacks", eps=eps if isinstance(eps, list) else [eps]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "where", "meant"),
+    [
+        (content(sed=1), "'sed'", "'seed'"),
+        (section("data", nam="mnist"), r"'data\.nam'", r"'data\.name'"),
+        (section("attacks", independant=True), r"'attacks\.independant'", r"'attacks\.independent'"),
+        (section("model", nets="cnn"), r"'model\.nets'", r"'model\.net'"),
+    ],
+)
+def test_a_misspelt_key_is_named_with_the_nearest(spec, where, meant):
+    with pytest.raises(UnknownName, match=rf"mine: expected a known key; got {where}\. Did you mean {meant}"):
+        parse(spec, who="mine")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (section("attacks", specs=["pdg"]), "Did you mean 'pgd'"),
+        (section("attacks", specs=["pgd:stpes=3"]), "Did you mean 'steps'"),
+        (section("attacks", specs=["pgd:steps=0"]), "steps must be at least 1"),
+        (content(training={"epoch": 3}), "Did you mean 'epochs'"),
+        (content(training="epochs=three"), "epochs must be int"),
+        (content(training={"epochs": 0}), "epochs must be at least 1"),
+        (content(name="Not A Name"), "name"),
+        ({"title": "x"}, "name: Field required"),
+        (content(seed=-1), "seed"),
+        (section("data", test=0), r"data\.test"),
+        (content(paper=[{"source": "x", "measure": "luck", "values": [1.0]}]), r"paper\.0\.measure"),
+    ],
+)
+def test_a_wrong_value_is_named(spec, message):
+    with pytest.raises(BadInput, match=message):
+        parse(spec)
+
+
+def test_training_is_a_table_or_a_spec():
+    table = parse(content(training={"epochs": 3, "augment": "flip", "learning_rate": 0.001}))
+    assert table.training == parse(content(training="epochs=3,augment=flip,learning_rate=0.001")).training
+
+
+def test_files_that_are_no_study(tmp_path):
+    with pytest.raises(BadInput, match="the file must exist"):
+        load(tmp_path / "absent.toml")
+    for text in (b"name = ", b"\xff\xfe", b"name = 'a'\nname = 'b'"):
+        (tmp_path / "bad.toml").write_bytes(text)
+        with pytest.raises(BadInput, match="must be TOML"):
+            load(tmp_path / "bad.toml")

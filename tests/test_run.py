@@ -1,0 +1,243 @@
+"""A run folder gives back what was put in, is never half written, and says clearly when it cannot be used."""
+
+import json
+import os
+from dataclasses import dataclass
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pixelproof.errors import CorruptFile, RunError
+from pixelproof.run import FORMAT, Run, environment, write_whole
+
+SPEC = {"name": "a", "eps": [0.1, 0.2]}
+
+
+@dataclass(frozen=True, eq=False)
+class Inner:
+    values: Tensor
+    note: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Outer:
+    name: str
+    count: int
+    share: float
+    flag: bool
+    absent: Tensor | None
+    maybe: Inner | None
+    inner: Inner
+    by_name: dict[str, Tensor]
+    plain: dict[str, float]
+    parts: tuple[Tensor, ...]
+    names: tuple[str, ...]
+    nested: tuple[Inner, ...]
+
+
+def outer(**changes):
+    values = {
+        "name": "é \x7f",
+        "count": 3,
+        "share": 0.1,
+        "flag": True,
+        "absent": None,
+        "maybe": None,
+        "inner": Inner(torch.arange(6).view(2, 3), None),
+        "by_name": {"l2": torch.rand(3), "linf": torch.tensor([True, False])},
+        "plain": {"a.b": 1.5, "": -0.0},
+        "parts": (torch.rand(2), torch.empty(0, 4)),
+        "names": ("x", "y"),
+        "nested": (Inner(torch.rand(1), "one"), Inner(torch.rand(2).half(), None)),
+    }
+    return Outer(**values | changes)
+
+
+def same(a, b):
+    """Equality through dataclasses, mappings, tuples and tensors (also their types)."""
+    assert type(a) is type(b)
+    if isinstance(a, Tensor):
+        assert a.dtype == b.dtype
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert list(a) == list(b)
+        for key in a:
+            same(a[key], b[key])
+    elif isinstance(a, tuple):
+        assert len(a) == len(b)
+        for left, right in zip(a, b, strict=True):
+            same(left, right)
+    elif hasattr(a, "__dataclass_fields__"):
+        for field in a.__dataclass_fields__:
+            same(getattr(a, field), getattr(b, field))
+    else:
+        assert a == b
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "run", SPEC)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"maybe": Inner(torch.rand(2), "x")}, {"absent": torch.rand(1)}, {"nested": (), "parts": (), "by_name": {}}],
+    ids=["absent", "nested present", "tensor present", "empty"],
+)
+def test_round_trip(run, changes):
+    value = outer(**changes)
+    run.save("a/result", value)
+    same(run.load("a/result", Outer), value)
+    assert run.names() == run.names("a/") == ["a/result"]
+    assert run.has("a/result")
+    assert not run.has("a")
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=5), st.floats(allow_nan=False), max_size=3), st.integers(0, 5))
+def test_round_trip_of_any_names_and_numbers(tmp_path_factory, plain, n):
+    run = Run.create(tmp_path_factory.mktemp("run"), SPEC)
+    value = outer(plain=plain, by_name={key: torch.rand(n) for key in plain})
+    run.save("result", value)
+    same(run.load("result", Outer), value)
+
+
+def test_tensors_that_share_memory_or_are_views(run):
+    base = torch.arange(12.0).view(3, 4)
+    value = outer(parts=(base, base, base[:, 1], base.t(), base[1:]))
+    run.save("result", value)
+    same(run.load("result", Outer), value)
+
+
+def test_a_result_is_replaced_whole(run):
+    run.save("result", outer(count=1))
+    run.save("result", outer(count=2))
+    assert run.load("result", Outer).count == 2
+
+
+def no_part_left(run):
+    return not list(run.folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize("fault", [OSError("No space left"), KeyboardInterrupt(), RuntimeError("bug")])
+def test_a_failed_save_keeps_the_old_result_and_leaves_nothing(run, monkeypatch, fault):
+    run.save("result", outer(count=1))
+    save = safetensors.torch.save_file
+
+    def fail_half_way(tensors, path, metadata):
+        save(tensors, path, metadata)
+        raise fault
+
+    monkeypatch.setattr("safetensors.torch.save_file", fail_half_way)
+    with pytest.raises(RunError if isinstance(fault, OSError) else type(fault)):
+        run.save("result", outer(count=2))
+    assert run.load("result", Outer).count == 1
+    assert no_part_left(run)
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "file"
+    write_whole(path, b"old")
+    with monkeypatch.context() as patched:
+        patched.setattr("pixelproof.run.os.replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(RunError, match="full"):
+            write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_a_run_is_complete_when_it_says_so(run):
+    assert not run.complete
+    assert run.facts == {}
+    run.finish({"device": "cpu"})
+    again = Run.open(run.folder)
+    assert again.complete
+    assert again.spec == SPEC
+    assert again.facts["device"] == "cpu"
+    assert again.facts["format"] == FORMAT
+    assert set(environment()["versions"]) >= {"python", "pixelproof", "torch"}
+
+
+def test_the_same_spec_continues_and_another_is_refused(run):
+    run.save("result", outer())
+    assert Run.create(run.folder, SPEC | {"eps": (0.1, 0.2)}).has("result")  # a tuple is JSON's list
+    with pytest.raises(RunError, match=r"other settings; got eps, seed\. Choose another folder"):
+        Run.create(run.folder, SPEC | {"eps": [0.1], "seed": 1})
+    assert Run.open(run.folder).spec == SPEC
+
+
+def test_a_newer_format_is_refused(run):
+    for attempt in (lambda: Run.open(run.folder), lambda: Run.create(run.folder, SPEC)):
+        (run.folder / "spec.json").write_text(json.dumps({"format": FORMAT + 1, "spec": SPEC}))
+        with pytest.raises(RunError, match=rf"reads run format {FORMAT}; got format {FORMAT + 1}\. Upgrade"):
+            attempt()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "x", "spec": {}}', '{"format": null, "spec": {}}'])
+def test_a_corrupt_spec_is_one_clear_error(run, text):
+    (run.folder / "spec.json").write_text(text)
+    with pytest.raises(RunError, match="must be readable"):
+        Run.open(run.folder)
+
+
+def test_a_folder_of_something_else_is_refused_and_untouched(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"must be empty or hold a run"):
+        Run.create(tmp_path, SPEC)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("where", ["absent", "file", "file/below"])
+def test_no_run_there(tmp_path, where):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="expected a run folder"):
+        Run.open(tmp_path / where)
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made(tmp_path, where):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="must be writable"):
+        Run.create(tmp_path / where, SPEC)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(RunError, match="must be writable"):
+            Run.create(tmp_path / "run", SPEC)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_result_cannot_be_saved_under_a_file(run):
+    (run.folder / "attack").write_text("in the way")
+    with pytest.raises(RunError, match="must be writable"):
+        run.save("attack/pgd", outer())
+
+
+def test_a_missing_result_is_named(run):
+    with pytest.raises(RunError, match=r"has no result 'clean'\. Run the study to its end first"):
+        run.load("clean", Outer)
+
+
+def test_a_corrupt_result_is_one_clear_error(run):
+    run.save("result", outer())
+    whole = run.path("result").read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"\xff" * 64):
+        run.path("result").write_bytes(content)
+        with pytest.raises(CorruptFile, match=r"expected a saved Outer.*Delete it and run again"):
+            run.load("result", Outer)
+
+
+def test_another_kind_of_result_is_one_clear_error(run):
+    run.save("result", Inner(torch.rand(1), None))
+    with pytest.raises(CorruptFile, match="expected a saved Outer"):
+        run.load("result", Outer)
+    safetensors.torch.save_file({"x": torch.rand(1)}, run.path("foreign"))
+    with pytest.raises(CorruptFile, match="expected a saved Inner"):
+        run.load("foreign", Inner)
