@@ -46,6 +46,12 @@ class Goal:
         cross_entropy = F.cross_entropy(logits, self.labels, reduction="none")
         return cross_entropy if self.targeted else -cross_entropy
 
+    def margin(self, logits: Logits) -> PerImage:
+        """How far each image is from the goal, in logits: positive before it is reached, negative after."""
+        own = logits.gather(1, self.labels[:, None])[:, 0]
+        others = logits.scatter(1, self.labels[:, None], float("-inf")).amax(1)
+        return others - own if self.targeted else own - others
+
     def reached(self, logits: Logits) -> Mask:
         """Whether each image's predicted class fulfils the goal."""
         hit = logits.argmax(1) == self.labels

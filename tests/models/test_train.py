@@ -53,6 +53,7 @@ def test_without_validation_the_last_epoch_stays():
     history = train(model, DIGITS, None, Training(epochs=2))
     assert history.kept == 1
     assert history.validation.numel() == 0
+    assert all(parameter.grad is None for parameter in model.parameters())
     assert model.card.accuracy is None
 
 

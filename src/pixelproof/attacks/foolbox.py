@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,7 +22,8 @@ NORMS: dict[str, Norm] = {"l0": "l0", "l1": "l1", "l2": "l2", "linf": "linf"}
 class Foolbox:
     """The attack that foolbox calls `attack` (Rauber et al. 2020), with foolbox's defaults, at budget eps.
 
-    Foolbox draws from torch's global generator; it is seeded from `rng` for the call and restored afterwards.
+    Foolbox draws from torch's global generator, which is seeded from the first image of each portion and restored
+    afterwards: what it draws at random, unlike our own attacks, does depend on batch size and order.
     """
 
     attack: str
@@ -34,18 +36,22 @@ class Foolbox:
         check_settings(self.name, eps=self.eps)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """What foolbox returns for this batch, clipped by foolbox to the budget."""
+        """What foolbox returns for each portion of the batch, clipped by foolbox to the budget."""
         library = _library()
-        watched = watch(model, goal)
-        criterion = library.criteria.TargetedMisclassification if goal.targeted else library.criteria.Misclassification
+        watched, draws = watch(model, goal), Draws.of(rng, len(images))
         attack = self._attack(library)
-        wrapped = library.PyTorchModel(_Net(watched), bounds=(0, 1), device=images.device)
-        seed = int(2**31 * Draws.of(rng, len(images)).uniform()[0])
+        kind = library.criteria.TargetedMisclassification if goal.targeted else library.criteria.Misclassification
+        found = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            _, clipped, _ = attack(wrapped, images, criterion(goal.labels), epsilons=self.eps)
-        result: Images = clipped.detach()
-        return result
+            for part in watched.parts():
+                torch.manual_seed(int(2**31 * draws[part].uniform()[0]))
+                wrapped = library.PyTorchModel(_Net(watched[part]), bounds=(0, 1), device=images.device)
+                try:
+                    _, clipped, _ = attack(wrapped, images[part], kind(goal[part].labels), epsilons=self.eps)
+                except ValueError as reason:
+                    raise BadInput(self.name, f"{self.attack} must accept this goal", reason) from reason
+                found.append(clipped.detach())
+        return torch.cat(found)
 
     def _attack(self, library: Any) -> Any:
         known = {
@@ -72,7 +78,9 @@ class _Net(torch.nn.Module):
 
 def _library() -> Any:
     try:
-        import foolbox
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # foolbox imports from places that scipy has moved
+            import foolbox
     except ImportError as reason:
         raise BadInput("foolbox", "needs the extra", "no foolbox", "pip install 'pixelproof[foolbox]'.") from reason
     return foolbox

@@ -1,8 +1,4 @@
-"""FGSM, BIM and PGD: one loop with three holes (where it starts, how far it steps, how often).
-
-What keeps it fast: gradients go to the input only, an image leaves the batch at the pass that shows it fooled, and
-PGD may take its gradients in bfloat16, each claimed success being verified in float32 before it counts.
-"""
+"""FGSM, BIM and PGD: one loop with three holes (where it starts, how far it steps, how often)."""
 
 from __future__ import annotations
 
@@ -10,16 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, budget, check_settings
-from pixelproof.attacks.watch import Watched, watch
+from pixelproof.attacks.walk import Walk, look
+from pixelproof.attacks.watch import watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.models import native_bf16
-from pixelproof.types import Goal, Images, Mask, PerImage
+from pixelproof.types import Goal, Images, PerImage
 
 Precision = Literal["auto", "float32", "bf16"]
 
@@ -41,7 +37,7 @@ class FGSM:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """Images one step away; the step is taken whether or not it helps."""
-        gradient, _, _ = look(watch(model, goal), images, goal, half=False)
+        gradient = look(watch(model, goal), images, goal, half=False).gradient
         return (images - self.eps * lp.ascent(gradient, self.norm)).clamp(0, 1)
 
 
@@ -126,65 +122,6 @@ class PGD:
             return images
         eps = budget(self.eps, images) if eps is None else eps
         return (images + lp.random_start(draws, tuple(images.shape[1:]), eps, self.norm)).clamp(0, 1)
-
-
-@dataclass(frozen=True)
-class Walk:
-    """Projected steps down the goal loss, with a budget and a step size per image; fooled images leave the batch."""
-
-    steps: int
-    eps: PerImage
-    step_size: PerImage
-    norm: Ball
-    half: bool = False
-
-    def __call__(self, model: Watched, clean: Images, goal: Goal, start: Images) -> tuple[Images, Mask, PerImage]:
-        """Per image: the first iterate that reaches the goal, else the best one; whether it did; its goal loss."""
-        best = start.clone()
-        lowest = torch.full((len(clean),), float("inf"), device=clean.device)
-        reached = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
-        live = torch.arange(len(clean), device=clean.device)
-        x, eps, size = start, self.eps, self.step_size
-        for step_number in range(self.steps + 1):
-            last = step_number == self.steps
-            if last:
-                with torch.no_grad():
-                    logits = model(x)
-                gradient, hit, loss = x, goal.reached(logits), goal.loss(logits)
-            else:
-                gradient, hit, loss = look(model, x, goal, half=self.half)
-            better = (hit | (loss < lowest[live])) & ~reached[live]
-            best[live[better]], lowest[live[better]] = x[better], loss[better]
-            reached[live] |= hit
-            done = reached[live]
-            if last or done.all():
-                break
-            if self._compact(done):
-                stay = ~done
-                x, gradient, clean, eps, size = x[stay], gradient[stay], clean[stay], eps[stay], size[stay]
-                goal, live, model = goal[stay], live[stay], model[stay]
-            x = x - lp.per_image(size) * lp.ascent(gradient, self.norm)
-            x = (clean + lp.project(x - clean, eps, self.norm)).clamp_(0, 1)
-        return best, reached, lowest
-
-    def _compact(self, done: Mask) -> bool:
-        """Whether fooled images leave now: at once on a CPU, by halves on a GPU, where new shapes cost more."""
-        return bool(2 * done.sum() >= len(done)) if done.is_cuda else bool(done.any())
-
-
-def look(model: Watched, images: Images, goal: Goal, *, half: bool) -> tuple[Images, Mask, PerImage]:
-    """Gradient of the goal loss, whether the goal is reached (always judged in float32), and the loss."""
-    images = images.detach().requires_grad_()
-    with torch.enable_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
-        logits = model(images).float()
-        loss = goal.loss(logits)
-        gradient: Tensor = torch.autograd.grad(loss.sum(), images)[0]
-    images.requires_grad_(False)
-    hit = goal.reached(logits.detach())
-    if half and hit.any():
-        with torch.no_grad():
-            hit[hit.clone()] = goal[hit].reached(model[hit](images[hit]))
-    return gradient, hit, loss.detach()
 
 
 def step(size: float | None, eps: PerImage, relative: float) -> PerImage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -17,12 +18,13 @@ from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, BrokenPromise
 from pixelproof.models import Classifier, frozen
-from pixelproof.types import Goal, Images, Labels, Logits, Norm, check_labels
+from pixelproof.types import Goal, Images, Labels, Norm, check_labels
 
 RANGE_TOLERANCE = 1e-6
 BUDGET_TOLERANCE = 2e-6
-CPU_BATCH = 100  # activations of larger batches leave the cache and cost up to twice as much per image
-GPU_BATCH = 1000
+BATCH_VALUES = 2**19  # values of all images in a batch; attacks pass it to the model in smaller parts
+GPU_BATCH_VALUES = 2**24
+BATCH_SIZES = (32, 1024)
 
 Progress = Callable[[int, int], None]
 
@@ -48,7 +50,7 @@ def mount(
     """
     field = Field.of(model, data, targets, batch)
     outcome = field.run(attack, Draws.keyed(seed, field.data.index), eight_bit=eight_bit, progress=progress)
-    return field.judge(outcome, specs.write(attack), attack.norm, attack.eps, seed)
+    return field.judge(outcome, attack, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +87,10 @@ class Field:
                 raise BadInput(
                     who, "a target must differ from the label", f"{int((targets == data.labels).sum())} equal"
                 )
-        size = batch or (GPU_BATCH if model.device.type == "cuda" else CPU_BATCH)
-        correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(size * 10)])
+        if batch is not None and batch < 1:
+            raise BadInput(who, "batch must be at least 1", batch)
+        size = batch or _batch(model)
+        correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(1000)])
         if not correct.any():
             raise BadInput(
                 who, "at least one correctly classified image is needed", f"0 of {len(data)}", "Train first."
@@ -118,23 +122,35 @@ class Field:
         return Outcome(torch.cat(found), first_break, forwards, backwards, seconds)
 
     def judge(
-        self, outcome: Outcome, attack: str, norm: Norm, eps: float | None, seed: int, *, logits: Logits | None = None
+        self, outcome: Outcome, attack: Attack, seed: int, *, before: AdversarialSet | None = None
     ) -> AdversarialSet:
-        """The outcome as an AdversarialSet: success decided here, in float32 and once more in 8 bits."""
-        clean = self.data.images
-        logits = self.model.predict(outcome.images, self.batch) if logits is None else logits
+        """The outcome as an AdversarialSet: success decided here, in float32 and once more in 8 bits.
+
+        Images that are the same as in `before`, another set of this field, are not judged twice.
+        """
+        clean, images = self.data.images, outcome.images
+        if before is None:
+            fresh = torch.ones(len(images), dtype=torch.bool)
+            logits = torch.empty(len(images), len(self.model.card.classes))
+            success_8bit = torch.zeros(len(images), dtype=torch.bool)
+        else:
+            fresh = (images != before.images).flatten(1).any(1)
+            logits, success_8bit = before.logits.clone(), before.success_8bit.clone()
+        if fresh.any():
+            logits[fresh] = self.model.predict(images[fresh])
         success = self.goal.reached(logits)
-        success_8bit = success.clone()
-        if success.any():
-            saved = (outcome.images[success] * 255).round() / 255
-            success_8bit[success] = self.goal[success].reached(self.model.predict(saved, self.batch))
+        success_8bit &= ~fresh
+        saved = fresh & success
+        if saved.any():
+            rounded = (images[saved] * 255).round() / 255
+            success_8bit[saved] = self.goal[saved].reached(self.model.predict(rounded))
         return AdversarialSet(
-            attack=attack,
+            attack=specs.write(attack),
             data=self.data.name,
             model=self.model.card.name,
             seed=seed,
-            norm=norm,
-            eps=eps,
+            norm=attack.norm,
+            eps=attack.eps,
             offered=self.offered,
             index=self.data.index,
             clean=clean,
@@ -152,7 +168,13 @@ class Field:
         )
 
 
-def verify(who: str, clean: Images, images: Images, norm: Norm, eps: float | None) -> None:
+def _batch(model: Classifier) -> int:
+    values = GPU_BATCH_VALUES if model.device.type == "cuda" else BATCH_VALUES
+    low, high = BATCH_SIZES
+    return min(high, max(low, values // prod(model.card.input_shape)))
+
+
+def verify(who: str, clean: Images, images: Tensor, norm: Norm, eps: float | None) -> None:
     """Raise BrokenPromise when a returned image is not finite, leaves [0, 1] or its budget; nothing is clipped here."""
     if images.shape != clean.shape:
         raise BrokenPromise(who, f"must return images of shape {tuple(clean.shape)}", tuple(images.shape))

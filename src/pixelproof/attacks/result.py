@@ -59,6 +59,12 @@ class AdversarialSet:
         return Rate(int((~self.success).sum()), self.offered)
 
     @property
+    def class_counts(self) -> dict[int, int]:
+        """How many attacked images each class has, by label."""
+        counts = torch.bincount(self.labels)
+        return {label: int(count) for label, count in enumerate(counts.tolist()) if count}
+
+    @property
     def predicted(self) -> Labels:
         """The class the model gives to each returned image."""
         return self.logits.argmax(1)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
 
-from pixelproof import lp, specs
+from pixelproof import lp
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.gradient import PGD
-from pixelproof.attacks.mount import Field, Outcome, Progress, mount
+from pixelproof.attacks.mount import Field, Outcome, Progress, mount, verify
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.watch import Watched
 from pixelproof.data import Dataset
@@ -20,6 +20,8 @@ from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Goal, Images, Mask, PerImage
+
+ROUNDING = 1e-6  # how far float32 may carry a perturbation past its budget
 
 
 def sweep(
@@ -45,33 +47,59 @@ def sweep(
     if independent:
         return [mount(each, model, data, seed=seed, progress=_part(progress, k, len(at))) for k, each in enumerate(at)]
     field = Field.of(model, data, None, None)
-    draws = Draws.keyed(seed, field.data.index)
     order = sorted(range(len(at)), key=lambda k: eps[k])
     climbing = [at[k] for k in order]
     if isinstance(attack, PGD):
-        outcomes = bisect(field, climbing, draws, progress)  # type: ignore[arg-type]
+        outcomes = bisect(field, climbing, seed, progress)  # type: ignore[arg-type]
+    elif _searches_the_smallest(attack):
+        outcomes = reuse(field, climbing, seed, progress)
     else:
-        outcomes = climb(field, climbing, draws, progress)
-    sets = {
-        k: field.judge(outcome, specs.write(at[k]), at[k].norm, at[k].eps, seed)
-        for k, outcome in zip(order, outcomes, strict=True)
-    }
+        outcomes = climb(field, climbing, seed, progress)
+    sets: dict[int, AdversarialSet] = {}
+    before = None
+    for k, outcome in zip(order, outcomes, strict=True):
+        verify(attack.name, field.data.images, outcome.images, at[k].norm, at[k].eps)
+        before = sets[k] = field.judge(outcome, at[k], seed, before=before)
     return [sets[k] for k in range(len(at))]
 
 
-def climb(field: Field, attacks: Sequence[Attack], draws: Draws, progress: Progress | None) -> list[Outcome]:
-    """Each budget in turn, on the images that every smaller budget left standing."""
+def _searches_the_smallest(attack: Attack) -> bool:
+    """Whether the attack works without a budget, so that one run answers for every budget."""
+    return any(field.name == "eps" and field.default is None for field in fields(attack))  # type: ignore[arg-type]
+
+
+def reuse(field: Field, attacks: Sequence[Attack], seed: int, progress: Progress | None) -> list[Outcome]:
+    """One run without a budget, each result cut back to every budget; the first cut that fools is kept."""
+    found = field.run(replace(attacks[0], eps=None), Draws.keyed(seed, field.data.index), progress=progress)  # type: ignore[type-var]
+    clean, norm = field.data.images, attacks[0].norm
+    size = lp.norm(found.images - clean, norm)
+    fooling = field.goal.reached(field.model.predict(found.images))
+    images, standing, outcomes = clean, torch.ones(len(clean), dtype=torch.bool), []
+    for attack in attacks:
+        radius = torch.full_like(size, attack.eps or 0.0)
+        cut = (clean + lp.project(found.images - clean, radius, norm)).clamp(0, 1)  # type: ignore[arg-type]
+        whole = fooling & (size <= radius)
+        cut[whole] = found.images[whole]
+        images = torch.where(standing.view(-1, 1, 1, 1), cut, images)
+        outcomes.append(replace(found, images=images))
+        if standing.any():
+            standing[standing.clone()] = ~field.goal[standing].reached(field.model.predict(images[standing]))
+    return outcomes
+
+
+def climb(field: Field, attacks: Sequence[Attack], seed: int, progress: Progress | None) -> list[Outcome]:
+    """Each budget in turn, on the images that every smaller one left standing; all draw the same random numbers."""
     total: Outcome | None = None
     images, standing = field.data.images, torch.ones(len(field.data), dtype=torch.bool)
     outcomes = []
     for k, attack in enumerate(attacks):
         if standing.any():
             part = replace(field, data=field.data[standing], goal=field.goal[standing])
-            outcome = part.run(attack, draws[standing], progress=_part(progress, k, len(attacks)))
+            outcome = part.run(attack, Draws.keyed(seed, part.data.index), progress=_part(progress, k, len(attacks)))
             total = _add(total, outcome, standing)
             images = images.clone()
             images[standing] = outcome.images
-            fooled = part.goal.reached(field.model.predict(outcome.images, field.batch))
+            fooled = part.goal.reached(field.model.predict(outcome.images))
             standing[standing.clone()] = ~fooled
         outcomes.append(images)
     assert total is not None
@@ -92,9 +120,10 @@ def _add(total: Outcome | None, outcome: Outcome, rows: Mask) -> Outcome:
     return Outcome(total.images, first, forwards, backwards, total.seconds + outcome.seconds)
 
 
-def bisect(field: Field, attacks: Sequence[PGD], draws: Draws, progress: Progress | None) -> list[Outcome]:
+def bisect(field: Field, attacks: Sequence[PGD], seed: int, progress: Progress | None) -> list[Outcome]:
     """Per image, the smallest budget of the grid at which PGD succeeds, by bisection."""
     started = time.perf_counter()
+    draws = Draws.keyed(seed, field.data.index)
     grid = torch.tensor([attack.eps for attack in attacks])
     found: list[list[Images]] = [[] for _ in attacks]
     counts = []
@@ -136,34 +165,46 @@ class Bisection:
         while (open_ := (self.high - self.low > 1).nonzero()[:, 0]).numel():
             self._round(open_, draws)
         reach = torch.where(self.high < len(self.grid), self.high, len(self.grid) - 1)
-        ends = torch.where(lp.per_image((self.high < len(self.grid)).float()) > 0, self.broken, self.last)
+        ends = torch.where((self.high < len(self.grid)).view(-1, 1, 1, 1), self.broken, self.last)
         curve = []
         for k in range(len(self.grid)):
             radius = self.grid[k].expand(len(self.clean))
             inside = lp.project(ends - self.clean, radius, self.attack.norm)
-            curve.append(torch.where(lp.per_image((reach <= k).float()) > 0, ends, (self.clean + inside).clamp(0, 1)))
+            curve.append(torch.where((reach <= k).view(-1, 1, 1, 1), ends, (self.clean + inside).clamp(0, 1)))
         return curve
 
     def _round(self, rows: Tensor, draws: Draws) -> None:
         middle = (self.low[rows] + self.high[rows]) // 2
-        eps, clean = self.grid[middle], self.clean[rows]
-        start = self._start(rows, eps, draws)
-        ended, reached, _ = self.attack.walk(clean, eps)(self.model[rows], clean, self.goal[rows], start)
+        eps, clean, warm = self.grid[middle], self.clean[rows], self.last_eps[rows] > 0
+        ended, reached = self._search(rows, draws, eps, warm)
         self.last[rows], self.last_eps[rows] = ended, eps
         size: PerImage = lp.norm(ended - clean, self.attack.norm)
-        fits = torch.searchsorted(self.grid + 1e-6, size)  # a success may already fit a smaller budget
+        fits = torch.searchsorted(self.grid + ROUNDING, size)  # a success may already fit a smaller budget
         won, lost = rows[reached], rows[~reached]
         self.high[won] = torch.minimum(middle, fits)[reached]
         self.broken[won] = ended[reached]
         self.low[lost] = middle[~reached]
         self.low = torch.minimum(self.low, self.high - 1)
 
-    def _start(self, rows: Tensor, eps: PerImage, draws: Draws) -> Images:
+    def _search(self, rows: Tensor, draws: Draws, eps: PerImage, warm: Mask) -> tuple[Images, Mask]:
+        """Where a search at budget `eps` ended, and whether it fooled; a warm one takes half of the steps."""
         clean = self.clean[rows]
-        if not self.last_eps[rows].any():
-            return self.attack.start(clean, draws[rows], eps)
-        scale = lp.per_image(eps / self.last_eps[rows])
-        return (clean + (self.last[rows] - clean) * scale).clamp(0, 1)
+        scale = eps / torch.where(warm, self.last_eps[rows], 1.0)
+        start = (clean + (self.last[rows] - clean) * lp.per_image(scale)).clamp(0, 1)
+        if not warm.all():
+            start[~warm] = self.attack.start(clean[~warm], draws[rows[~warm]], eps[~warm])
+        attack = replace(self.attack, steps=max(1, self.attack.steps // 2)) if warm.any() else self.attack
+        ended, reached, lowest = attack.walk(clean, eps)(self.model[rows], clean, self.goal[rows], start)
+        for _ in range(self.attack.restarts - 1):
+            again = (~reached).nonzero()[:, 0]
+            if not len(again):
+                break
+            start = self.attack.start(clean[again], draws[rows[again]], eps[again])
+            walk = self.attack.walk(clean[again], eps[again])
+            found, hit, loss = walk(self.model[rows[again]], clean[again], self.goal[rows[again]], start)
+            better = hit | (loss < lowest[again])
+            ended[again[better]], lowest[again[better]], reached[again] = found[better], loss[better], hit
+        return ended, reached
 
 
 def _part(progress: Progress | None, k: int, parts: int) -> Progress | None:

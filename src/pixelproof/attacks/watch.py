@@ -12,6 +12,9 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Card, Classifier
 from pixelproof.types import Goal, Images, Logits
 
+CPU_CHUNK = 64  # activations of larger batches leave the cache and the allocator: up to twice the time per image
+GPU_CHUNK = 1024
+
 
 class Tally:
     """Per image: forward and backward passes, and the forward pass in which the goal was first seen reached (or -1)."""
@@ -45,13 +48,22 @@ class Watched:
         """The classifier's card."""
         return self.classifier.card
 
+    def parts(self) -> list[Tensor]:
+        """Positions of the watched rows in the portions that one gradient pass should take at once."""
+        size = GPU_CHUNK if self.device.type == "cuda" else CPU_CHUNK
+        positions = torch.arange(len(self.rows), device=self.device)
+        return [positions[start : start + size] for start in range(0, len(positions), size)]
+
     def __getitem__(self, keep: Tensor) -> Watched:
         """The same classifier for some of these rows (positions or a mask), on the same tally."""
         return Watched(self.classifier, self.goal[keep], self.rows[keep], self.tally)
 
     def __call__(self, images: Images) -> Logits:
         """Logits, counted. `images` are the watched rows, in order, or whole copies of them one after the other."""
-        logits: Tensor = self.classifier(images)
+        if torch.is_grad_enabled() or len(images) != len(self.rows):
+            logits: Tensor = self.classifier(images)
+        else:
+            logits = torch.cat([self.classifier(images[part]) for part in self.parts()])
         if not torch.isfinite(logits).all():
             raise BadInput(self.card.name, "must return finite logits", "NaN or infinity", "Check weights and images.")
         copies = max(1, len(images) // max(1, len(self.rows)))

@@ -106,7 +106,7 @@ class Classifier(nn.Module):
             raise BadInput(self.card.name, "tapped layers must run in a forward pass", ", ".join(silent))
         return {layer: found[layer] for layer in layers}
 
-    def predict(self, images: Images, batch: int = 125) -> Logits:
+    def predict(self, images: Images, batch: int = 64) -> Logits:
         """Logits of any number of images, in evaluation mode, without gradients, on the CPU."""
         check_images(self.card.name, images)
         with torch.no_grad(), evaluating(self):
@@ -114,7 +114,10 @@ class Classifier(nn.Module):
                 self(images[start : start + batch].to(self.device)).float().cpu()
                 for start in range(0, len(images), batch)
             ]
-        return torch.cat(parts)
+        logits = torch.cat(parts)
+        if not torch.isfinite(logits).all():
+            raise BadInput(self.card.name, "must return finite logits", "NaN or infinity", "Check weights and images.")
+        return logits
 
     def digest(self) -> str:
         """Sixteen hex digits that change when any weight, buffer or the normalisation does."""

@@ -133,6 +133,7 @@ class _Loop:
                 best = {name: tensor.clone() for name, tensor in self.classifier.state_dict().items()}
             if self.training.patience and epoch - kept >= self.training.patience:
                 break
+        self.optimiser.zero_grad(set_to_none=True)
         if best:
             self.classifier.load_state_dict(best)
         return History(torch.tensor(rows), torch.tensor(held), torch.tensor(seconds), kept)

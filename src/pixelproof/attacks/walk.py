@@ -1,0 +1,123 @@
+"""The loop behind BIM and PGD: projected steps down the goal loss, each image at its own budget.
+
+What keeps it fast: gradients go to the input only; images pass through the model in portions that fit the cache; an
+image leaves at the pass that shows it fooled, and one that is expected to be fooled by now is asked before a gradient
+is spent on it; gradients may be taken in bfloat16, while every success is judged in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pixelproof import lp
+from pixelproof.attacks.watch import Watched
+from pixelproof.lp import Ball
+from pixelproof.types import Goal, Images, Mask, PerImage
+
+
+class Look(NamedTuple):
+    """What a gradient pass says of each image; `hit` (goal reached) is judged in float32.
+
+    The loss of a bfloat16 pass is infinite: it is too coarse to say which of two points is the better one.
+    """
+
+    gradient: Images
+    loss: PerImage
+    margin: PerImage
+    hit: Mask
+
+
+def look(model: Watched, images: Images, goal: Goal, *, half: bool) -> Look:
+    """Gradient of the goal loss at `images`, taken in bfloat16 when `half`."""
+    parts = [_look(model[part], images[part], goal[part], half) for part in model.parts()]
+    seen = Look(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
+    if half and seen.hit.any():
+        with torch.no_grad():
+            seen.hit[seen.hit.clone()] = goal[seen.hit].reached(model[seen.hit](images[seen.hit]))
+    return seen
+
+
+def _look(model: Watched, images: Images, goal: Goal, half: bool) -> Look:
+    images = images.detach().requires_grad_()
+    with torch.enable_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
+        logits = model(images).float()
+        loss = goal.loss(logits)
+        gradient: Tensor = torch.autograd.grad(loss.sum(), images)[0]
+    logits, loss = logits.detach(), torch.full_like(loss, float("inf")) if half else loss.detach()
+    return Look(gradient, loss, goal.margin(logits), goal.reached(logits))
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Projected steps down the goal loss, with a budget and a step size per image."""
+
+    steps: int
+    eps: PerImage
+    step_size: PerImage
+    norm: Ball
+    half: bool = False
+
+    def __call__(self, model: Watched, clean: Images, goal: Goal, start: Images) -> tuple[Images, Mask, PerImage]:
+        """Per image: the first iterate that reaches the goal, else the best one; whether it did; its goal loss."""
+        crowd = _Crowd(self, model, clean, goal, start)
+        for _ in range(self.steps):
+            crowd.ask(crowd.expected)
+            if not len(crowd.rows):
+                break
+            crowd.move(look(crowd.model, crowd.x, crowd.goal, half=self.half), self.norm)
+        crowd.ask(torch.ones_like(crowd.expected))
+        return crowd.best, crowd.reached, crowd.lowest
+
+
+class _Crowd:
+    """The images still walking (one row each), and for every image the best point seen so far."""
+
+    def __init__(self, walk: Walk, model: Watched, clean: Images, goal: Goal, start: Images) -> None:
+        n = len(clean)
+        self.best = start.clone()
+        self.lowest = torch.full((n,), float("inf"), device=clean.device)
+        self.reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
+        self.rows = torch.arange(n, device=clean.device)
+        self.model, self.clean, self.goal, self.x = model, clean, goal, start
+        self.eps, self.size = walk.eps, walk.step_size
+        self.margin = torch.full_like(self.lowest, -float("inf"))
+        self.expected = torch.zeros_like(self.reached)
+
+    def ask(self, which: Mask) -> None:
+        """Judge some of the walking images where they stand, without a gradient; those that are fooled leave."""
+        if not which.any():
+            return
+        goal = self.goal[which]
+        with torch.no_grad():
+            logits = self.model[which](self.x[which])
+        self._note(which.nonzero()[:, 0], goal.loss(logits), goal.reached(logits))
+        self._leave()
+
+    def move(self, seen: Look, norm: Ball) -> None:
+        """One step for all; an image that loses as much margin again as it just lost is expected to be fooled."""
+        self._note(torch.arange(len(self.rows), device=self.rows.device), seen.loss, seen.hit)
+        self.expected = seen.margin < self.margin - seen.margin
+        self.margin = seen.margin
+        x = self.x - lp.per_image(self.size) * lp.ascent(seen.gradient, norm)
+        self.x = (self.clean + lp.project(x - self.clean, self.eps, norm)).clamp_(0, 1)
+        self._leave()
+
+    def _note(self, places: Tensor, loss: PerImage, hit: Mask) -> None:
+        rows = self.rows[places]
+        better = (hit | (loss < self.lowest[rows])) & ~self.reached[rows]
+        self.best[rows[better]], self.lowest[rows[better]] = self.x[places[better]], loss[better]
+        self.reached[rows] |= hit
+
+    def _leave(self) -> None:
+        """Drop the fooled: at once on a CPU, by halves on a GPU, where new shapes cost more."""
+        done = self.reached[self.rows]
+        if not done.any() or (done.is_cuda and 2 * done.sum() < len(done)):
+            return
+        stay = ~done
+        self.rows, self.x, self.clean, self.eps = self.rows[stay], self.x[stay], self.clean[stay], self.eps[stay]
+        self.size, self.margin, self.expected = self.size[stay], self.margin[stay], self.expected[stay]
+        self.model, self.goal = self.model[stay], self.goal[stay]

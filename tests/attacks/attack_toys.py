@@ -1,0 +1,67 @@
+"""Models whose answers are known in closed form, and a small trained network on real digits."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from pixelproof import data, models
+from pixelproof.attacks import BIM, FGSM, PGD, DeepFool, Foolbox, SignNoise, UniformNoise
+from pixelproof.data import Dataset
+from pixelproof.models import Training
+
+SHAPE = (1, 4, 4)
+ALL = (
+    FGSM(0.1),
+    FGSM(0.7, norm="l2"),
+    BIM(0.1, steps=5),
+    BIM(0.7, steps=5, norm="l2"),
+    PGD(0.1, steps=8, precision="float32"),
+    PGD(0.7, steps=8, norm="l2", precision="float32"),
+    PGD(0.05, steps=5, restarts=3, precision="float32"),
+    PGD(0.1, steps=8, precision="bf16"),
+    DeepFool(),
+    DeepFool(norm="l2"),
+    DeepFool(eps=0.05),
+    UniformNoise(0.1),
+    UniformNoise(0.7, norm="l2"),
+    SignNoise(0.1),
+    Foolbox("LinfFastGradientAttack", 0.1),
+)
+
+
+def linear(classes=3, seed=0):
+    """A linear classifier with its weights (classes, 16), and images that it gets right, far from 0 and 1."""
+    generator = torch.Generator().manual_seed(seed)
+    dense = nn.Linear(16, classes)
+    with torch.no_grad():
+        dense.weight.copy_(torch.randn(classes, 16, generator=generator))
+        dense.bias.copy_(-dense.weight.sum(1) / 2)  # centred on the grey image
+    model = models.wrap(nn.Sequential(nn.Flatten(), dense), classes=classes, input_shape=SHAPE).eval()
+    images = 0.3 + 0.4 * torch.rand(40, *SHAPE, generator=generator)
+    labels = model(images).argmax(1)
+    names = tuple(str(k) for k in range(classes))
+    return model, dense.weight.detach(), Dataset("toy", images, labels, names)
+
+
+@lru_cache
+def digits_net():
+    """A `cnn` trained on the digits, and 150 of their test images."""
+    model = models.load("cnn", data=data.load("digits"), training=Training(epochs=8, batch=64))
+    return model, data.load("digits", "test").sample(150)
+
+
+@dataclass(frozen=True)
+class Returns:
+    """An attack that returns whatever `made(images, eps)` gives, and says that it kept within eps."""
+
+    made: object
+    eps: float | None = 0.1
+    norm: str = "linf"
+
+    name: ClassVar[str] = "returns"
+
+    def __call__(self, model, images, goal, rng):
+        return self.made(images)

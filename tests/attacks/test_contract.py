@@ -1,0 +1,199 @@
+"""What every attack promises, whatever it does inside."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from attack_toys import ALL, digits_net
+
+from pixelproof import attacks, lp, specs
+from pixelproof.attacks import ATTACKS, FGSM, PGD, Attack, DeepFool, mount, parse
+from pixelproof.draws import Draws
+from pixelproof.errors import BadInput, UnknownName
+from pixelproof.models import evaluating
+from pixelproof.types import Goal
+
+UNTARGETED = {"deepfool": "untargeted", "foolbox": "unsupported criterion"}  # foolbox's FGSM takes no target
+BLIND = {"uniform-noise", "sign-noise"}  # they aim at nothing
+every = pytest.mark.parametrize("attack", ALL, ids=specs.write)
+
+
+def test_every_attack_of_the_table_is_tried_here():
+    assert {attack.name for attack in ALL} == set(ATTACKS)
+    assert all(isinstance(attack, Attack) for attack in ALL)
+
+
+@every
+def test_the_spec_reads_back(attack):
+    assert parse(specs.write(attack)) == attack
+
+
+@every
+def test_range_budget_shape_and_success(attack):
+    model, test = digits_net()
+    found = mount(attack, model, test)
+    assert found.images.shape == found.clean.shape
+    assert found.images.min() >= 0
+    assert found.images.max() <= 1
+    if attack.eps is not None:
+        assert (found.distance[attack.norm] <= attack.eps * (1 + 1e-5)).all()
+    assert torch.equal(found.success, model.predict(found.images).argmax(1) != found.labels)
+    if attack.name not in BLIND and attack.eps != 0.05:
+        assert found.success.float().mean() > 0.3
+    assert torch.equal((found.forwards > 0), torch.full_like(found.success, attack.name not in BLIND))
+
+
+@every
+def test_the_model_comes_back_as_it_was(attack):
+    model, test = digits_net()
+    model.net.conv1.weight.requires_grad_(False)
+    model.net.fc1.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    wants = [parameter.requires_grad for parameter in model.parameters()]
+    modes = [part.training for part in model.modules()]
+    state = torch.random.get_rng_state()
+    try:
+        mount(attack, model, test[:20])
+        assert [parameter.requires_grad for parameter in model.parameters()] == wants
+        assert [part.training for part in model.modules()] == modes
+        assert all(parameter.grad is None for parameter in model.parameters())
+        assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+        assert not any(part._forward_hooks or part._backward_hooks for part in model.modules())
+        assert torch.equal(torch.random.get_rng_state(), state)
+    finally:
+        model.net.conv1.weight.requires_grad_(True)
+        model.eval()
+
+
+@every
+def test_batch_size_and_order_change_nothing(attack):
+    model, test = digits_net()
+    test = test[:60]
+    whole = mount(attack, model, test)
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+    for other in (
+        mount(attack, model, test, batch=7),
+        mount(attack, model, test, batch=32),
+        mount(attack, model, test[order]),
+    ):
+        place = {position: row for row, position in enumerate(other.index.tolist())}
+        rows = torch.tensor([place[position] for position in whole.index.tolist()])
+        assert torch.equal(other.success[rows], whole.success)
+        if attack.name != "pgd" or attack.precision == "float32":
+            torch.testing.assert_close(other.images[rows], whole.images, atol=2e-5, rtol=0)
+
+
+@every
+def test_seeds_matter_only_to_attacks_that_draw(attack):
+    model, test = digits_net()
+    first, second = (mount(attack, model, test[:20], seed=seed) for seed in (1, 2))
+    assert torch.equal(first.images, second.images) == (attack.name not in {"pgd", *BLIND})
+
+
+@every
+def test_a_budget_of_zero_changes_nothing(attack):
+    model, test = digits_net()
+    found = mount(replace(attack, eps=0.0), model, test[:20])
+    assert torch.equal(found.images, found.clean)
+    assert not found.success.any()
+
+
+@every
+def test_targets_are_aimed_at_or_refused(attack):
+    model, test = digits_net()
+    targets = (test.labels + 1) % 10
+    if attack.name in UNTARGETED:
+        with pytest.raises(BadInput, match=UNTARGETED[attack.name]):
+            mount(attack, model, test, targets=targets)
+        return
+    found = mount(attack, model, test, targets=targets)
+    assert torch.equal(found.success, model.predict(found.images).argmax(1) == found.goal.labels)
+    if attack.name not in BLIND:
+        rows = found.goal.labels[:, None]
+        chances = [model.predict(images).softmax(1).gather(1, rows).mean() for images in (found.clean, found.images)]
+        assert chances[1] > chances[0]
+
+
+@every
+def test_images_that_are_fooled_already_are_left_in_range_and_budget(attack):
+    """Called without the harness, an attack may be given images that the model gets wrong."""
+    model, test = digits_net()
+    goal = Goal((model.predict(test.images).argmax(1) + 1) % 10)
+    images = attack(model, test.images, goal, Draws.keyed(0, test.index))
+    assert goal.reached(model.predict(images)).float().mean() > 0.9
+    if attack.eps is not None:
+        assert (lp.norm(images - test.images, attack.norm) <= attack.eps * (1 + 1e-5)).all()
+
+
+@every
+def test_a_generator_serves_as_well_as_streams(attack):
+    model, test = digits_net()
+    goal = Goal(test.labels)
+    first, second = (attack(model, test.images, goal, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "says"),
+    [
+        ("pgd:eps=-0.1", BadInput, "eps must be a finite number >= 0; got -0.1"),
+        ("fgsm:eps=inf", BadInput, "finite"),
+        ("fgsm:eps=nan", BadInput, "finite"),
+        ("deepfool:eps=-1", BadInput, "eps"),
+        ("uniform-noise:eps=-1", BadInput, "eps"),
+        ("sign-noise:eps=-1", BadInput, "eps"),
+        ("foolbox:LinfPGD,eps=-1", BadInput, "eps"),
+        ("pgd:eps=0.1,steps=0", BadInput, "steps must be at least 1"),
+        ("bim:eps=0.1,step_size=0", BadInput, "step_size must be positive"),
+        ("pgd:eps=0.1,restarts=2,random_start=false", BadInput, "restarts need a random start"),
+        ("deepfool:candidates=1", BadInput, "candidates must be at least 2"),
+        ("deepfool:overshoot=-1", BadInput, "overshoot must be >= 0"),
+        ("pdg:eps=0.1", UnknownName, "Did you mean 'pgd'"),
+        ("pgd:esp=0.1", UnknownName, "Did you mean 'eps'"),
+        ("pgd:eps=0.1,norm=l3", UnknownName, "Known: l2, linf"),
+    ],
+)
+def test_settings_that_cannot_be_right_are_refused(spec, error, says):
+    with pytest.raises(error, match=says):
+        parse(spec)
+
+
+def test_a_model_that_learns_or_is_none_is_refused():
+    model, test = digits_net()
+
+    class Other:
+        device, card = model.device, model.card
+
+        def __call__(self, images):
+            return model(images)
+
+    with pytest.raises(BadInput, match="Wrap it with"):
+        FGSM(0.1)(Other(), test.images, Goal(test.labels), torch.Generator())
+    with evaluating(model):
+        model.train()
+        with pytest.raises(BadInput, match="evaluation mode"):
+            FGSM(0.1)(model, test.images, Goal(test.labels), torch.Generator())
+
+
+def test_restarts_only_add_successes():
+    model, test = digits_net()
+    one, six = (mount(PGD(0.08, steps=2, restarts=k, precision="float32"), model, test) for k in (1, 6))
+    assert (six.success | ~one.success).all()
+    assert six.success.sum() > one.success.sum()
+    held = ~six.success
+    assert (six.backwards[held] == 12).all()
+
+
+def test_a_step_of_its_own_is_taken():
+    model, test = digits_net()
+    goal = Goal(test.labels)
+    images = attacks.BIM(0.3, steps=1, step_size=0.02)(model, test.images, goal, torch.Generator())
+    assert float((images - test.images).abs().max()) == pytest.approx(0.02, abs=1e-6)
+
+
+def test_deepfool_needs_fewer_gradients_than_rivals():
+    """Leaving rivals out changes nothing but the number of passes: one per rival would be nine for every step."""
+    model, test = digits_net()
+    found = mount(DeepFool(), model, test)
+    assert found.success.all()
+    assert (found.backwards < 9 * (found.forwards - 1)).float().mean() > 0.3
