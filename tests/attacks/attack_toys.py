@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pixelproof import data, models
-from pixelproof.attacks import BIM, FGSM, PGD, DeepFool, Foolbox, SignNoise, UniformNoise
+from pixelproof.attacks import BIM, FGSM, PGD, Critical, DeepFool, Foolbox, SignNoise, UniformNoise
 from pixelproof.data import Dataset
 from pixelproof.models import Training
 
@@ -25,6 +25,7 @@ ALL = (
     DeepFool(),
     DeepFool(norm="l2"),
     DeepFool(eps=0.05),
+    Critical(0.4, k=20, steps=6),
     UniformNoise(0.1),
     UniformNoise(0.7, norm="l2"),
     SignNoise(0.1),

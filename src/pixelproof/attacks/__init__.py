@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from pixelproof import specs
 from pixelproof.attacks.attack import Attack, Model
+from pixelproof.attacks.critical import Critical, confined
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
 from pixelproof.attacks.gradient import BIM, FGSM, PGD
@@ -14,7 +15,7 @@ from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.sweep import sweep
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
-    {kind.name: kind for kind in (FGSM, BIM, PGD, DeepFool, UniformNoise, SignNoise, Foolbox)}
+    {kind.name: kind for kind in (FGSM, BIM, PGD, DeepFool, Critical, UniformNoise, SignNoise, Foolbox)}
 )
 
 
@@ -30,11 +31,13 @@ __all__ = [
     "PGD",
     "AdversarialSet",
     "Attack",
+    "Critical",
     "DeepFool",
     "Foolbox",
     "Model",
     "SignNoise",
     "UniformNoise",
+    "confined",
     "mount",
     "parse",
     "sweep",
