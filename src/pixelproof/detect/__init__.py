@@ -9,9 +9,10 @@ from pixelproof.detect.curves import Curve, Estimate, Figures, figures, roc
 from pixelproof.detect.evaluate import Evaluation, evaluate, matched_noise, natural_errors
 from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
 from pixelproof.detect.scored import ScoreGuard, Scorer
+from pixelproof.detect.signature import SignatureDetector
 
 DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
-    {kind.name: kind for kind in (MaxSoftmax, LogitMargin)}
+    {kind.name: kind for kind in (MaxSoftmax, LogitMargin, SignatureDetector)}
 )
 
 
@@ -34,6 +35,7 @@ __all__ = [
     "Neighbours",
     "ScoreGuard",
     "Scorer",
+    "SignatureDetector",
     "Verdict",
     "divide",
     "evaluate",
