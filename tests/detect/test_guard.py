@@ -95,8 +95,8 @@ def test_one_image_cannot_be_divided():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_false_alarms_on_fresh_images_lie_in_their_interval(name, seed):
     """Scores above the r-th highest of n calibration scores: their count among fresh ones is beta-binomial."""
-    model, fresh = network(seed), blobs(1500, seed=seed + 50)
-    guard = DETECTORS[name]().fit(model, blobs(1600, seed=seed), None, generator(seed))
+    model, fresh = network(seed), blobs(1500, seed=seed + 50, spread=0.3)
+    guard = DETECTORS[name]().fit(model, blobs(1600, seed=seed, spread=0.3), None, generator(seed))
     n = len(guard.calibration.scores)
     beyond = math.floor(guard.calibration.rate * (n + 1))
     low, high = betabinom.interval(0.999, len(fresh), beyond, n + 1 - beyond)

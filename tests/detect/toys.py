@@ -30,6 +30,7 @@ def network(seed: int = 0) -> models.Classifier:
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(classifier(data.images), data.labels).backward()
         optimiser.step()
+    optimiser.zero_grad()
     return classifier
 
 

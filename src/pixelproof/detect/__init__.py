@@ -4,44 +4,93 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from pixelproof import specs
+from pixelproof.detect.adaptive import AdaptiveResult, Aware, Target, adapt
 from pixelproof.detect.confidence import LogitMargin, MaxSoftmax
+from pixelproof.detect.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
 from pixelproof.detect.curves import Curve, Estimate, Figures, figures, roc
+from pixelproof.detect.density import KernelDensity
+from pixelproof.detect.distance import LocalDimension, NeighbourDistance
+from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
+from pixelproof.detect.ensemble import MEMBERS, Ensemble, EnsembleGuard
 from pixelproof.detect.evaluate import Evaluation, evaluate, matched_noise, natural_errors
 from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
+from pixelproof.detect.index import ExactIndex, Found, Index, recall
+from pixelproof.detect.mahalanobis import Mahalanobis
+from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
+from pixelproof.detect.reconstruction import Reconstruction
 from pixelproof.detect.scored import ScoreGuard, Scorer
 from pixelproof.detect.signature import SignatureDetector
+from pixelproof.detect.spectral import Spectral
+from pixelproof.detect.squeezing import FeatureSqueezing
+from pixelproof.detect.store import Store
+from pixelproof.detect.surrogate import Surrogate, surrogate
+from pixelproof.detect.tune import Cases, Grid, Tuned, tune
 
-DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
-    {kind.name: kind for kind in (MaxSoftmax, LogitMargin, SignatureDetector)}
+DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({**MEMBERS, Ensemble.name: Ensemble})
+SUPERVISED: Mapping[str, Callable[..., Detector]] = MappingProxyType(  # these cannot be fitted without an attack
+    {SignatureDetector.name: SignatureDetector}
 )
 
 
 def parse(spec: str) -> Detector:
     """The detector a spec string names, for example "neighbours:k=75"."""
-    return specs.parse(spec, DETECTORS, "detector")
+    return specs.parse(spec, {**DETECTORS, **SUPERVISED}, "detector")
 
 
 __all__ = [
     "DETECTORS",
+    "AdaptiveResult",
+    "Aware",
     "Calibration",
+    "Cases",
+    "Credibility",
     "Curve",
+    "DeepNeighbours",
     "Detector",
+    "Duplicates",
+    "Ensemble",
+    "EnsembleGuard",
     "Estimate",
     "Evaluation",
+    "ExactIndex",
+    "FeatureSqueezing",
     "Figures",
+    "Found",
+    "GradientConsistency",
+    "Grid",
     "Guard",
+    "Index",
+    "KernelDensity",
+    "LocalDimension",
     "LogitMargin",
+    "Mahalanobis",
     "MaxSoftmax",
+    "NeighbourDistance",
+    "NeighbourGuard",
     "Neighbours",
+    "NoiseConsistency",
+    "Reconstruction",
     "ScoreGuard",
     "Scorer",
     "SignatureDetector",
+    "Spectral",
+    "Store",
+    "Surrogate",
+    "Target",
+    "TransformConsistency",
+    "Tuned",
     "Verdict",
+    "adapt",
     "divide",
     "evaluate",
     "figures",
     "matched_noise",
     "natural_errors",
+    "near_duplicates",
     "parse",
+    "recall",
     "roc",
+    "surrogate",
+    "tune",
+    "without_duplicates",
 ]

@@ -134,6 +134,14 @@ class Calibration:
         below = (torch.searchsorted(self.scores, scores, right=True) + 1) / (n + 1)
         return (2 * torch.minimum(above, below)).clamp(max=1).float()
 
+    def fold(self, scores: PerImage) -> PerImage:
+        """Scores as a verdict has them: two-sided ones are 0 at the calibration's median and 1 at either limit."""
+        if not self.two_sided:
+            return scores
+        (low, high), centre = self.limits, float(self.scores.median())
+        above, below = max(high - centre, 1e-12), max(centre - low, 1e-12)
+        return torch.maximum((scores - centre) / above, (centre - scores) / below)
+
     def judge(
         self, scores: PerImage, recovered: Labels | None = None, evidence: tuple[Neighbours, ...] = ()
     ) -> Verdict:
@@ -145,11 +153,8 @@ class Calibration:
             raise BadInput("guard", "scores must be finite", "NaN or infinity", "Check the images and the weights.")
         low, high = self.limits
         exact = scores.detach().double().cpu()
-        alarm, folded, threshold = (exact > high) | (exact < low), exact, high
-        if self.two_sided:
-            centre = float(self.scores.median())
-            above, below = max(high - centre, 1e-12), max(centre - low, 1e-12)
-            folded, threshold = torch.maximum((exact - centre) / above, (centre - exact) / below), 1.0
+        alarm = (exact > high) | (exact < low)
+        folded, threshold = (self.fold(exact), 1.0) if self.two_sided else (exact, high)
         none = torch.full((len(exact),), NONE)
         return Verdict(
             score=folded.float(),
@@ -175,9 +180,8 @@ def divide(clean: Dataset, rng: torch.Generator, *, share: float = 0.25) -> tupl
     single = torch.tensor([seen[mark] == 1 for mark in prints]).nonzero()[:, 0]
     wanted = min(round(share * len(clean)), len(single))
     if not 0 < wanted < len(clean):
-        raise BadInput(
-            "detect", "clean images must be enough to fit and to calibrate", f"{len(clean)}", "Give more images."
-        )
+        got = f"{len(clean)}, of which {len(single)} occur only once"
+        raise BadInput("detect", "clean images must be enough to fit and to calibrate", got, "Give more images.")
     seed = int(torch.randint(2**31, (1,), generator=rng))
     held = torch.zeros(len(clean), dtype=torch.bool)
     held[single[stratified(clean.labels[single], wanted, seed)]] = True

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
 
 from pixelproof.data import Dataset
 from pixelproof.detect.guard import Calibration, SameModel, Verdict
 from pixelproof.errors import BadInput
-from pixelproof.models import Classifier, evaluating, frozen
+from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, PerImage, check_images
 
 BATCH = 250
@@ -72,32 +70,6 @@ def scores(scorer: Scorer, model: Classifier, images: Images, batch: int = BATCH
     with frozen(model), torch.no_grad():
         parts = [scorer(model, part.to(model.device)).detach().cpu().float() for part in torch.split(images, batch)]
     return torch.cat(parts)
-
-
-def activations(
-    model: Classifier, images: Images, layers: Sequence[str], batch: int = BATCH
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Flattened outputs (n, d) of the layers and the logits, of any number of images, on the CPU, in one pass each."""
-    found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    logits = []
-    with evaluating(model), torch.no_grad():
-        for part in torch.split(images, batch):
-            taps, out = tapped(model, part.to(model.device), layers)
-            logits.append(out.cpu())
-            for layer in layers:
-                found[layer].append(taps[layer].cpu())
-    return {layer: torch.cat(parts) for layer, parts in found.items()}, torch.cat(logits)
-
-
-def tapped(model: Classifier, images: Images, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
-    """The layers' flattened outputs and the logits from one forward pass, still in the graph."""
-    kept: list[Tensor] = []
-    handle = model.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
-    try:
-        taps = model.taps(images, layers)
-    finally:
-        handle.remove()
-    return taps, kept[-1]
 
 
 def check_fit(who: str, model: Classifier, clean: Dataset) -> None:

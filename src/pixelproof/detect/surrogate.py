@@ -1,0 +1,144 @@
+"""What an attacker who knows a guard follows: its score as a function with a useful gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from pixelproof.detect.ensemble import Ensemble, EnsembleGuard, joined
+from pixelproof.detect.guard import Guard
+from pixelproof.detect.index import ExactIndex, join
+from pixelproof.detect.layers import features
+from pixelproof.detect.neighbours import DeepNeighbours, NeighbourGuard
+from pixelproof.detect.scored import ScoreGuard
+from pixelproof.detect.store import Store
+from pixelproof.errors import BadInput
+from pixelproof.models import Classifier
+from pixelproof.types import Images, PerImage
+
+GUIDES = 4  # times k nearest rows take part in the soft vote: those just beyond k pull, too
+
+
+@runtime_checkable
+class Surrogate(Protocol):
+    """A differentiable score per image, at least roughly in the order of the guard's own."""
+
+    @property
+    def detector(self) -> str:
+        """The name of the detector it stands for."""
+        ...
+
+    def __call__(self, model: Classifier, images: Images) -> PerImage:
+        """Scores in the graph of `images`."""
+        ...
+
+
+def surrogate(guard: Guard) -> Surrogate:
+    """The surrogate of a guard: its own scorer, soft votes for neighbours, the members' joined for an ensemble.
+
+    Raises BadInput for a guard of another kind: write a Surrogate for it and pass that to the attack.
+    """
+    if isinstance(guard, ScoreGuard):
+        return Folded(guard)
+    if isinstance(guard, NeighbourGuard):
+        return SoftNeighbours(guard)
+    if isinstance(guard, EnsembleGuard):
+        return Together(guard, tuple(surrogate(member) for member in guard.members))
+    raise BadInput("surrogate", "expected a guard of pixelproof.detect", type(guard).__name__, "Write its surrogate.")
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """A scorer with the two-sided fold of its calibration."""
+
+    guard: ScoreGuard
+
+    @property
+    def detector(self) -> str:
+        """The name of the detector."""
+        return self.guard.detector
+
+    def __call__(self, model: Classifier, images: Images) -> PerImage:
+        """The score that the verdict will show."""
+        return self.guard.calibration.fold(self.guard.scorer(model, images))
+
+
+@dataclass(frozen=True, eq=False)
+class SoftNeighbours:
+    """Soft counts of strangers among the nearest training images, one per layer, joined by the guard's own rule.
+
+    After Sitawarin & Wagner 2019 (arXiv 1903.08333): instead of a hard k-th neighbour every near row votes with a
+    sigmoid of how much nearer than the k-th it is. Rows vote against the predicted class when they carry another one.
+    "credibility" has no smooth form; the mean of all layers stands for it.
+    """
+
+    guard: NeighbourGuard
+
+    @property
+    def detector(self) -> str:
+        """The name of the detector."""
+        return DeepNeighbours.name
+
+    def __call__(self, model: Classifier, images: Images) -> PerImage:
+        """Soft counts on the scale of the rule's score."""
+        store, scoring = self.guard.store, self.guard.scoring
+        found, logits = features(model, images, store.layers)
+        rows = [found[layer] for layer in store.layers]
+        predicted = logits.argmax(1)
+        columns = [
+            self._strangers(store, rows, position, predicted, scoring.k[position])
+            for position in range(len(store.spaces))
+        ]
+        counts = torch.stack(columns, 1)
+        if scoring.rule.name == "credibility":
+            return counts[:, :-1].mean(1)
+        return scoring.rule.score(counts)
+
+    def _strangers(self, store: Store, rows: list[Tensor], position: int, predicted: Tensor, k: int) -> PerImage:
+        wanted = min(GUIDES * k, len(store))
+        asked = [table.detach() for table in rows]
+        places = store.search(asked, wanted)[position].ids
+        distance = between(store, rows, places, position)
+        edge = (distance[:, k - 1] + distance[:, min(k, wanted - 1)]).detach()[:, None] / 2
+        width = (distance[:, -1:] - distance[:, :1]).detach().clamp_min(1e-6) / 8
+        weight = torch.sigmoid((edge - distance) / width)
+        other = (store.labels[places].to(predicted.device) != predicted[:, None]).to(weight)
+        return k * (weight * other).sum(1) / weight.sum(1)
+
+
+def between(store: Store, rows: list[Tensor], places: Tensor, position: int) -> Tensor:
+    """Distances of images to stored rows in one layer or the composed one, in the graph of `rows`."""
+    exact = [index for index in store.indexes if isinstance(index, ExactIndex)]
+    if len(exact) < len(store.layers):
+        raise BadInput("surrogate", "soft neighbours need the exact engine", "faiss", "Fit with engine='exact'.")
+    if len(exact[0]) < len(store.origin):
+        raise BadInput("surrogate", "soft neighbours need a store without removed rows", "removed rows", "Fit again.")
+    at = places.to(rows[0].device)
+    spaces = [position] if position < len(exact) else list(range(len(exact)))
+    each = []
+    for space in spaces:
+        table = rows[space]
+        asked = torch.nn.functional.normalize(table, dim=1) if exact[space].metric == "cosine" else table
+        each.append(exact[space].between(asked, at))
+    return each[0] if position < len(exact) else join(each, store.weights, exact[0].metric)
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """An ensemble's score from its members' surrogates."""
+
+    guard: EnsembleGuard
+    members: tuple[Surrogate, ...]
+
+    @property
+    def detector(self) -> str:
+        """The name of the detector."""
+        return Ensemble.name
+
+    def __call__(self, model: Classifier, images: Images) -> PerImage:
+        """The joined surprise."""
+        scores = [member(model, images) for member in self.members]
+        return joined(scores, self.guard.scales, self.guard.how)
