@@ -12,7 +12,7 @@ from pixelproof.attacks.gradient import BIM, FGSM, PGD
 from pixelproof.attacks.mount import mount
 from pixelproof.attacks.noise import SignNoise, UniformNoise
 from pixelproof.attacks.result import AdversarialSet
-from pixelproof.attacks.sweep import sweep
+from pixelproof.attacks.sweep import searches_smallest, sweep
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
     {kind.name: kind for kind in (FGSM, BIM, PGD, DeepFool, Critical, UniformNoise, SignNoise, Foolbox)}
@@ -40,5 +40,6 @@ __all__ = [
     "confined",
     "mount",
     "parse",
+    "searches_smallest",
     "sweep",
 ]

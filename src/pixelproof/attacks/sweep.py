@@ -38,39 +38,42 @@ def sweep(
 
     What fools the model at a small eps fools it at a larger one: successes are carried up, so the curve is monotone
     by construction. PGD bisects the grid image by image, each search starting from the last one's end; an attack
-    without a budget runs once; any other climbs the grid with the images that still stand. `independent` attacks
-    every eps from scratch instead, as the papers' tables do.
+    without a budget runs once; any other climbs the grid with the images that still stand. `independent` carries
+    nothing: every eps is attacked from scratch, as the papers' tables do (a search without a budget is still run once,
+    for it does the same at every eps, and its result is cut back to each).
     """
     if not len(eps):
         raise BadInput("sweep", "at least one eps is needed", "none")
     at = [replace(attack, eps=float(value)) for value in eps]  # type: ignore[type-var]
-    if independent:
+    once = searches_smallest(attack)
+    if independent and not once:
         return [mount(each, model, data, seed=seed, progress=_part(progress, k, len(at))) for k, each in enumerate(at)]
     field = Field.of(model, data, None, None)
     order = sorted(range(len(at)), key=lambda k: eps[k])
     climbing = [at[k] for k in order]
     if isinstance(attack, PGD):
         outcomes = bisect(field, climbing, seed, progress)  # type: ignore[arg-type]
-    elif _searches_the_smallest(attack):
-        outcomes = reuse(field, climbing, seed, progress)
+    elif once:
+        found = field.run(replace(attack, eps=None), Draws.keyed(seed, field.data.index), progress=progress)  # type: ignore[type-var]
+        outcomes = reuse(field, climbing, found, carry=not independent)
     else:
         outcomes = climb(field, climbing, seed, progress)
     sets: dict[int, AdversarialSet] = {}
     before = None
     for k, outcome in zip(order, outcomes, strict=True):
         verify(attack.name, field.data.images, outcome.images, at[k].norm, at[k].eps)
-        before = sets[k] = field.judge(outcome, at[k], seed, before=before)
+        sets[k] = field.judge(outcome, at[k], seed, before=before)
+        before = None if independent else sets[k]
     return [sets[k] for k in range(len(at))]
 
 
-def _searches_the_smallest(attack: Attack) -> bool:
+def searches_smallest(attack: Attack) -> bool:
     """Whether the attack works without a budget, so that one run answers for every budget."""
     return any(field.name == "eps" and field.default is None for field in fields(attack))  # type: ignore[arg-type]
 
 
-def reuse(field: Field, attacks: Sequence[Attack], seed: int, progress: Progress | None) -> list[Outcome]:
-    """One run without a budget, each result cut back to every budget; the first cut that fools is kept."""
-    found = field.run(replace(attacks[0], eps=None), Draws.keyed(seed, field.data.index), progress=progress)  # type: ignore[type-var]
+def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: bool) -> list[Outcome]:
+    """One outcome without a budget cut back to every budget; with `carry`, the first cut that fools is kept."""
     clean, norm = field.data.images, attacks[0].norm
     size = lp.norm(found.images - clean, norm)
     fooling = field.goal.reached(field.model.predict(found.images))
@@ -82,7 +85,7 @@ def reuse(field: Field, attacks: Sequence[Attack], seed: int, progress: Progress
         cut[whole] = found.images[whole]
         images = torch.where(standing.view(-1, 1, 1, 1), cut, images)
         outcomes.append(replace(found, images=images))
-        if standing.any():
+        if carry and standing.any():
             standing[standing.clone()] = ~field.goal[standing].reached(field.model.predict(images[standing]))
     return outcomes
 

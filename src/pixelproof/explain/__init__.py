@@ -7,6 +7,9 @@ from pixelproof.explain.attribution import Attribution, Explainer
 from pixelproof.explain.critical import CriticalPixels, Curve, critical_pixels, curves, jaccard, rankings
 from pixelproof.explain.gradients import ExpectedGradients, InputGradient, IntegratedGradients
 from pixelproof.explain.occlusion import Occlusion
+from pixelproof.explain.penultimate import Drift, Shift, drift, penultimate_layer, separability, shift
+from pixelproof.explain.projection import PCA, PROJECTIONS, UMAP
+from pixelproof.explain.sanity import Randomisation, randomisation
 from pixelproof.explain.shapley import ClassAttribution, DeepShap
 from pixelproof.explain.signature import Signature, dispersion
 from pixelproof.explain.validation import (
@@ -26,11 +29,15 @@ EXPLAINERS: Mapping[str, Callable[..., Explainer]] = MappingProxyType({maker.nam
 
 __all__ = [
     "EXPLAINERS",
+    "PCA",
+    "PROJECTIONS",
+    "UMAP",
     "Attribution",
     "ClassAttribution",
     "CriticalPixels",
     "Curve",
     "DeepShap",
+    "Drift",
     "ExpectedGradients",
     "Explainer",
     "HeldOutTest",
@@ -40,15 +47,22 @@ __all__ = [
     "Occlusion",
     "PixelTest",
     "PooledTest",
+    "Randomisation",
+    "Shift",
     "Signature",
     "critical_pixels",
     "curves",
     "dispersion",
+    "drift",
     "held_out_test",
     "jaccard",
     "null_run",
+    "penultimate_layer",
     "pixel_test",
     "pooled_test",
+    "randomisation",
     "rankings",
+    "separability",
+    "shift",
     "verdict",
 ]

@@ -114,9 +114,12 @@ def trace(model: Classifier) -> Graph:
             ) from reason
     nodes = traced.graph
     nodes.eliminate_dead_code()
-    for node in nodes.nodes:
+    for node in list(nodes.nodes):
         if node.target in (aten.view.default, aten._unsafe_view.default):
             node.target = aten.reshape.default  # a view of the layout that was traced; rows may come in another one
+        if node.target is aten.as_strided_.default and _is_relabelling(node):
+            node.replace_all_uses_with(node.args[0])
+            nodes.erase_node(node)
     _pool_first(nodes)
     nodes.eliminate_dead_code()
     placeholder = next(node for node in nodes.nodes if node.op == "placeholder")
@@ -137,6 +140,13 @@ def trace(model: Classifier) -> Graph:
     constants = {node: value for node, value in values.items() if node not in active}
     shapes = {node: values[node].shape for node in active if isinstance(values[node], Tensor)}
     return Graph(placeholder, steps, logits, constants, shapes)  # type: ignore[arg-type]
+
+
+def _is_relabelling(node: fx.Node) -> bool:
+    """Whether strides are set that leave every element where it was: global average pools do so to (n, c, 1, 1)."""
+    arguments: Any = node.args
+    _, (*_, channels, height, width), strides, *_ = arguments
+    return height == width == 1 and list(strides) == [channels, 1, channels, channels]
 
 
 def _pool_first(nodes: fx.Graph) -> None:

@@ -133,7 +133,10 @@ class Stages:
 
     def _mount(self, attack: Attack, budgets: Sequence[float], spec: str, label: str) -> None:
         """One attack over its budgets: all in one sweep, or one by one when they are independent."""
-        groups = [[eps] for eps in budgets] if self.study.attacks.independent else [list(budgets)]
+        independent = self.study.attacks.independent
+        groups = (
+            [[eps] for eps in budgets] if independent and not attacks.searches_smallest(attack) else [list(budgets)]
+        )
         for position, group in enumerate(groups):
             if all(self.run.has(record_name(spec, eps)) for eps in group):
                 continue
@@ -142,7 +145,7 @@ class Stages:
                 self.listener(Event(f"attack {label}", position * total + done, len(groups) * total))
 
             found = attacks.sweep(
-                attack, self.model, self.test, group, independent=len(group) == 1, seed=self.study.seed, progress=tell
+                attack, self.model, self.test, group, independent=independent, seed=self.study.seed, progress=tell
             )
             for adversarial, eps in zip(found, group, strict=True):
                 record = AttackRecord.of(adversarial, spec, self.study.attacks.examples)
