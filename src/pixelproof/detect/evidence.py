@@ -19,7 +19,7 @@ from pixelproof.explain import DeepShap, dispersion
 from pixelproof.models import Classifier
 from pixelproof.types import Heatmaps, Images, Labels, Logits
 
-POINTS = (0.0, 0.5, 1.0)  # where the margin's gradient is taken between the smoothed image and the image
+POINTS = (0.0, 1.0)  # where the margin's gradient is taken between the smoothed image and the image
 TINY = 1e-9
 
 
@@ -60,7 +60,7 @@ class Evidence:
         return torch.cat([*spread, *residuals], 1)
 
 
-def attributed(background: Images, model: Classifier, images: Images, classes: Labels) -> Heatmaps:
+def attributed(background: Float[Tensor, "b c h w"], model: Classifier, images: Images, classes: Labels) -> Heatmaps:
     """DeepSHAP values; where a gradient is asked for, that of gradient x (image - mean background) stands in for it."""
     still = images.detach()
     exact = DeepShap(background)(model, still, classes, torch.Generator()).values

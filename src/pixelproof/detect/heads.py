@@ -80,7 +80,7 @@ def fit_line(rows: Rows, attacked: Wanted) -> Head:
 
 
 def fit_network(
-    rows: Rows, attacked: Wanted, *, epochs: int, rng: torch.Generator, held: tuple[Rows, Wanted] | None = None
+    rows: Rows, attacked: Wanted, *, epochs: int, rng: torch.Generator, held: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Head, HeadHistory]:
     """Paper 1's kind of classifier: one hidden layer of 64 units, Adam, cross-entropy, `epochs` epochs.
 
