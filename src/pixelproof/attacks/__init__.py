@@ -9,6 +9,7 @@ from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.ensemble import Auto
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
+from pixelproof.attacks.critical import Critical, confined
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
 from pixelproof.attacks.gradient import BIM, FGSM, PGD
@@ -34,6 +35,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
             Square,
             Auto,
             DeepFool,
+            Critical,
             DDN,
             FMN,
             CW,
@@ -67,6 +69,7 @@ __all__ = [
     "AdversarialSet",
     "Attack",
     "Auto",
+    "Critical",
     "DeepFool",
     "Foolbox",
     "MarginPGD",
@@ -75,6 +78,7 @@ __all__ = [
     "SignNoise",
     "Square",
     "UniformNoise",
+    "confined",
     "mount",
     "parse",
     "searches_smallest",

@@ -20,6 +20,7 @@ from pixelproof.detect.mahalanobis import Mahalanobis
 from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
 from pixelproof.detect.reconstruction import Reconstruction
 from pixelproof.detect.scored import ScoreGuard, Scorer
+from pixelproof.detect.signature import SignatureDetector
 from pixelproof.detect.spectral import Spectral
 from pixelproof.detect.squeezing import FeatureSqueezing
 from pixelproof.detect.store import Store
@@ -27,11 +28,14 @@ from pixelproof.detect.surrogate import Surrogate, surrogate
 from pixelproof.detect.tune import Cases, Grid, Tuned, tune
 
 DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({**MEMBERS, Ensemble.name: Ensemble})
+SUPERVISED: Mapping[str, Callable[..., Detector]] = MappingProxyType(  # these cannot be fitted without an attack
+    {SignatureDetector.name: SignatureDetector}
+)
 
 
 def parse(spec: str) -> Detector:
     """The detector a spec string names, for example "neighbours:k=75"."""
-    return specs.parse(spec, DETECTORS, "detector")
+    return specs.parse(spec, {**DETECTORS, **SUPERVISED}, "detector")
 
 
 __all__ = [
@@ -69,6 +73,7 @@ __all__ = [
     "Reconstruction",
     "ScoreGuard",
     "Scorer",
+    "SignatureDetector",
     "Spectral",
     "Store",
     "Surrogate",

@@ -154,11 +154,16 @@ def verdict(pooled: PooledTest, held_out: HeldOutTest, null: NullRun) -> str:
     low, high = held_out.interval
     says = "do" if held_out.p < LEVEL else "do not"
     return (
-        f"The pooled test (t = {pooled.t:.4g}, p = {pooled.p:.3g}) cannot be believed: it chooses and tests pixels on "
+        f"The pooled test (t = {pooled.t:.4g}, p {_p(pooled.p)}) cannot be believed: it chooses and tests pixels on "
         f"the same images and counts {sum(pooled.observations)} pixels as independent. The held-out test can: on "
         f"{held_out.n} images that were not used to choose them, the critical pixels {says} move as foreseen (mean "
         f"{held_out.mean:.3g} [{low:.3g}, {high:.3g}], d_z = {held_out.d_z:.2f}, p = {held_out.p:.3g}). {null}"
     )
+
+
+def _p(value: float) -> str:
+    """A p-value as text; below what a float can hold it is not 0."""
+    return f"= {value:.3g}" if value >= 1e-300 else "< 1e-300"
 
 
 def _check(change: Tensor, k: int) -> None:

@@ -1,8 +1,38 @@
 """Numbers, made apart from the code they judge."""
 
 from pixelproof.measure.curve import Curve, curve
+from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.records import AttackRecord, CleanRecord
+from pixelproof.measure.signatures import (
+    Confined,
+    CriticalRecord,
+    Histogram,
+    InsideRecord,
+    ProjectionRecord,
+    SanityRecord,
+)
 
-__all__ = ["AttackRecord", "Bound", "CleanRecord", "Curve", "Evaluation", "Live", "Part", "curve", "evaluate"]
+__all__ = [
+    "AdaptiveRecord",
+    "AttackRecord",
+    "Bound",
+    "CleanRecord",
+    "Confined",
+    "CriticalRecord",
+    "Curve",
+    "DetectorRecord",
+    "Evaluation",
+    "Examination",
+    "Histogram",
+    "InsideRecord",
+    "Live",
+    "Part",
+    "ProjectionRecord",
+    "RowTable",
+    "SanityRecord",
+    "Split",
+    "curve",
+    "evaluate",
+]

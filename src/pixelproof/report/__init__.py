@@ -9,11 +9,15 @@ from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
 from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
+from pixelproof.report.detection import detection
 from pixelproof.report.examples import examples
 from pixelproof.report.html import html
+from pixelproof.report.inside import inside
 from pixelproof.report.page import Block, Figure, Fold, Grid, Section
 from pixelproof.report.paper import paper
+from pixelproof.report.pixels import pixels
 from pixelproof.report.robustness import robustness
+from pixelproof.report.signatures import signatures
 from pixelproof.report.summary import summary
 from pixelproof.report.tables import CSV, write_csv
 from pixelproof.report.training import classifier
@@ -24,6 +28,10 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     robustness,
     paper,
     examples,
+    signatures,
+    pixels,
+    inside,
+    detection,
     classes,
     confusions,
     classifier,

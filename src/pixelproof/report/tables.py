@@ -43,6 +43,15 @@ def _images(run: Run) -> Rows:
         yield from views.images(run, attack=row["attack"], eps=row["eps"])
 
 
+def _detectors(run: Run) -> Rows:
+    """One row per detector, attack fitted on and attack tested on."""
+    for row in views.detectors(run):
+        for fitted, name in enumerate(row["attacks"]):
+            for tested, other in enumerate(row["attacks"]):
+                aurocs = {f"auroc_{key}": matrix[fitted][tested] for key, matrix in row["matrices"].items()}
+                yield {"detector": row["name"], "fitted": name, "tested": other, "n": row["judged"][tested], **aurocs}
+
+
 CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
     {
         "robustness": views.robustness,
@@ -53,6 +62,11 @@ CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
         "confusion": _confusion,
         "training": _history,
         "images": _images,
+        "critical-curves": views.curves,
+        "critical-confined": views.confined,
+        "drift": views.drift,
+        "detectors": _detectors,
+        "adaptive": views.adaptive,
     }
 )
 

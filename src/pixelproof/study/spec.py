@@ -65,6 +65,55 @@ class AttackSection(Section):
         return value
 
 
+class SignatureSection(Section):
+    """Why was it fooled: signatures, critical pixels, what happens inside, and detectors on signatures (paper 1).
+
+    `n` correctly classified test images are attacked with `attacks` at `eps`; `focus` is the attack that is looked at
+    closely. DeepSHAP uses `background` training images. `k`: numbers of critical pixels, the middle one being shown.
+    `adaptive`: how many images the attack that knows the detector is given (0: none), for `steps` steps, with each
+    weight in `weights`.
+    """
+
+    attacks: tuple[str, ...] = Field(default=("fgsm", "pgd", "bim", "deepfool"), min_length=1)
+    focus: str = "pgd"
+    eps: Budget = 0.2
+    n: int = Field(default=300, ge=40)
+    background: int = Field(default=10, ge=1)
+    k: tuple[int, ...] = Field(default=(10, 25, 50, 100, 200), min_length=1)
+    projection: Literal["pca", "umap", "auto"] = "pca"
+    rate: float = Field(default=0.05, gt=0, lt=1)
+    adaptive: int = Field(default=0, ge=0)
+    weights: tuple[float, ...] = (0.1, 1.0, 10.0)
+    steps: int = Field(default=40, ge=1)
+
+    @field_validator("attacks")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for spec in value:
+            if "eps" in specs.given(spec, attacks.ATTACKS, "attack"):
+                raise BadInput("signatures", "attacks share the section's eps", f"'{spec}'", "Leave its eps out.")
+            specs.parse(spec, attacks.ATTACKS, "attack", {"eps": 0.1})
+        return value
+
+    @field_validator("k")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value) < 1 or list(value) != sorted(set(value)):
+            raise BadInput("signatures", "k must be ascending numbers from 1 on", value)
+        return value
+
+    @model_validator(mode="after")
+    def _focused(self) -> SignatureSection:
+        if self.focus not in self.attacks:
+            raise UnknownName("signatures", "focus", self.focus, self.attacks)
+        return self
+
+    @property
+    def critical(self) -> int:
+        """The number of critical pixels that pictures and tests use."""
+        return self.k[len(self.k) // 2]
+
+
 class Figure(Section):
     """One row of a paper's figure or table: its values, to be printed beside ours."""
 
@@ -88,6 +137,7 @@ class Study(Section):
     model: ModelSection = ModelSection()
     training: str = ""
     attacks: AttackSection = AttackSection()
+    signatures: SignatureSection | None = None
     paper: tuple[Figure, ...] = ()
 
     @field_validator("training", mode="before")

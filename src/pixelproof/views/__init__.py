@@ -11,23 +11,40 @@ from pixelproof.views.attacks import (
     unpaired,
     worst_case,
 )
+from pixelproof.views.detection import adaptive, detectors
 from pixelproof.views.examples import Example, examples
+from pixelproof.views.inside import by_class, drift, inside, projections
 from pixelproof.views.overview import history, overview
 from pixelproof.views.paper import paper
+from pixelproof.views.signatures import Explained, confined, critical, curves, explained, gaps, histograms, sanity
 
 __all__ = [
     "Example",
+    "Explained",
+    "adaptive",
     "attack_names",
+    "by_class",
     "classes",
+    "confined",
     "confusion",
+    "critical",
+    "curves",
+    "detectors",
+    "drift",
     "examples",
+    "explained",
     "family",
     "focus",
+    "gaps",
+    "histograms",
     "history",
     "images",
+    "inside",
     "overview",
     "paper",
+    "projections",
     "robustness",
+    "sanity",
     "unpaired",
     "worst_case",
 ]

@@ -1,0 +1,139 @@
+"""What attributions say about an image: how they are spread, and whether its noise is aimed at the prediction.
+
+An attack adds a small pattern aimed at the logits; noise of the same size is aimed at nothing. The pattern cannot be
+seen, but it can be estimated (the image minus a smoothed copy of itself) and explained: how much of the margin between
+the predicted class and its rival rests on it, and does all of it pull the same way?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from pixelproof.explain import DeepShap, dispersion
+from pixelproof.models import Classifier
+from pixelproof.types import Heatmaps, Images, Labels, Logits
+
+POINTS = (0.0, 1.0)  # where the margin's gradient is taken between the smoothed image and the image
+TINY = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSignature:
+    """DeepSHAP of the predicted class, one number per value: what paper 1's detector looks at (d = c h w)."""
+
+    background: Images = field(repr=False)
+
+    def __call__(self, model: Classifier, images: Images) -> Float[Tensor, "n d"]:
+        """One row per image, with a useful gradient when one is asked for."""
+        return attributed(self.background, model, images, model(images).argmax(1)).flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Sixty-six numbers per image: dispersion statistics of three DeepSHAP maps, and the attribution of the residual.
+
+    - Dispersion (ML-LOO's idea, Yang et al. 2020, arXiv 1906.03499) of the maps of the predicted class, of its rival
+      (the second highest logit) and of their difference: 8 statistics each.
+    - For the residual under a 3 x 3 median, a 3 x 3 binomial filter and rounding to one bit, and for two rivals (the
+      image's, and the strongest other class of the smoothed image): integrated gradients of the margin along the
+      residual; their sum over their l1 norm (1: everything pulls one way), sum, l1 norm, cosine of residual and
+      gradient, share of positive values. With them what smoothing does to the logits (after feature squeezing, Xu et
+      al. 2018, arXiv 1704.01155).
+    """
+
+    background: Images = field(repr=False)
+
+    def __call__(self, model: Classifier, images: Images) -> Float[Tensor, "n 66"]:
+        """One row per image, with a useful gradient when one is asked for."""
+        logits = model(images)
+        predicted, rival = top_two(logits)
+        ours = attributed(self.background, model, images, predicted).flatten(1)
+        theirs = attributed(self.background, model, images, rival).flatten(1)
+        spread = [dispersion(rows) for rows in (ours, theirs, ours - theirs)]
+        residuals = [residual_evidence(model, images, logits, smooth) for smooth in SMOOTHERS]
+        return torch.cat([*spread, *residuals], 1)
+
+
+def attributed(background: Float[Tensor, "b c h w"], model: Classifier, images: Images, classes: Labels) -> Heatmaps:
+    """DeepSHAP values; where a gradient is asked for, that of gradient x (image - mean background) stands in for it."""
+    still = images.detach()
+    exact = DeepShap(background)(model, still, classes, torch.Generator()).values
+    if not (torch.is_grad_enabled() and images.requires_grad):
+        return exact
+    chosen = model(images).gather(1, classes[:, None]).sum()
+    slope = torch.autograd.grad(chosen, images, create_graph=True)[0]
+    guide = slope * (images - background.mean(0).to(images.device))
+    return exact + guide - guide.detach()
+
+
+def residual_evidence(
+    model: Classifier, images: Images, logits: Logits, smooth: Callable[[Images], Images]
+) -> Float[Tensor, "n 14"]:
+    """How the margin rests on what `smooth` takes away from the images."""
+    rows = torch.arange(len(images), device=images.device)
+    smoothed = smooth(images)
+    residual, calm = images - smoothed, model(smoothed)
+    predicted, rival = top_two(logits)
+    other = calm.scatter(1, predicted[:, None], -torch.inf).argmax(1)
+    columns = []
+    for against in (rival, other):
+        slope = torch.stack(
+            [margin_slope(model, smoothed + point * residual, predicted, against) for point in POINTS]
+        ).mean(0)
+        shares = (slope * residual).flatten(1)
+        size = shares.abs().sum(1)
+        cosine = F.cosine_similarity(slope.flatten(1), residual.flatten(1), eps=TINY)
+        positive = (shares > 0).float().sum(1) / (shares != 0).float().sum(1).clamp_min(1)
+        columns += [shares.sum(1) / (size + TINY), shares.sum(1), size, cosine, positive]
+    columns += [
+        logits[rows, predicted] - calm[rows, predicted],
+        calm[rows, predicted] - calm[rows, other],
+        logits[rows, predicted] - logits[rows, rival],
+        F.cosine_similarity(logits - logits.mean(1, keepdim=True), calm - calm.mean(1, keepdim=True), eps=TINY),
+    ]
+    return torch.stack(columns, 1)
+
+
+def margin_slope(model: Classifier, points: Images, ours: Labels, theirs: Labels) -> Images:
+    """The gradient of logit `ours` minus logit `theirs`; in the graph of `points` when they are in one."""
+    followed = torch.is_grad_enabled() and points.requires_grad
+    with torch.enable_grad():
+        leaf = points if followed else points.detach().requires_grad_()
+        logits = model(leaf)
+        margin = logits.gather(1, ours[:, None]) - logits.gather(1, theirs[:, None])
+        slope: Tensor = torch.autograd.grad(margin.sum(), leaf, create_graph=followed)[0]
+    return slope
+
+
+def top_two(logits: Logits) -> tuple[Labels, Labels]:
+    """The classes with the highest and the second highest logit."""
+    best = logits.topk(2).indices
+    return best[:, 0], best[:, 1]
+
+
+def median(images: Images) -> Images:
+    """Each value replaced by the median of its 3 x 3 neighbourhood; borders are repeated."""
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    return padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).median(4).values
+
+
+def binomial(images: Images) -> Images:
+    """The weighted mean of the 3 x 3 neighbourhood with weights 1 2 1 in both directions; borders are repeated."""
+    weights = torch.tensor([1.0, 2.0, 1.0], device=images.device) / 4
+    channels = images.shape[1]
+    kernel = torch.outer(weights, weights).expand(channels, 1, 3, 3)
+    return F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=channels)
+
+
+def one_bit(images: Images) -> Images:
+    """Each value rounded to 0 or 1."""
+    return (images > 0.5).to(images.dtype)
+
+
+SMOOTHERS: tuple[Callable[[Images], Images], ...] = (median, binomial, one_bit)

@@ -1,0 +1,110 @@
+"""Detection from signatures: paper 1's classifier, and a stronger one that knows noise from attacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pixelproof.attacks import AdversarialSet
+from pixelproof.data import Dataset
+from pixelproof.detect.evaluate import matched_noise
+from pixelproof.detect.evidence import Evidence, PixelSignature
+from pixelproof.detect.guard import divide
+from pixelproof.detect.heads import Head, fit_line, fit_network
+from pixelproof.detect.scored import ScoreGuard, check_fit, guard
+from pixelproof.errors import BadInput, UnknownName
+from pixelproof.models import Classifier, frozen
+from pixelproof.types import Images, PerImage
+
+Kind = Literal["statistics", "network"]
+LEAST = 20  # successful adversarial images below which nothing worth having can be fitted
+BATCH = 100
+
+
+@dataclass(frozen=True, eq=False)
+class SignatureScorer:
+    """How much an image's signature looks like that of an attacked image: the logit of a fitted head."""
+
+    signature: PixelSignature | Evidence
+    head: Head
+
+    def __call__(self, model: Classifier, images: Images) -> PerImage:
+        """One score per image; differentiable, so that an attack can follow it."""
+        return self.head(self.signature(model, images))
+
+
+@dataclass(frozen=True)
+class SignatureDetector:
+    """A classifier of DeepSHAP signatures, fitted on clean and attacked images (paper 1, case study 4).
+
+    `kind` "statistics": logistic regression on `Evidence`. "network": the paper's, a small network on the signature's
+    pixels, trained for `epochs`. `noise`: clean images with noise of the attack's size count as clean in the fit;
+    without them both learn to see that something was changed, not that it was an attack. `background` images for
+    DeepSHAP are taken from the clean images; `rate` is the false-alarm rate.
+    """
+
+    kind: Kind = "statistics"
+    background: int = 10
+    epochs: int = 10
+    noise: bool = True
+    rate: float = 0.05
+
+    name: ClassVar[str] = "signature"
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise UnknownName(self.name, "kind", self.kind, get_args(Kind))
+        for key in ("background", "epochs"):
+            if getattr(self, key) < 1:
+                raise BadInput(self.name, f"{key} must be at least 1", getattr(self, key))
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """A guard whose threshold comes from a quarter of the clean images, which the fit did not see.
+
+        Attacked images whose original is among those are left out. Raises BadInput for fewer than 20 successful
+        adversarial images and for too few clean ones to calibrate.
+        """
+        check_fit(self.name, model, clean)
+        fitted, held = divide(clean, rng)
+        use = None if attacked is None else attacked.success & ~torch.isin(attacked.index, held.index)
+        n = 0 if use is None else int(use.sum())
+        if attacked is None or use is None or n < LEAST:
+            expected = f"needs at least {LEAST} successful adversarial images of images it may fit on"
+            raise BadInput(self.name, expected, n, "Attack more images, or with a larger budget.")
+        background = fitted.sample(self.background, int(torch.randint(2**31, (1,), generator=rng))).images
+        signature = Evidence(background) if self.kind == "statistics" else PixelSignature(background)
+        calm = [fitted.images]
+        if self.noise:
+            calm += equal_noise(attacked.clean[use], attacked.images[use], attacked.eps, rng)
+        quiet = torch.cat([rows_of(signature, model, images) for images in calm])
+        strange = rows_of(signature, model, attacked.images[use])
+        rows, wanted = torch.cat([quiet, strange]), torch.arange(len(quiet) + n) >= len(quiet)
+        if self.kind == "statistics":
+            head = fit_line(rows, wanted)
+        else:
+            head, _ = fit_network(rows, wanted, epochs=self.epochs, rng=rng)
+        return guard(self.name, SignatureScorer(signature, head), model, held, rate=self.rate)
+
+
+def rows_of(
+    signature: PixelSignature | Evidence, model: Classifier, images: Images, batch: int = BATCH
+) -> Float[Tensor, "n d"]:
+    """The signature rows of any number of images, on the CPU."""
+    with frozen(model), torch.no_grad():
+        return torch.cat([signature(model, part.to(model.device)).cpu() for part in torch.split(images, batch)])
+
+
+def equal_noise(clean: Images, attacked: Images, eps: float | None, rng: torch.Generator) -> list[Images]:
+    """Two kinds of noise as large as the attack: plus or minus eps everywhere, and its perturbation shuffled.
+
+    Without eps the first has each image's own largest change.
+    """
+    size = (attacked - clean).abs().flatten(1).amax(1) if eps is None else torch.full((len(clean),), eps)
+    signs = 2.0 * torch.randint(2, clean.shape, generator=rng) - 1
+    return [(clean + size.view(-1, 1, 1, 1) * signs).clamp(0, 1), matched_noise(clean, attacked, rng)]

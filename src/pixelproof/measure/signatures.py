@@ -1,0 +1,107 @@
+"""What a study keeps about why its classifier was fooled: critical pixels, sanity checks, and the inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pixelproof.explain import Curve, Drift, HeldOutTest, NullRun, PixelTest, PooledTest, Randomisation, Shift
+from pixelproof.types import Labels, Mask, PerImage, Rate
+
+BINS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Counts of |change| in equal bins up to `edges[-1]`, for critical and for all other pixels."""
+
+    edges: Float[Tensor, " e"]
+    critical: Float[Tensor, " b"]
+    other: Float[Tensor, " b"]
+
+    @classmethod
+    def of(cls, critical: Tensor, other: Tensor) -> Histogram:
+        """Counts over both groups' common range."""
+        top = max(float(critical.max()), float(other.max()), 1e-12)
+        counts = [torch.histc(values.flatten(), BINS, 0.0, top) for values in (critical, other)]
+        return cls(torch.linspace(0, top, BINS + 1), *counts)
+
+
+@dataclass(frozen=True, eq=False)
+class Confined:
+    """What an attack reached that may change only the first k pixels of a ranking."""
+
+    ranking: str
+    k: int
+    fooled: Rate
+
+
+@dataclass(frozen=True, eq=False)
+class CriticalRecord:
+    """Critical pixels of one attack's successes, in both of paper 1's senses, and every test of them.
+
+    `generation` and `detection` (h, w): mean scores over images. `shared`: Jaccard overlap of the two senses' first k
+    pixels per image. `concentration`: the share of all of an image's score that its first k pixels carry, generation
+    and detection.
+    """
+
+    attack: str
+    eps: float
+    seed: int
+    k: int
+    n: int
+    generation: Float[Tensor, "h w"]
+    detection: Float[Tensor, "h w"]
+    shared: PerImage
+    concentration: Float[Tensor, " two"]
+    curves: tuple[Curve, ...]
+    confined: tuple[Confined, ...]
+    pooled: PooledTest
+    histogram: Histogram
+    held_out: HeldOutTest
+    null: NullRun
+    pixels: PixelTest
+
+
+@dataclass(frozen=True, eq=False)
+class SanityRecord:
+    """Does the signature depend on the model, and how much on the choice of backgrounds?
+
+    `stability[p]` (n): Jaccard overlap of the first k pixels for one pair of `draws` background sets of `background`
+    images; `chance` is what two random choices share.
+    """
+
+    n: int
+    k: int
+    background: int
+    draws: int
+    stability: Float[Tensor, "p n"]
+    chance: float
+    randomisation: Randomisation
+
+
+@dataclass(frozen=True, eq=False)
+class InsideRecord:
+    """One attack seen from inside: unit shifts in the penultimate layer, drift per layer, linear separability."""
+
+    attack: str
+    layer: str
+    shift: Shift
+    drift: tuple[Drift, ...]
+    separability: float | None
+    separability_n: int
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectionRecord:
+    """Two coordinates per image: the clean images, and each attack's (only those that fooled the classifier)."""
+
+    method: str
+    space: str
+    labels: Labels
+    clean: Float[Tensor, "n 2"]
+    attacked: dict[str, Float[Tensor, "_ 2"]]
+    fooled: dict[str, Mask]

@@ -1,0 +1,60 @@
+"""The stage that attacks: every attack of a study at every budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pixelproof import attacks, specs
+from pixelproof.attacks import Attack
+from pixelproof.measure import AttackRecord
+from pixelproof.study.context import Context
+
+
+def attack(context: Context) -> None:
+    """Every attack at every budget; attacks with their own eps run at that one."""
+    section = context.study.attacks
+    for number, spec in enumerate(section.specs):
+        own = specs.given(spec, attacks.ATTACKS, "attack").get("eps")
+        budgets = list(section.eps) if own is None else [own]
+        names = [record_name(spec, eps) for eps in budgets]
+        if all(context.run.has(name) for name in names):
+            continue
+        chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": budgets[-1]})
+        label = f"{spec.partition(':')[0]} ({number + 1} of {len(section.specs)})"
+        _mount(context, chosen, budgets, spec, label)
+
+
+def _mount(context: Context, attack: Attack, budgets: Sequence[float], spec: str, label: str) -> None:
+    """One attack over its budgets: all in one sweep, or one by one when they are independent."""
+    independent = context.study.attacks.independent
+    groups = [[eps] for eps in budgets] if independent and not attacks.searches_smallest(attack) else [list(budgets)]
+    for position, group in enumerate(groups):
+        if all(context.run.has(record_name(spec, eps)) for eps in group):
+            continue
+
+        def tell(done: int, total: int, position: int = position) -> None:
+            context.tell(f"attack {label}", position * total + done, len(groups) * total)
+
+        found = attacks.sweep(
+            attack,
+            context.model,
+            context.test,
+            group,
+            independent=independent,
+            seed=context.study.seed,
+            progress=tell,
+        )
+        for adversarial, eps in zip(found, group, strict=True):
+            examples = context.study.attacks.examples
+            record = AttackRecord.of(adversarial, spec, examples, shared_cost=len(group) > 1)
+            context.run.save(record_name(spec, eps), record)
+
+
+def slug(spec: str) -> str:
+    """A spec string as part of a file name."""
+    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in spec)
+
+
+def record_name(spec: str, eps: float) -> str:
+    """The name of an attack's result in the run, such as "attack/pgd/eps-0.1"."""
+    return f"attack/{slug(spec)}/eps-{eps:.6g}"

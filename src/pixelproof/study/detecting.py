@@ -1,0 +1,189 @@
+"""The stages about detection: detectors on signatures with their controls, and the attack that knows the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from pixelproof.data import Dataset, stratified
+from pixelproof.detect import Calibration, ScoreGuard, adapt, figures, matched_noise
+from pixelproof.detect.evidence import Evidence, PixelSignature
+from pixelproof.detect.guard import SameModel
+from pixelproof.detect.heads import HeadHistory, fit_line, fit_network
+from pixelproof.detect.signature import SignatureScorer, rows_of
+from pixelproof.measure import AdaptiveRecord, Examination, RowTable, Split
+from pixelproof.measure.detection import CALIBRATE, CLEAN, FIT, JUDGE, NOISE, Score, check_enough, matched
+from pixelproof.study.attacking import slug
+from pixelproof.study.context import Context
+from pixelproof.study.explaining import background, twins
+from pixelproof.study.spec import SignatureSection
+from pixelproof.types import Images, Rate
+
+EPOCHS = 10  # as in the paper
+SHARES = (0.5, 0.15)  # of the images, to fit and to calibrate; the rest judges
+PORTION = 100
+Fitted = tuple[Score, HeadHistory | None]
+Making = Callable[[Tensor, Tensor, tuple[Tensor, Tensor]], Fitted]
+
+
+def line(rows: Tensor, wanted: Tensor, held: tuple[Tensor, Tensor]) -> Fitted:
+    """Logistic regression."""
+    return fit_line(rows, wanted), None
+
+
+def network(rows: Tensor, wanted: Tensor, held: tuple[Tensor, Tensor]) -> Fitted:
+    """The paper's kind of network; its seed is fixed, so that only the rows differ between detectors."""
+    return fit_network(rows, wanted, epochs=EPOCHS, rng=torch.Generator().manual_seed(0), held=held)
+
+
+def as_is(rows: Tensor, wanted: Tensor, held: tuple[Tensor, Tensor]) -> Fitted:
+    """Nothing is fitted: the one number is the score."""
+    return (lambda asked: asked[:, 0]), None
+
+
+DETECTORS: Mapping[str, tuple[str, Making, bool]] = MappingProxyType(
+    {
+        "network on signatures, as in the paper": ("signatures", network, False),
+        "network on signatures, fitted with noise": ("signatures", network, True),
+        "statistics of signatures": ("evidence", line, True),
+        "control: network on raw pixels": ("pixels", network, False),
+        "control: network on raw pixels, fitted with noise": ("pixels", network, True),
+        "control: sorted logits": ("logits", line, True),
+        "control: mean of the top pixel row": ("top row", as_is, False),
+    }
+)
+STRONG = "statistics of signatures"
+PAPER = "network on signatures, as in the paper"
+
+
+def detect(context: Context) -> None:
+    """Every detector against every attack, on images it was not fitted on."""
+    section = context.study.signatures
+    if section is None:
+        return
+    names = {name: f"signatures/detectors/{slug(name)}" for name in DETECTORS}
+    if all(context.run.has(stored) for stored in names.values()):
+        return
+    split = splitting(context, section)
+    check_enough(split)
+    examine = Examination(section.focus, section.rate, context.study.seed)
+    for number, (name, (space, fit, noise)) in enumerate(DETECTORS.items()):
+        if not context.run.has(names[name]):
+            record = examine(name, table(context, section, space), split, fit, noise=noise)
+            context.run.save(names[name], record)
+        context.tell("detectors", number + 1, len(DETECTORS), name)
+
+
+def splitting(context: Context, section: SignatureSection) -> Split:
+    """Which images are fitted, calibrated and judged on: by image, every class in its share."""
+    found = {spec: twins(context, spec) for spec in section.attacks}
+    labels = found[section.focus].labels
+    n = len(labels)
+    part = torch.full((n,), JUDGE)
+    fitted = stratified(labels, round(SHARES[0] * n), context.study.seed)
+    part[fitted] = FIT
+    rest = (part == JUDGE).nonzero()[:, 0]
+    part[rest[stratified(labels[rest], round(SHARES[1] * n), context.study.seed)]] = CALIBRATE
+    return Split(part, {spec: each.success for spec, each in found.items()})
+
+
+def table(context: Context, section: SignatureSection, space: str) -> RowTable:
+    """Rows of every state of the images in one space; those that take long are kept in the run."""
+    name = f"signatures/rows/{space}"
+    if context.run.has(name):
+        return context.run.load(name, RowTable)
+    states = states_of(context, section)
+    rows, done = {}, 0
+    total = sum(len(images) for images in states.values())
+    for state, images in states.items():
+        parts = []
+        for part in torch.split(images, PORTION):
+            parts.append(_rows(context, part, space))
+            done += len(part)
+            context.tell(f"detectors: {space}", done, total)
+        rows[state] = torch.cat(parts)
+    found = RowTable(rows)
+    if space in ("signatures", "evidence"):
+        context.run.save(name, found)
+    return found
+
+
+def states_of(context: Context, section: SignatureSection) -> dict[str, Images]:
+    """The same images clean, with sign noise, attacked, and with each attack's perturbation shuffled."""
+    found = {spec: twins(context, spec) for spec in section.attacks}
+    clean = found[section.focus].clean
+    generator = torch.Generator().manual_seed(context.study.seed)
+    attacked = {spec: each.images for spec, each in found.items()}
+    shuffled = {matched(spec): matched_noise(clean, each.images, generator) for spec, each in found.items()}
+    return {CLEAN: clean, NOISE: twins(context, NOISE).images, **attacked, **shuffled}
+
+
+def _rows(context: Context, images: Images, space: str) -> Tensor:
+    if space == "signatures":
+        return rows_of(PixelSignature(background(context)), context.model, images)
+    if space == "evidence":
+        return rows_of(Evidence(background(context)), context.model, images)
+    if space == "logits":
+        return context.model.predict(images).sort(dim=1, descending=True).values
+    return images.flatten(1) if space == "pixels" else images[:, :, 0].mean((1, 2))[:, None]
+
+
+def adaptive(context: Context) -> None:
+    """Attacks that fool the classifier and lower the strong detector's score at once, its weight swept."""
+    section = context.study.signatures
+    if section is None or not section.adaptive or context.run.has("signatures/adaptive"):
+        return
+    split = splitting(context, section)
+    rows = table(context, section, "evidence")
+    guard = strong_guard(context, section, split, rows)
+    judged = (split.part == JUDGE).nonzero()[:, 0][: section.adaptive]
+    found = twins(context, section.focus)
+    images = Dataset(context.test.name, found.clean[judged], found.labels[judged], context.test.classes)
+    context.tell("adaptive attack", 0, 1, f"{len(images)} images, {section.steps} steps, every weight")
+    result = adapt(
+        guard,
+        context.model,
+        images,
+        eps=section.eps,
+        steps=section.steps,
+        weights=section.weights,
+        seed=context.study.seed,
+    )
+    quiet = guard(context.model, found.clean[split.part == JUDGE]).score
+    unaware = guard(context.model, found.images[judged])
+    pairs = [
+        (found.success[judged], unaware),
+        *((s.success, v) for s, v in zip(result.sets, result.verdicts, strict=True)),
+    ]
+    record = AdaptiveRecord(
+        detector=STRONG,
+        n=len(images),
+        eps=section.eps,
+        steps=section.steps,
+        rate=section.rate,
+        attacks=(f"{section.focus}, knowing nothing", *result.attacks),
+        fooled=tuple(Rate(int(hit.sum()), len(hit)) for hit, _ in pairs),
+        evaded=tuple(Rate(int((hit & ~verdict.alarm).sum()), len(hit)) for hit, verdict in pairs),
+        auroc=tuple(
+            float(figures(quiet, verdict.score[hit], resamples=0).auroc) if hit.any() else None
+            for hit, verdict in pairs
+        ),
+        lost=result.lost,
+    )
+    context.run.save("signatures/adaptive", record)
+    context.tell("adaptive attack", 1, 1)
+
+
+def strong_guard(context: Context, section: SignatureSection, split: Split, rows: RowTable) -> ScoreGuard:
+    """The statistics detector fitted on the focus attack, with its threshold from the calibration images."""
+    states = [split.of(rows, state, FIT) for state in (CLEAN, NOISE, matched(section.focus))]
+    strange = split.of(rows, section.focus, FIT)
+    quiet = torch.cat(states)
+    every = torch.cat([quiet, strange])
+    head = fit_line(every, torch.arange(len(every)) >= len(quiet))
+    calibration = Calibration(head(split.of(rows, CLEAN, CALIBRATE)), section.rate)
+    scorer = SignatureScorer(Evidence(background(context)), head)
+    return ScoreGuard("signature", scorer, calibration, SameModel(context.model))

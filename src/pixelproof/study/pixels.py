@@ -1,0 +1,162 @@
+"""The stages about critical pixels: rankings, curves, confined attacks, both tests with their null run, and sanity."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from pixelproof import attacks
+from pixelproof.attacks import AdversarialSet
+from pixelproof.draws import Draws
+from pixelproof.errors import BadInput
+from pixelproof.explain import (
+    Attribution,
+    CriticalPixels,
+    DeepShap,
+    critical_pixels,
+    curves,
+    held_out_test,
+    jaccard,
+    null_run,
+    pixel_test,
+    pooled_test,
+    randomisation,
+    rankings,
+)
+from pixelproof.measure import Confined, CriticalRecord, Histogram, SanityRecord
+from pixelproof.models import frozen
+from pixelproof.study.context import Context
+from pixelproof.study.explaining import background, maps, twins
+from pixelproof.study.spec import SignatureSection
+from pixelproof.types import Goal, Rate
+
+LEAST = 20  # fooled images below which shares and tests mean nothing
+NULL_RUNS = 200
+CONFINED_STEPS = 20
+DRAWS = 4
+SANITY_IMAGES = 60
+
+
+def critical(context: Context) -> None:
+    """Everything about the critical pixels of the focus attack's successes."""
+    section = context.study.signatures
+    if section is None or context.run.has("signatures/critical"):
+        return
+    found, clean, attacked = twins(context, section.focus), maps(context, "clean"), maps(context, section.focus)
+    fooled = found.success
+    if int(fooled.sum()) < LEAST:
+        do = "Raise n or eps in the study's [signatures], or focus on another attack."
+        expected = f"needs at least {LEAST} images that {section.focus} fools"
+        raise BadInput("critical pixels", expected, int(fooled.sum()), do)
+    before, after = _rows(clean, fooled), _rows(attacked, fooled)
+    k, seed = section.critical, context.study.seed
+    senses = {s: critical_pixels(before, after, sense=s, k=k) for s in ("generation", "detection")}
+    change = (after.values - before.values).sum(1)
+    generator = torch.Generator().manual_seed(seed)
+    pooled = pooled_test(change, k)
+    context.tell("critical pixels", 1, 4, "null run")
+    null = null_run(clean.values.sum(1), k, runs=NULL_RUNS, rng=generator)
+    context.tell("critical pixels", 2, 4, "repair and insertion curves")
+    draws = Draws.keyed(seed, found.index[fooled])
+    scores = rankings((found.clean[fooled], before), (found.images[fooled], after), draws)
+    shown = curves(
+        context.model,
+        found.clean[fooled],
+        found.images[fooled],
+        found.labels[fooled],
+        scores=scores,
+        sizes=[0, *section.k],
+        rng=generator,
+    )
+    context.tell("critical pixels", 3, 4, "attacks confined to critical pixels")
+    pixels = change.mean(0).abs().flatten().argsort(descending=True)
+    record = CriticalRecord(
+        attack=section.focus,
+        eps=section.eps,
+        seed=seed,
+        k=k,
+        n=int(fooled.sum()),
+        generation=senses["generation"].scores.mean(0),
+        detection=senses["detection"].scores.mean(0),
+        shared=jaccard(senses["generation"].per_image, senses["detection"].per_image),
+        concentration=torch.stack([_concentration(sense) for sense in senses.values()]),
+        curves=tuple(shown),
+        confined=tuple(_confined(context, section, found, scores)),
+        pooled=pooled,
+        histogram=Histogram.of(change.abs().flatten(1)[:, pixels[:k]], change.abs().flatten(1)[:, pixels[k:]]),
+        held_out=held_out_test(change, k, generator),
+        null=null,
+        pixels=pixel_test(change, generator),
+    )
+    context.run.save("signatures/critical", record)
+    context.tell("critical pixels", 4, 4)
+
+
+def _rows(maps: Attribution, rows: Tensor) -> Attribution:
+    return Attribution(maps.values[rows], maps.classes[rows], maps.base[rows], maps.gap[rows])
+
+
+def _concentration(found: CriticalPixels) -> Tensor:
+    """The mean share of an image's whole score that its first k pixels carry."""
+    ordered = found.scores.flatten(1).sort(dim=1, descending=True).values
+    return (ordered[:, : found.k].sum(1) / ordered.sum(1).clamp_min(1e-12)).mean()
+
+
+def _confined(
+    context: Context, section: SignatureSection, found: AdversarialSet, scores: dict[str, Tensor]
+) -> list[Confined]:
+    """How often an attack that may only change the first k pixels of a ranking fools the same images."""
+    clean, labels = found.clean[found.success], found.labels[found.success]
+    goal = Goal(labels.to(context.model.device))
+    done = []
+    for ranking, table in scores.items():
+        order = table.flatten(1).argsort(dim=1, descending=True, stable=True)
+        mask = torch.zeros_like(table.flatten(1), dtype=torch.bool)
+        mask.scatter_(1, order[:, : section.critical], True)
+        with frozen(context.model):
+            moved = attacks.confined(
+                context.model,
+                clean.to(context.model.device),
+                goal,
+                mask.view_as(table),
+                eps=section.eps,
+                steps=CONFINED_STEPS,
+            )
+        wrong = context.model.predict(moved.cpu()).argmax(1) != labels
+        done.append(Confined(ranking, section.critical, Rate(int(wrong.sum()), len(wrong))))
+    own = attacks.Critical(section.eps, section.critical, CONFINED_STEPS)
+    with frozen(context.model):
+        moved = own(context.model, clean.to(context.model.device), goal, torch.Generator())
+    wrong = context.model.predict(moved.cpu()).argmax(1) != labels
+    return [*done, Confined("critical (the attack's own)", section.critical, Rate(int(wrong.sum()), len(wrong)))]
+
+
+def sanity(context: Context) -> None:
+    """Do the signatures depend on the model, and how much on the choice of the backgrounds?"""
+    section = context.study.signatures
+    if section is None or context.run.has("signatures/sanity"):
+        return
+    images = twins(context, section.focus).clean[:SANITY_IMAGES]
+    generator = torch.Generator().manual_seed(context.study.seed)
+    first = []
+    for draw in range(DRAWS):
+        found = DeepShap(background(context, draw))(context.model, images, None, generator)
+        first.append(critical_pixels(found, found, sense="generation", k=section.critical).per_image)
+        context.tell("sanity", draw + 1, DRAWS + 1, "other backgrounds")
+    pixels = images[0, 0].numel()
+    k = section.critical
+    record = SanityRecord(
+        n=len(images),
+        k=k,
+        background=section.background,
+        draws=DRAWS,
+        stability=torch.stack([jaccard(ours, theirs) for ours, theirs in combinations(first, 2)]),
+        chance=k / (2 * pixels - k),
+        randomisation=randomisation(
+            DeepShap(background(context)), context.model, images, generator, seed=context.study.seed
+        ),
+    )
+    context.run.save("signatures/sanity", record)
+    context.tell("sanity", DRAWS + 1, DRAWS + 1)

@@ -1,0 +1,80 @@
+"""The stages that make the classifier and look at it on clean images."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import torch
+
+from pixelproof import data, models
+from pixelproof.data import Dataset
+from pixelproof.errors import RunError
+from pixelproof.measure import CleanRecord
+from pixelproof.models import Card, Classifier
+from pixelproof.models.nets import build
+from pixelproof.study.context import Context
+
+
+def train(context: Context) -> None:
+    """The classifier: the one in the run, the one with given weights, or a newly trained one."""
+    section, run = context.study.model, context.run
+    if section.net not in models.NETS or section.weights:
+        device = str(context.device)
+        context.model = models.load(section.net, data=context.test, weights=section.weights, device=device)
+        return
+    if run.has("history"):
+        context.model = models.open_saved(run.path("model"), context.device)
+        return
+    training, validation = load(context, "train"), load(context, "val")
+    card = Card(name=section.net, classes=training.classes, input_shape=training.shape)
+    settings = context.study.trainer(len(training))
+    net = build(section.net, training.shape, len(training.classes), settings.seed)
+    context.model = Classifier(net, card).to(context.device)
+    history = models.train(
+        context.model,
+        training,
+        validation,
+        settings,
+        progress=lambda done, total, note: context.tell("train", done, total, note),
+    )
+    models.save(context.model, run.path("model"))
+    run.save("history", history)
+
+
+def load(context: Context, split: Literal["train", "val"]) -> Dataset:
+    """The training images that the study asks for, or all validation images."""
+    found = data.load(context.study.data.name, split, context.root)
+    limit = context.study.data.train
+    return found if limit is None or split == "val" else found.sample(limit, context.study.seed)
+
+
+def clean(context: Context) -> None:
+    """Predictions on the clean test images; a run that was begun with another model or other data is refused."""
+    run, model, test = context.run, context.model, context.test
+    digest, data_digest = model.digest(), test.digest()
+    if run.has("clean"):
+        kept = run.load("clean", CleanRecord)
+        pairs = (("model", kept.digest, digest), ("test images", kept.data_digest or data_digest, data_digest))
+        changed = [what for what, before, now in pairs if before != now]
+        if changed:
+            got = f"another {' and other '.join(changed)}"
+            raise RunError(str(run.folder), "was begun with other content", got, "Choose another folder.")
+        return
+    started = time.perf_counter()
+    logits = torch.cat([model.predict(part.images) for part in test.batches(1000)])
+    seconds = (time.perf_counter() - started) / len(test)
+    tensors = list(model.net.parameters())
+    record = CleanRecord(
+        data=test.name,
+        classes=test.classes,
+        index=test.index,
+        labels=test.labels,
+        predicted=logits.argmax(1),
+        parameters=sum(tensor.numel() for tensor in tensors),
+        size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        seconds_per_image=seconds,
+        digest=digest,
+        data_digest=data_digest,
+    )
+    run.save("clean", record)

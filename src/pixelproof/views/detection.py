@@ -1,0 +1,85 @@
+"""Detectors on signatures, their controls, and the attack that knows them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from pixelproof.detect import Figures
+from pixelproof.measure import AdaptiveRecord, DetectorRecord
+from pixelproof.run import Run
+from pixelproof.views.overview import rate
+
+NAMES = ("auroc", "tpr1", "tpr5", "eer", "accuracy")
+
+
+def detectors(run: Run) -> list[dict[str, Any]]:
+    """One row per detector, controls last: the focus attack closely, and the means over all pairs of two attacks."""
+    found = [run.load(name, DetectorRecord) for name in run.names("signatures/detectors/")]
+    return [_row(record) for record in sorted(found, key=lambda record: (record.control, record.noise, record.name))]
+
+
+def _row(record: DetectorRecord) -> dict[str, Any]:
+    matrices = {
+        "clean": record.against_clean,
+        "noise": record.against_noise,
+        "shuffled": record.against_shuffled,
+    }
+    history = record.history
+    return {
+        "name": record.name,
+        "control": record.control,
+        "noise": record.noise,
+        "attacks": list(record.attacks),
+        "focus": record.focus,
+        "fitted": record.fitted.tolist(),
+        "judged": record.judged.tolist(),
+        "matrices": {name: matrix.tolist() for name, matrix in matrices.items()},
+        "cross": {name: _cross(matrix) for name, matrix in matrices.items()},
+        "figures": _figures(record.figures),
+        "figures_noise": _figures(record.figures_noise),
+        "clean_n": record.figures.clean,
+        "attacked_n": record.figures.attacked,
+        "curve": [record.fpr.tolist(), record.tpr.tolist()],
+        "history": None if history is None else [history.training.tolist(), history.validation.tolist()],
+        "rate": record.rate,
+        "alarms": rate(record.alarms),
+        "false_alarms": rate(record.false_alarms),
+        "noise_alarms": rate(record.noise_alarms),
+    }
+
+
+def _cross(matrix: torch.Tensor) -> float | None:
+    """The mean over pairs of two different attacks."""
+    off = ~torch.eye(len(matrix), dtype=torch.bool)
+    return float(matrix[off].mean()) if off.any() else None
+
+
+def _figures(found: Figures) -> dict[str, dict[str, float]]:
+    return {name: dataclasses.asdict(getattr(found, name)) for name in NAMES}
+
+
+def adaptive(run: Run) -> list[dict[str, Any]]:
+    """One row per attack that knows the detector (the first does not): fooled, fooled without alarm, AUROC."""
+    if not run.has("signatures/adaptive"):
+        return []
+    record = run.load("signatures/adaptive", AdaptiveRecord)
+    return [
+        {
+            "detector": record.detector,
+            "attack": attack,
+            "n": record.n,
+            "eps": record.eps,
+            "steps": record.steps,
+            "rate": record.rate,
+            "fooled": rate(fooled),
+            "evaded": rate(evaded),
+            "auroc": auroc,
+            "lost": rate(record.lost),
+        }
+        for attack, fooled, evaded, auroc in zip(
+            record.attacks, record.fooled, record.evaded, record.auroc, strict=True
+        )
+    ]

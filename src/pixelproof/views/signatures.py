@@ -1,0 +1,179 @@
+"""Signatures and critical pixels: what moved, whether it can be believed, and which pixels suffice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pixelproof.attacks import AdversarialSet
+from pixelproof.explain import Attribution, critical_pixels, verdict
+from pixelproof.explain.critical import Sense
+from pixelproof.measure import CleanRecord, CriticalRecord, SanityRecord
+from pixelproof.run import Run
+from pixelproof.views.overview import rate
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """One image before and after the focus attack, with both signatures (c, h, w) and the critical pixels (h, w)."""
+
+    index: int
+    label: str
+    predicted: str
+    clean: Tensor
+    image: Tensor
+    clean_map: Tensor
+    image_map: Tensor
+    generation: Bool[Tensor, "h w"]
+    detection: Bool[Tensor, "h w"]
+
+
+def critical(run: Run) -> dict[str, Any] | None:
+    """Both senses of critical pixels, the pooled test, the held-out test and the null run; None without signatures."""
+    if not run.has("signatures/critical"):
+        return None
+    record = run.load("signatures/critical", CriticalRecord)
+    pooled, held_out, null = record.pooled, record.held_out, record.null
+    repaired = {curve.ranking: _at(curve.sizes, curve.repaired, record.k) for curve in record.curves}
+    sufficient = {curve.ranking: _at(curve.sizes, curve.sufficient, record.k) for curve in record.curves}
+    fooled = {each.ranking: rate(each.fooled) for each in record.confined}
+    return {
+        "attack": record.attack,
+        "eps": record.eps,
+        "k": record.k,
+        "n": record.n,
+        "seed": record.seed,
+        "shared": float(record.shared.mean()),
+        "senses": [
+            {
+                "sense": sense,
+                "concentration": float(record.concentration[position]),
+                "repaired": repaired[sense],
+                "sufficient": sufficient[sense],
+                "confined": fooled[sense],
+            }
+            for position, sense in enumerate(("generation", "detection"))
+        ],
+        "pooled": {
+            "t": pooled.t,
+            "p": pooled.p,
+            "means": list(pooled.means),
+            "deviations": list(pooled.deviations),
+            "observations": list(pooled.observations),
+        },
+        "held_out": {
+            "n": held_out.n,
+            "mean": held_out.mean,
+            "low": held_out.interval[0],
+            "high": held_out.interval[1],
+            "d_z": held_out.d_z,
+            "p": held_out.p,
+        },
+        "null": {"pooled": rate(null.pooled), "held_out": rate(null.held_out)},
+        "significant": int(record.pixels.significant().sum()),
+        "pixels": record.pixels.t.numel(),
+        "verdict": verdict(pooled, held_out, null),
+    }
+
+
+def _at(sizes: tuple[int, ...], values: Float[Tensor, " s"], k: int) -> float:
+    return float(values[sizes.index(k)])
+
+
+def curves(run: Run) -> list[dict[str, Any]]:
+    """One row per ranking and k: share repaired and share still fooled, with the areas under the whole curves."""
+    if not run.has("signatures/critical"):
+        return []
+    record = run.load("signatures/critical", CriticalRecord)
+    fooled = {each.ranking: rate(each.fooled) for each in record.confined}
+    return [
+        {
+            "ranking": curve.ranking,
+            "n": curve.n,
+            "k": size,
+            "repaired": float(curve.repaired[position]),
+            "sufficient": float(curve.sufficient[position]),
+            "repair_area": _area(curve.area[0], curve.interval[0]),
+            "insertion_area": _area(curve.area[1], curve.interval[1]),
+            "confined": fooled[curve.ranking],
+        }
+        for curve in record.curves
+        for position, size in enumerate(curve.sizes)
+    ]
+
+
+def _area(value: float, interval: tuple[float, float]) -> dict[str, float]:
+    return {"value": value, "low": interval[0], "high": interval[1]}
+
+
+def confined(run: Run) -> list[dict[str, Any]]:
+    """One row per ranking: what an attack reaches that may change only its first k pixels."""
+    if not run.has("signatures/critical"):
+        return []
+    record = run.load("signatures/critical", CriticalRecord)
+    return [{"ranking": each.ranking, "k": each.k, "fooled": rate(each.fooled)} for each in record.confined]
+
+
+def histograms(run: Run) -> dict[str, list[float]]:
+    """Bin edges and counts of |change| for critical and other pixels."""
+    found = run.load("signatures/critical", CriticalRecord).histogram
+    return {"edges": found.edges.tolist(), "critical": found.critical.tolist(), "other": found.other.tolist()}
+
+
+def sanity(run: Run) -> dict[str, Any] | None:
+    """How much signatures depend on the backgrounds, and whether they depend on the model; None without signatures."""
+    if not run.has("signatures/sanity"):
+        return None
+    record = run.load("signatures/sanity", SanityRecord)
+    return {
+        "n": record.n,
+        "k": record.k,
+        "background": record.background,
+        "draws": record.draws,
+        "stability": float(record.stability.mean()),
+        "lowest": float(record.stability.mean(1).min()),
+        "chance": record.chance,
+        "layers": list(record.randomisation.layers),
+        "correlation": [float(row.mean()) for row in record.randomisation.correlation],
+    }
+
+
+def explained(run: Run, limit: int) -> list[Explained]:
+    """The first `limit` images that the focus attack fooled, in file order."""
+    record = run.load("signatures/critical", CriticalRecord)
+    slug = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in record.attack)
+    found = run.load(f"signatures/twins/{slug}", AdversarialSet)
+    before, after = (run.load(f"signatures/maps/{name}", Attribution) for name in ("clean", slug))
+    names = run.load("clean", CleanRecord).classes
+    rows = found.success.nonzero()[:limit, 0]
+    cut = [Attribution(m.values[rows], m.classes[rows], m.base[rows], m.gap[rows]) for m in (before, after)]
+    masks = [critical_pixels(*cut, sense=sense, k=record.k).masks for sense in get_args(Sense)]
+    predicted = found.logits.argmax(1)
+    return [
+        Explained(
+            index=int(found.index[row]),
+            label=names[int(found.labels[row])],
+            predicted=names[int(predicted[row])],
+            clean=found.clean[row],
+            image=found.images[row],
+            clean_map=cut[0].values[place],
+            image_map=cut[1].values[place],
+            generation=masks[0][place],
+            detection=masks[1][place],
+        )
+        for place, row in enumerate(rows.tolist())
+    ]
+
+
+def gaps(run: Run) -> dict[str, Any] | None:
+    """How well the signatures add up: the largest relative gap, and how many are above 0.1 %."""
+    names = run.names("signatures/maps/")
+    if not names:
+        return None
+    found = [run.load(name, Attribution) for name in names]
+    gap = torch.cat([each.gap for each in found])
+    return {"n": len(gap), "largest": float(gap.max()), "unsound": int((gap > 1e-3).sum())}

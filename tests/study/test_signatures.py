@@ -1,0 +1,215 @@
+"""Paper 1's stages in a study: complete, resumable, checked against numbers made without it, and reported."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from pixelproof import report, study, views
+from pixelproof.attacks import AdversarialSet
+from pixelproof.errors import BadInput, UnknownName
+from pixelproof.explain import Attribution
+from pixelproof.measure import CriticalRecord, DetectorRecord
+from pixelproof.measure.detection import Split, check_enough
+from pixelproof.models import open_saved
+from pixelproof.run import Run
+
+CONTENT = {
+    "name": "why",
+    "title": "Why",
+    "data": {"name": "digits"},
+    "model": {"net": "mlp"},
+    "training": {"epochs": 6, "batch": 64},
+    "signatures": {
+        "attacks": ["fgsm", "pgd:steps=4"],
+        "focus": "pgd:steps=4",
+        "n": 130,
+        "background": 3,
+        "k": [4, 8, 16],
+        "adaptive": 4,
+        "steps": 2,
+        "weights": [1],
+    },
+}
+VIEWS = {
+    name: getattr(views, name)
+    for name in (
+        "critical",
+        "curves",
+        "confined",
+        "histograms",
+        "sanity",
+        "gaps",
+        "inside",
+        "by_class",
+        "drift",
+        "projections",
+        "detectors",
+        "adaptive",
+    )
+}
+
+
+FIGURES = (
+    "signature-maps",
+    "critical-pixels",
+    "critical-bars",
+    "critical-histograms",
+    "critical-curves",
+    "projection-images",
+    "projection-penultimate",
+    "drift",
+    "detector-roc",
+    "detector-epochs",
+)
+
+
+@pytest.fixture(scope="module")
+def events():
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, events):
+    folder = tmp_path_factory.mktemp("why") / "run"
+    return study.conduct(study.parse(CONTENT), folder, device="cpu", listener=events.append)
+
+
+def test_every_stage_reports_progress_with_a_total(run, events):
+    stages = {event.stage.partition(":")[0] for event in events}
+    assert {"signatures", "critical pixels", "sanity", "inside", "projection", "detectors", "adaptive attack"} <= stages
+    assert all(0 <= event.done <= event.total for event in events)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_are_plain_json_without_nan(run, name):
+    view = VIEWS[name](run)
+    assert view
+    assert json.loads(json.dumps(view, allow_nan=False)) == view
+
+
+@pytest.mark.parametrize("name", sorted(set(VIEWS) - {"histograms"}))
+def test_views_of_a_study_without_signatures_are_empty(name, tmp_path):
+    run = Run.create(
+        tmp_path / "run", study.parse({k: v for k, v in CONTENT.items() if k != "signatures"}).model_dump()
+    )
+    assert not VIEWS[name](run)
+
+
+def test_a_killed_run_goes_on_and_gives_the_same(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder, copy)
+    for name in ("run.json", "signatures/critical.safetensors", "signatures/inside/fgsm.safetensors"):
+        (copy / name).unlink()
+    again = study.conduct(study.parse(CONTENT), copy, device="cpu")
+    assert views.critical(again) == views.critical(run)
+    assert views.curves(again) == views.curves(run)
+    assert views.inside(again) == views.inside(run)
+
+
+def test_only_correctly_classified_images_are_explained_and_their_maps_add_up(run):
+    model = open_saved(run.path("model"), torch.device("cpu"))
+    found = run.load("signatures/twins/fgsm", AdversarialSet)
+    assert len(found) == CONTENT["signatures"]["n"]
+    assert torch.equal(model.predict(found.clean).argmax(1), found.labels)
+    after = run.load("signatures/maps/fgsm", Attribution)
+    logits = model.predict(found.images)
+    assert torch.equal(after.classes, logits.argmax(1))
+    torch.testing.assert_close(after.values.flatten(1).sum(1) + after.base, logits.amax(1), atol=1e-3, rtol=1e-3)
+
+
+def test_no_image_is_both_fitted_and_judged_on(run):
+    for row in views.detectors(run):
+        n = CONTENT["signatures"]["n"]
+        assert row["clean_n"] == n - round(0.5 * n) - round(0.15 * n)
+        assert all(judged <= row["clean_n"] for judged in row["judged"])
+
+
+def test_matrices_agree_with_the_focus_figures(run):
+    for name in run.names("signatures/detectors/"):
+        record = run.load(name, DetectorRecord)
+        place = record.attacks.index(record.focus)
+        assert float(record.against_clean[place, place]) == pytest.approx(record.figures.auroc.value, abs=1e-6)
+        assert float(record.against_noise[place, place]) == pytest.approx(record.figures_noise.auroc.value, abs=1e-6)
+        area = torch.trapezoid(record.tpr, record.fpr)
+        assert float(area) == pytest.approx(record.figures.auroc.value, abs=1e-5)
+
+
+def test_networks_keep_an_accuracy_for_each_of_ten_epochs(run):
+    rows = {row["name"]: row for row in views.detectors(run)}
+    training, held = rows["network on signatures, as in the paper"]["history"]
+    assert len(training) == len(held) == 10
+    assert rows["control: mean of the top pixel row"]["history"] is None
+
+
+def test_curves_start_at_nothing_and_confined_attacks_count_the_same_images(run):
+    rows = views.curves(run)
+    assert {row["ranking"] for row in rows} >= {"generation", "detection", "perturbation", "variance", "random"}
+    for row in rows:
+        if row["k"] == 0:
+            assert row["repaired"] == row["sufficient"] == 0
+    record = run.load("signatures/critical", CriticalRecord)
+    assert {each.fooled.n for each in record.confined} == {record.n}
+    assert float(record.histogram.critical.sum()) == record.n * record.k
+    assert float(record.histogram.critical.sum() + record.histogram.other.sum()) == record.n * 64
+
+
+def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, tmp_path):
+    text = report.write(run, tmp_path).read_text()
+    for name in FIGURES:
+        assert f'id="figure-{name}"' in text
+        assert (tmp_path / "figures" / f"{name}.png").is_file()
+    for words in (
+        "cannot be believed",
+        "11.5968",
+        "1.34e-30",
+        "82.21",
+        "0.84",
+        "Table I",
+        "Adebayo",
+        "as in the paper",
+    ):
+        assert words in text
+    assert (tmp_path / "tables" / "detectors.csv").read_text().count("\n") == 1 + 7 * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"focus": "bim"}, "focus"),
+        ({"attacks": ["pgd:eps=0.1"], "focus": "pgd:eps=0.1"}, "share the section's eps"),
+        ({"attacks": ["pdg"]}, "Did you mean 'pgd'"),
+        ({"k": [8, 4]}, "ascending"),
+        ({"k": [0, 4]}, "ascending"),
+        ({"backgrounds": 3}, "background"),
+        ({"n": 3}, "greater than or equal to 40"),
+        ({"projection": "tsne"}, "'pca', 'umap' or 'auto'"),
+    ],
+)
+def test_bad_settings_are_named_before_anything_runs(change, said):
+    with pytest.raises(BadInput, match=said):
+        study.parse(CONTENT | {"signatures": CONTENT["signatures"] | change})
+
+
+def test_an_unknown_key_suggests_the_right_one():
+    with pytest.raises(UnknownName, match=r"signatures\.background"):
+        study.parse(CONTENT | {"signatures": {"backgroud": 3}})
+
+
+def test_a_k_larger_than_the_image_is_refused(run, tmp_path):
+    copy = tmp_path / "copy"
+    asked = CONTENT | {"signatures": CONTENT["signatures"] | {"k": [4, 65, 66]}}
+    shutil.copytree(run.folder, copy)
+    for name in ("run.json", "spec.json", "signatures/critical.safetensors"):
+        (copy / name).unlink()
+    (copy / "spec.json").write_text(json.dumps({"format": 1, "spec": json.loads(study.parse(asked).model_dump_json())}))
+    with pytest.raises(BadInput, match=r"k must lie in 1\.\.64"):
+        study.conduct(study.parse(asked), copy, device="cpu")
+
+
+def test_too_few_successes_are_counted_and_what_is_needed_is_said():
+    part = torch.arange(60) % 3
+    split = Split(part, {"pgd": torch.arange(60) < 30})
+    with pytest.raises(BadInput, match=r"detectors, pgd: needs at least 20 successful .* to fit on; got 10"):
+        check_enough(split)
