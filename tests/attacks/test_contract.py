@@ -81,7 +81,9 @@ def test_batch_size_and_order_change_nothing(attack):
         rows = torch.tensor([place[position] for position in whole.index.tolist()])
         assert torch.equal(other.success[rows], whole.success)
         if attack.name != "pgd" or attack.precision == "float32":
-            torch.testing.assert_close(other.images[rows], whole.images, atol=2e-5, rtol=0)
+            # sigma-zero divides by the largest gradient of an image, which carries float32 noise further
+            tolerance = 1e-4 if attack.name == "sigma-zero" else 2e-5
+            torch.testing.assert_close(other.images[rows], whole.images, atol=tolerance, rtol=0)
 
 
 @every
