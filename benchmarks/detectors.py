@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from pixelproof import attacks, data, models
-from pixelproof.detect import DETECTORS, adapt, evaluate, figures, natural_errors, parse
+from pixelproof.detect import DETECTORS, adapt, evaluate_all, figures, natural_errors, parse
 
 ATTACKS = ("fgsm:eps=8/255", "bim:eps=4/255", "pgd:eps=2/255", "pgd:eps=8/255", "deepfool")
 ENSEMBLES = (
@@ -23,8 +23,8 @@ ENSEMBLES = (
     "neighbours:rule=credibility",
     "mahalanobis:kind=relative",
     "ensemble:members=margin|transform",
-    "ensemble:members=margin|transform,how=sum",
-    "ensemble:members=margin|transform|squeezing|noise",
+    "ensemble:members=margin|transform,how=max",
+    "ensemble:members=margin|transform|squeezing",
 )
 
 
@@ -38,8 +38,7 @@ def table(model, splits, sets, detectors: Sequence[str], *, adaptive: int) -> li
         row: dict[str, object] = {"detector": spec, "fit_cpu_s": time.process_time() - started}
         errors = natural_errors(guard, model, clean)
         row["natural errors"] = {"auroc": str(errors.auroc), "n": errors.attacked}
-        for name, adversarial in sets.items():
-            found = evaluate(guard, model, clean, adversarial)
+        for name, found in evaluate_all(guard, model, clean, sets).items():
             row[name] = {
                 **{key: str(getattr(found.figures, key)) for key in ("auroc", "aupr", "fpr95", "tpr1", "tpr5", "eer")},
                 "auroc, all clean": str(found.figures_all.auroc),

@@ -60,7 +60,7 @@ def test_commands_and_their_options_exist(command, monkeypatch, capsys):
     assert not exit_.value.code
     shown = capsys.readouterr().out
     for option in (word for word in words if word.startswith("--")):
-        assert option in shown, f"{option} is not an option of {' '.join(group)}"
+        assert re.search(rf"{option}(?![\w-])", shown), f"{option} is not an option of {' '.join(group)}"
 
 
 @pytest.mark.parametrize("study_file", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.name)

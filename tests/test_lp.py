@@ -64,6 +64,16 @@ def test_projection_takes_a_radius_per_image():
     assert lp.norm(lp.project(delta, torch.tensor([0.5, 9.0]), "linf"), "linf").tolist() == [0.5, 1.0]
 
 
+@given(SEEDS, RADII, BALLS)
+def test_clipping_keeps_range_and_budget_and_what_is_inside(seed, radius, ball):
+    clean, eps = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(seed)), torch.full((4,), radius)
+    images = lp.clip(clean + perturbations(seed), clean, eps, ball)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert (lp.norm(images - clean, ball) <= radius * (1 + 1e-5)).all()
+    torch.testing.assert_close(lp.clip(images, clean, eps, ball), images, atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("ball", ["linf", "l2"])
 def test_a_ball_of_radius_zero_is_its_centre(ball):
     assert not lp.project(perturbations(3), torch.zeros(4), ball).any()

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pixelproof.atomic import write_whole
 from pixelproof.errors import CorruptFile, RunError
-from pixelproof.run import FORMAT, Run, environment, write_whole
+from pixelproof.run import FORMAT, Run, environment
 
 SPEC = {"name": "a", "eps": [0.1, 0.2]}
 

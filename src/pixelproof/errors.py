@@ -32,14 +32,21 @@ class BadInput(PixelproofError, ValueError):
     """A value from the caller that cannot be right."""
 
 
+def _listed(names: list[str], most: int = 40) -> str:
+    """The names, or how many more there are when the list is long."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + rest
+
+
 class UnknownName(BadInput):
     """A name that is not in its table."""
 
     def __init__(self, who: str, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"Did you mean '{near[0]}'? " if near else ""
-        super().__init__(who, f"expected a known {kind}", f"'{name}'", f"{hint}Known: {', '.join(names) or 'none'}.")
+        folded = {known_name.lower(): known_name for known_name in names}
+        near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+        hint = f"Did you mean '{folded[near[0]]}'? " if near else ""
+        super().__init__(who, f"expected a known {kind}", f"'{name}'", f"{hint}Known: {_listed(names)}.")
 
 
 class BrokenPromise(PixelproofError):

@@ -15,6 +15,7 @@ from pixelproof.draws import Draws
 from pixelproof.types import Images, Norm, PerImage
 
 Ball: TypeAlias = Literal["linf", "l2"]
+Convex: TypeAlias = Literal["linf", "l2", "l1"]
 
 TINY = 1e-12
 
@@ -40,13 +41,25 @@ def distances(clean: Images, images: Images) -> dict[str, PerImage]:
     return {kind: norm(delta, kind) for kind in kinds}
 
 
-def project(delta: Images, eps: PerImage, ball: Ball) -> Images:
+def project(delta: Images, eps: PerImage, ball: Norm) -> Images:
     """The nearest perturbation inside the ball of radius `eps`; points inside are returned as they are."""
+    if ball == "l0":
+        return keep_strongest(delta, eps)
+    if ball == "l1":
+        return project_l1(delta, eps)
     if ball == "linf":
         radius = per_image(eps)
         return torch.minimum(torch.maximum(delta, -radius), radius)
     size = norm(delta, "l2")
     return delta * per_image(torch.where(size > eps, eps / size.clamp_min(TINY), torch.ones_like(size)))
+
+
+def clip(images: Images, clean: Images, eps: PerImage, ball: Ball) -> Images:
+    """The images brought back into [0, 1] and into the ball of radius `eps` around their clean twins."""
+    if ball == "linf":
+        radius = per_image(eps)
+        return torch.minimum(torch.maximum(images, clean - radius), clean + radius).clamp_(0, 1)
+    return (clean + project(images - clean, eps, ball)).clamp_(0, 1)
 
 
 def ascent(gradient: Images, ball: Ball) -> Images:
@@ -63,3 +76,85 @@ def random_start(draws: Draws, shape: tuple[int, ...], eps: PerImage, ball: Ball
     direction = ascent(draws.normal(*shape).to(eps.device), "l2")
     dimension = direction[0].numel()
     return direction * per_image(eps * draws.uniform().to(eps.device) ** (1 / dimension))
+
+
+def project_l1(delta: Images, eps: PerImage, images: Images | None = None) -> Images:
+    """The nearest perturbation of l1 size at most `eps` (Duchi et al. 2008); with `images`, inside the box as well.
+
+    Both constraints at once give sign(d) clip(|d| - t, 0, room) for one t per image; cutting at the ball and then at
+    the box would leave part of the budget unused (Croce & Hein 2021, arXiv 2103.01208).
+    """
+    size = delta.flatten(1).double().abs()
+    room = torch.full_like(size, torch.inf)
+    if images is not None:
+        flat = images.flatten(1).double()
+        room = torch.where(delta.flatten(1) > 0, 1 - flat, flat)
+    within = torch.minimum(size, room)
+    # f(t) = sum_i max(|d_i| - t, 0) - max(|d_i| - room_i - t, 0) falls from sum(within) to 0: walk down its corners.
+    corners, order = torch.cat([size, size - within], 1).sort(dim=1, descending=True)
+    slopes = torch.cat([torch.ones_like(size), -torch.ones_like(size)], 1).gather(1, order).cumsum(1)
+    climbed = torch.cumsum(slopes[:, :-1] * (corners[:, :-1] - corners[:, 1:]), 1)
+    climbed = torch.cat([torch.zeros_like(climbed[:, :1]), climbed], 1)
+    at = torch.searchsorted(climbed, eps.double()[:, None]).clamp(1, climbed.shape[1] - 1) - 1
+    rest = (eps.double()[:, None] - climbed.gather(1, at)) / slopes.gather(1, at).clamp_min(1)
+    level = torch.where(within.sum(1, keepdim=True) > eps[:, None], corners.gather(1, at) - rest, 0)
+    cut = torch.minimum((size - level).clamp_min(0), room)
+    result = (cut.view_as(delta) * delta.sign()).to(delta.dtype)
+    total = norm(result, "l1")
+    return result * per_image(torch.where(total > eps, eps / total.clamp_min(TINY), torch.ones_like(total)))
+
+
+def confine(images: Images, moved: Images, eps: PerImage, ball: Convex) -> Images:
+    """`moved` brought back into the ball of radius `eps` around `images` and into [0, 1]; exact for linf and l1."""
+    if ball == "l1":
+        return (images + project_l1(moved - images, eps, images)).clamp(0, 1)
+    return clip(moved, images, eps, ball)
+
+
+def keep_strongest(delta: Images, pixels: Tensor) -> Images:
+    """The perturbation at each image's `pixels` positions of largest size, zero elsewhere: the l0 projection."""
+    size = delta.abs().amax(1).flatten(1)
+    ranks = size.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    kept = (ranks < pixels[:, None]).view(len(delta), 1, *delta.shape[2:])
+    return delta * kept
+
+
+def onto_plane(images: Images, normal: Images, gap: PerImage, ball: Convex) -> Images:
+    """The smallest perturbation d with normal . d = gap and images + d in [0, 1]; as near as the box allows, else.
+
+    Along the sign of gap * normal every value can move by its room to the wall. For linf all move alike, for l2 in
+    proportion to |normal|, for l1 the steepest values go first, each until its wall (Croce & Hein 2020,
+    arXiv 1907.02044).
+    """
+    aim = normal.flatten(1).double() * gap.double().sign()[:, None]
+    flat = images.flatten(1).double()
+    room = torch.where(aim > 0, 1 - flat, flat)
+    steep, need = aim.abs(), gap.double().abs()[:, None]
+    if ball == "l1":
+        order = steep.argsort(dim=1, descending=True)
+        worth = (steep * room).gather(1, order)
+        before = worth.cumsum(1) - worth
+        share = ((need - before) / worth.clamp_min(TINY)).clamp(0, 1)
+        move = torch.zeros_like(room).scatter(1, order, share) * room * (steep > 0)
+    else:
+        rate = torch.ones_like(steep) if ball == "linf" else steep
+        wall = torch.where(steep > 0, room / rate.clamp_min(TINY), torch.inf)
+        level = _level(steep * rate, wall, need)
+        move = torch.minimum(level * rate, room) * (steep > 0)
+    return (move * aim.sign()).view_as(images).to(images.dtype)
+
+
+def _level(slopes: Tensor, walls: Tensor, need: Tensor) -> Tensor:
+    """The smallest t with sum_i slopes_i min(t, walls_i) = need, (n, 1); the last wall where that is out of reach."""
+    walls, order = walls.sort(dim=1)
+    slopes = slopes.gather(1, order)
+    finite = torch.where(walls.isfinite(), walls, 0)
+    stopped = torch.cumsum(slopes * finite, 1)
+    moving = slopes.flip(1).cumsum(1).flip(1) - slopes  # the slope that goes on behind each wall
+    reached = stopped + torch.where(walls.isfinite(), moving * finite, torch.inf)
+    at = torch.searchsorted(reached, need).clamp_max(walls.shape[1] - 1)
+    behind = torch.where(at > 0, stopped.gather(1, (at - 1).clamp_min(0)), 0)
+    slope = slopes.gather(1, at) + moving.gather(1, at)
+    level = (need - behind) / slope.clamp_min(TINY)
+    last = torch.where(walls.isfinite(), walls, 0).amax(1, keepdim=True)
+    return torch.minimum(level, last)

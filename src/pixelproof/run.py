@@ -15,8 +15,8 @@ import platform
 import subprocess
 import time
 import types
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -26,6 +26,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from pixelproof.atomic import replacing, write_whole
 from pixelproof.errors import CorruptFile, RunError
 
 T = TypeVar("T")
@@ -50,13 +51,14 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             if (folder / "spec.json").exists():
                 run = cls.open(folder)
-                if run.spec != json.loads(json.dumps(spec)):
+                if run.spec == json.loads(json.dumps(spec)):
+                    return run
+                if run.names():
                     changed = ", ".join(sorted(key for key in {*run.spec, *spec} if run.spec.get(key) != spec.get(key)))
                     raise RunError(
                         str(folder), "holds a run with other settings", changed, "Choose another folder, or delete it."
                     )
-                return run
-            if any(folder.iterdir()):
+            elif any(not path.name.startswith(".") for path in folder.iterdir()):
                 raise RunError(str(folder), "must be empty or hold a run", "other files", "Choose another folder.")
             run = cls(folder, spec)
             run._write_json("spec.json", {"format": FORMAT, "spec": dict(spec)})
@@ -67,21 +69,12 @@ class Run:
     @classmethod
     def open(cls, folder: Path) -> Run:
         """The run in `folder`, complete or not; RunError when there is none or a newer version wrote it."""
-        try:
-            stored = json.loads((folder / "spec.json").read_text())
-            written, spec = int(stored["format"]), stored["spec"]
-        except (FileNotFoundError, NotADirectoryError) as reason:
-            raise RunError(
-                str(folder), "expected a run folder", "no spec.json", "Give a folder of 'pixelproof run'."
-            ) from reason
-        except (ValueError, KeyError, TypeError) as reason:
-            raise RunError(
-                str(folder), "spec.json must be readable", reason, "Run the study again elsewhere."
-            ) from reason
-        if written > FORMAT:
-            do = "Upgrade pixelproof to read it."
-            raise RunError(str(folder), f"this version reads run format {FORMAT}", f"format {written}", do)
-        return cls(folder, spec)
+        stored = _read_json(folder / "spec.json")
+        if stored is None:
+            raise RunError(str(folder), "expected a run folder", "no spec.json", "Give a folder of 'pixelproof run'.")
+        if not isinstance(stored.get("spec"), dict):
+            raise RunError(str(folder), "spec.json must hold a study", do="Run the study again elsewhere.")
+        return cls(folder, stored["spec"])
 
     @property
     def complete(self) -> bool:
@@ -91,8 +84,18 @@ class Run:
     @property
     def facts(self) -> dict[str, Any]:
         """Versions, device and seconds of a complete run; empty before."""
-        path = self.folder / "run.json"
-        return dict(json.loads(path.read_text())) if path.is_file() else {}
+        return _read_json(self.folder / "run.json") or {}
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds spent in each stage so far, interrupted attempts included."""
+        stages: dict[str, float] = (_read_json(self.folder / "seconds.json") or {}).get("stages", {})
+        return stages
+
+    def spend(self, stage: str, seconds: float) -> None:
+        """Add to the seconds of a stage."""
+        stages = {**self.seconds, stage: self.seconds.get(stage, 0.0) + seconds}
+        self._write_json("seconds.json", {"format": FORMAT, "stages": stages})
 
     def names(self, prefix: str = "") -> list[str]:
         """The results that are there, sorted; `prefix` keeps one family, such as "attack/"."""
@@ -114,8 +117,8 @@ class Run:
         tensors: dict[str, Tensor] = {}
         plain = _flatten(value, "", tensors)
         path = self.path(name)
-        with _replacing(path) as part:
-            safetensors.torch.save_file(tensors, part, metadata={"plain": json.dumps(plain)})
+        with replacing(path) as part:
+            write_tensors(part, tensors, {"plain": json.dumps(plain)})
 
     def load(self, name: str, kind: type[T]) -> T:
         """A result read back as the dataclass it was saved from."""
@@ -129,7 +132,7 @@ class Run:
             raise RunError(
                 str(self.folder), f"has no result '{name}'", do="Run the study to its end first."
             ) from reason
-        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
+        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
             raise CorruptFile(
                 str(path), f"expected a saved {kind.__name__}", reason, "Delete it and run again."
             ) from reason
@@ -140,38 +143,40 @@ class Run:
         self._write_json("run.json", {"format": FORMAT, "finished": time.time(), **environment(), **facts})
 
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        write_whole(self.folder / name, json.dumps(value, indent=1).encode())
+        write_whole(self.folder / name, json.dumps(value, indent=1))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; RunError when it cannot be written."""
-    with _replacing(path) as part:
-        part.write_bytes(content)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file to write instead of `path`, which it replaces afterwards; on any failure it is gone."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
+    """A safetensors file with notes in its header; OSError when it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
-    except (OSError, safetensors.SafetensorError) as reason:
-        raise RunError(str(path), "must be writable", reason, "Free some space or choose another folder.") from reason
-    finally:
-        with suppress(OSError):
-            part.unlink()
+        safetensors.torch.save_file(dict(tensors), path, metadata=dict(notes))
+    except safetensors.SafetensorError as reason:
+        raise OSError(str(reason)) from reason
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """One of a run's JSON files, or None when it is not there; RunError when damaged or of a newer version."""
+    try:
+        stored = json.loads(path.read_text())
+        written = int(stored["format"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        raise RunError(str(path), "must be readable", reason, "Run the study again elsewhere.") from reason
+    if written > FORMAT:
+        do = "Upgrade pixelproof to read it."
+        raise RunError(str(path), f"this version reads run format {FORMAT}", f"format {written}", do)
+    return dict(stored)
 
 
 def environment() -> dict[str, Any]:
     """What a number depends on besides its spec: versions, revision, processor, threads."""
-    here = Path(__file__).parent
-    asked = ["git", "-C", str(here), "describe", "--always", "--dirty"]
-    try:
-        revision = subprocess.run(asked, capture_output=True, text=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        revision = ""
+    tree = Path(__file__).parents[2]
+    asked = ["git", "-C", str(tree), "describe", "--always", "--dirty"]
+    revision = ""
+    if (tree / ".git").exists():  # else an installed package, perhaps inside somebody else's repository
+        with suppress(OSError, subprocess.TimeoutExpired):
+            revision = subprocess.run(asked, capture_output=True, text=True, timeout=10).stdout.strip()
     return {
         "versions": {
             "python": platform.python_version(),
@@ -210,7 +215,7 @@ def _build(hint: Any, plain: Any, prefix: str, tensors: Mapping[str, Tensor]) ->
         values = {
             field.name: _build(hints[field.name], plain[field.name], f"{prefix}.{field.name}".lstrip("."), tensors)
             for field in dataclasses.fields(hint)
-            if field.init
+            if field.init and (field.name in plain or field.default is dataclasses.MISSING)
         }
         return hint(**values)
     origin, inner = get_origin(hint), get_args(hint)

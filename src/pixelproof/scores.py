@@ -46,5 +46,10 @@ class Scores:
         return {name: float(getattr(self, name).mean()) for name in ("precision", "recall", "f1")}
 
 
+def median(values: Tensor) -> float | None:
+    """The median (of an even number of values, the mean of the middle two); None without values."""
+    return float(values.double().quantile(0.5)) if len(values) else None
+
+
 def _ratio(top: PerClass, bottom: PerClass) -> PerClass:
     return torch.where(bottom > 0, top / bottom.clamp_min(1), 0.0)

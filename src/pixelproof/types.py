@@ -43,19 +43,24 @@ class Goal:
 
     def loss(self, logits: Logits) -> PerImage:
         """A value per image that the attacker lowers: minus the cross-entropy, or plus it when targeted."""
-        cross_entropy = F.cross_entropy(logits, self.labels, reduction="none")
+        cross_entropy = F.cross_entropy(self.seen(logits), self.labels, reduction="none")
         return cross_entropy if self.targeted else -cross_entropy
 
     def margin(self, logits: Logits) -> PerImage:
         """How far each image is from the goal, in logits: positive before it is reached, negative after."""
+        logits = self.seen(logits)
         own = logits.gather(1, self.labels[:, None])[:, 0]
         others = logits.scatter(1, self.labels[:, None], float("-inf")).amax(1)
         return others - own if self.targeted else own - others
 
     def reached(self, logits: Logits) -> Mask:
         """Whether each image's predicted class fulfils the goal."""
-        hit = logits.argmax(1) == self.labels
+        hit = self.seen(logits).argmax(1) == self.labels
         return hit if self.targeted else ~hit
+
+    def seen(self, logits: Logits) -> Logits:
+        """The logits as this goal counts them: as they are; a goal that weighs other outputs in says how."""
+        return logits
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,27 @@ import torch
 from torch import nn
 
 from pixelproof import data, models
-from pixelproof.attacks import BIM, FGSM, PGD, Critical, DeepFool, Foolbox, SignNoise, UniformNoise
+from pixelproof.attacks import (
+    APGD,
+    BIM,
+    CW,
+    DDN,
+    FAB,
+    FGSM,
+    FMN,
+    MIFGSM,
+    PDPGD,
+    PGD,
+    Auto,
+    Critical,
+    DeepFool,
+    Foolbox,
+    MarginPGD,
+    SigmaZero,
+    SignNoise,
+    Square,
+    UniformNoise,
+)
 from pixelproof.data import Dataset
 from pixelproof.models import Training
 
@@ -30,6 +50,22 @@ ALL = (
     UniformNoise(0.7, norm="l2"),
     SignNoise(0.1),
     Foolbox("LinfFastGradientAttack", 0.1),
+    MIFGSM(0.15),
+    MarginPGD(0.7, steps=8, targets=2, norm="l2", precision="float32"),
+    APGD(0.1, steps=12),
+    APGD(0.7, steps=12, loss="dlr", targets=2, norm="l2"),
+    APGD(6.0, steps=20, norm="l1"),
+    FAB(steps=6, targets=2),
+    FAB(steps=6, targets=2, restarts=2, norm="l2", eps=0.7),
+    Square(0.25, queries=40),
+    Square(12.0, queries=40, norm="l1"),
+    Auto(0.05),
+    DDN(steps=20, precision="float32"),
+    FMN("linf", steps=30, precision="float32"),
+    FMN("l0", steps=30, precision="float32"),
+    CW(steps=30, searches=2, rate=0.1, weight=1.0),
+    SigmaZero(steps=40),
+    PDPGD("linf", steps=40),
 )
 
 

@@ -129,7 +129,7 @@ def test_list_names_every_attack(cli):
     ids=lambda value: " ".join(value) if value and value[0] in ("attack", "run", "report", "train") else "",
 )
 def test_an_error_is_one_line_without_traceback(cli, arguments, words):
-    code, out, err = cli(*arguments)
+    code, out, err = cli(*arguments, "--quiet")
     assert code in (1, 2)
     assert not out
     assert len(err.strip().splitlines()) == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelproof.attacks import PGD, mount
-from pixelproof.detect import DeepNeighbours, Ensemble, LogitMargin, Verdict, adapt, parse
+from pixelproof.detect import DeepNeighbours, Ensemble, LogitMargin, Verdict, adapt, figures, parse
 from pixelproof.detect.adaptive import Aware, Target, without
 from pixelproof.detect.surrogate import SoftNeighbours, surrogate
 from pixelproof.errors import BadInput
@@ -28,18 +28,18 @@ def test_soft_neighbours_order_images_as_the_guard_does(rule, metric):
     guard = DeepNeighbours(k=15, rule=rule, metric=metric).fit(model, blobs(500, spread=0.2), None, generator())
     images = blobs(200, seed=4, spread=0.3).images
     hard, soft = guard(model, images).score, SoftNeighbours(guard)(model, images).detach()
-    ranks = [values.argsort().argsort().double() for values in (hard, soft)]
-    assert float(torch.corrcoef(torch.stack(ranks))[0, 1]) > 0.5
+    strange, calm = hard > hard.quantile(0.8), hard <= hard.median()
+    assert float(figures(soft[calm], soft[strange], resamples=1).auroc) > 0.8
 
 
-@pytest.mark.parametrize("spec", ["margin", "neighbours:k=15", "mahalanobis", "ensemble:members=margin|neighbours"])
+@pytest.mark.parametrize("spec", ["margin", "neighbours:k=15", "mahalanobis"])
 def test_knowing_the_guard_evades_it_more_often(spec):
-    model, data = network(), blobs(50, seed=8)
-    guard = parse(spec).fit(model, blobs(1200), None, generator())
+    model, data = network(), blobs(30, seed=8)
+    guard = parse(spec).fit(model, blobs(600), None, generator())
     unaware = mount(PGD(eps=0.35), model, data)
     caught = guard(model, unaware.images).alarm
     plain = int((unaware.success & ~caught).sum())
-    found = adapt(guard, model, data, eps=0.35, steps=30, weights=(1.0,))
+    found = adapt(guard, model, data, eps=0.35, steps=20, weights=(1.0,))
     assert found.attacks == ("orthogonal", "selective", "sum 1")
     assert found.lost.hits >= max(found.rate(name).hits for name in found.attacks)
     assert found.lost.hits > plain

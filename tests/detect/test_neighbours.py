@@ -10,7 +10,16 @@ from torch import nn
 from pixelproof import models
 from pixelproof.attacks import PGD, mount
 from pixelproof.data import Dataset
-from pixelproof.detect import DeepNeighbours, Store, figures, near_duplicates, parse, without_duplicates
+from pixelproof.detect import (
+    DeepNeighbours,
+    Store,
+    figures,
+    load_guard,
+    near_duplicates,
+    parse,
+    save_guard,
+    without_duplicates,
+)
 from pixelproof.detect.layers import activations, default_layers
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 
@@ -37,9 +46,12 @@ def loop(guard, model, images):
     answers = []
     for stored, wanted in spaces:
         answers.append([])
+        table = stored[kept].double()
         for query in wanted.double():
-            pairs = [(float((query - stored[row].double()).norm()), row, int(train.labels[row])) for row in kept]
-            answers[-1].append(sorted(pairs))
+            distances = (query - table).square().sum(1).sqrt().tolist()
+            answers[-1].append(
+                sorted((far, row, int(train.labels[row])) for far, row in zip(distances, kept, strict=True))
+            )
     return answers
 
 
@@ -82,14 +94,14 @@ def test_the_papers_rule_counts_strangers(rule, needed, threshold):
 @pytest.mark.parametrize("rule", ["composed", "any", "majority", "weighted", "logistic", "credibility"])
 def test_every_rule_keeps_its_false_alarm_rate_and_separates(rule):
     model = network()
-    adversarial = mount(PGD(eps=0.15), model, blobs(150, seed=8))
-    guard = DeepNeighbours(k=9, rule=rule).fit(model, blobs(1600, seed=1), adversarial, generator())
-    fresh = blobs(1000, seed=31)
+    adversarial = mount(PGD(eps=0.15), model, blobs(80, seed=8))
+    guard = DeepNeighbours(k=9, rule=rule).fit(model, blobs(900, seed=1), adversarial, generator())
+    fresh = blobs(500, seed=31)
     verdict = guard(model, fresh.images)
     n = len(guard.calibration.scores)
     beyond = math.floor(0.05 * (n + 1))
-    assert int(verdict.alarm.sum()) <= betabinom.ppf(0.999, 1000, beyond, n + 1 - beyond)
-    late = mount(PGD(eps=0.15), model, blobs(150, seed=9))
+    assert int(verdict.alarm.sum()) <= betabinom.ppf(0.999, 500, beyond, n + 1 - beyond)
+    late = mount(PGD(eps=0.15), model, blobs(80, seed=9))
     assert float(figures(verdict.score, guard(model, late.images[late.success]).score, resamples=1).auroc) > 0.6
 
 
@@ -269,3 +281,22 @@ def test_activations_that_are_not_finite_name_their_layer():
         model.net[1].bias[0] = float("inf")
     with pytest.raises(BadInput, match="layer '1' must be finite"):
         DeepNeighbours(k=5).fit(model, blobs(300), None, generator())
+
+
+@pytest.mark.parametrize("settings", [{}, {"threshold": 2, "rule": "any"}, {"rule": "credibility", "metric": "cosine"}])
+def test_a_saved_guard_says_the_same(tmp_path, settings):
+    model, images = network(), blobs(60, seed=3, spread=0.3).images
+    guard = fitted(**settings)
+    save_guard(guard, tmp_path / "guard")
+    one, other = guard(model, images), load_guard(tmp_path / "guard", model)(model, images)
+    assert torch.equal(one.score, other.score)
+    assert torch.equal(one.alarm, other.alarm)
+    assert torch.equal(one.recovered, other.recovered)
+    for before, after in zip(one.evidence, other.evidence, strict=True):
+        assert torch.equal(before.index, after.index)
+        assert torch.equal(before.alarm, after.alarm)
+    with pytest.raises(BadInput, match="one built for"):
+        load_guard(tmp_path / "guard", network(seed=1))
+    (tmp_path / "guard" / "guard.safetensors").unlink()
+    with pytest.raises(CorruptFile, match="finished guard"):
+        load_guard(tmp_path / "guard", model)

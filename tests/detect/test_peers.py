@@ -31,7 +31,7 @@ SPECS = [
     "mahalanobis:kind=relative",
     "reconstruction:by=error",
     "ensemble:members=margin|noise",
-    "ensemble:members=margin|noise,how=sum",
+    "ensemble:members=margin|noise,how=max",
 ]
 
 
@@ -230,7 +230,7 @@ def scale_of_ties() -> float:
 
 def test_an_ensemble_takes_the_strangest_member():
     model, clean = network(), blobs(1200, spread=0.2)
-    guard = Ensemble(members=("margin", "neighbours")).fit(model, clean, None, generator())
+    guard = Ensemble(members=("margin", "neighbours"), how="max").fit(model, clean, None, generator())
     images = blobs(60, seed=6, spread=0.2).images
     verdict = guard(model, images)
     alone = [scale(member(model, images).score) for scale, member in zip(guard.scales, guard.members, strict=True)]

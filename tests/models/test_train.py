@@ -1,11 +1,13 @@
 """The training loop: it learns, it says what happened, it repeats, and it stops when it must."""
 
+import sys
+
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from torch import nn
 
-from pixelproof import data, models
+from pixelproof import data
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models import Card, Classifier, Training, train
@@ -155,6 +157,13 @@ def test_augmented_images_are_mirrored_and_moved_copies():
         assert any(torch.equal(new, window) for window in windows)
 
 
-def test_precision_auto_is_native_only():
-    assert isinstance(models.native_bf16(torch.device("cpu")), bool)
-    assert not models.native_bf16(torch.device("meta"))
+@pytest.mark.parametrize("native", [True, False])
+def test_precision_auto_follows_the_processor(monkeypatch, native):
+    module = sys.modules["pixelproof.models.train"]
+    monkeypatch.setattr(module, "native_bf16", lambda device: native)
+    auto, chosen = fresh("cnn"), fresh("cnn")
+    train(auto, DIGITS[:64], None, Training(epochs=1, batch=32))
+    train(chosen, DIGITS[:64], None, Training(epochs=1, batch=32, precision="bf16" if native else "float32"))
+    other = fresh("cnn")
+    train(other, DIGITS[:64], None, Training(epochs=1, batch=32, precision="float32" if native else "bf16"))
+    assert auto.digest() == chosen.digest() != other.digest()

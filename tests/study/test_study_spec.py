@@ -83,7 +83,7 @@ def test_training_is_a_table_or_a_spec():
 
 
 def test_files_that_are_no_study(tmp_path):
-    with pytest.raises(BadInput, match="the file must exist"):
+    with pytest.raises(BadInput, match="expected a readable file"):
         load(tmp_path / "absent.toml")
     for text in (b"name = ", b"\xff\xfe", b"name = 'a'\nname = 'b'"):
         (tmp_path / "bad.toml").write_bytes(text)

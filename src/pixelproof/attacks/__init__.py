@@ -5,17 +5,47 @@ from types import MappingProxyType
 
 from pixelproof import specs
 from pixelproof.attacks.attack import Attack, Model
+from pixelproof.attacks.auto.apgd import APGD
+from pixelproof.attacks.auto.ensemble import Auto
+from pixelproof.attacks.auto.fab import FAB
+from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.critical import Critical, confined
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
 from pixelproof.attacks.gradient import BIM, FGSM, PGD
+from pixelproof.attacks.minimal import CW, DDN, FMN
+from pixelproof.attacks.momentum import MIFGSM, MarginPGD
 from pixelproof.attacks.mount import mount
 from pixelproof.attacks.noise import SignNoise, UniformNoise
 from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.sparse import PDPGD, SigmaZero
 from pixelproof.attacks.sweep import searches_smallest, sweep
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
-    {kind.name: kind for kind in (FGSM, BIM, PGD, DeepFool, Critical, UniformNoise, SignNoise, Foolbox)}
+    {
+        kind.name: kind
+        for kind in (
+            FGSM,
+            BIM,
+            PGD,
+            MIFGSM,
+            MarginPGD,
+            APGD,
+            FAB,
+            Square,
+            Auto,
+            DeepFool,
+            Critical,
+            DDN,
+            FMN,
+            CW,
+            SigmaZero,
+            PDPGD,
+            UniformNoise,
+            SignNoise,
+            Foolbox,
+        )
+    }
 )
 
 
@@ -25,17 +55,28 @@ def parse(spec: str) -> Attack:
 
 
 __all__ = [
+    "APGD",
     "ATTACKS",
     "BIM",
+    "CW",
+    "DDN",
+    "FAB",
     "FGSM",
+    "FMN",
+    "MIFGSM",
+    "PDPGD",
     "PGD",
     "AdversarialSet",
     "Attack",
+    "Auto",
     "Critical",
     "DeepFool",
     "Foolbox",
+    "MarginPGD",
     "Model",
+    "SigmaZero",
     "SignNoise",
+    "Square",
     "UniformNoise",
     "confined",
     "mount",

@@ -15,7 +15,7 @@ from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.types import Goal, Images, Norm
 
-NORMS: dict[str, Norm] = {"l0": "l0", "l1": "l1", "l2": "l2", "linf": "linf"}
+NORMS: dict[float, Norm] = {0: "l0", 1: "l1", 2: "l2", float("inf"): "linf"}
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,16 @@ class Foolbox:
 
     attack: str
     eps: float
-    norm: Norm = "linf"
 
     name: ClassVar[str] = "foolbox"
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps)
+
+    @property
+    def norm(self) -> Norm:
+        """The norm foolbox gives for this attack; also finds out whether foolbox has it at all."""
+        return NORMS[float(self._attack(_library()).distance.p)]
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """What foolbox returns for each portion of the batch, clipped by foolbox to the budget."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -25,6 +26,8 @@ BUDGET_TOLERANCE = 2e-6
 BATCH_VALUES = 2**19  # values of all images in a batch; attacks pass it to the model in smaller parts
 GPU_BATCH_VALUES = 2**24
 BATCH_SIZES = (32, 1024)
+
+JUDGE_BATCH = 1000  # images held in copies at a time while a result is judged
 
 Progress = Callable[[int, int], None]
 
@@ -98,28 +101,33 @@ class Field:
         goal = Goal(data.labels[correct]) if targets is None else Goal(targets[correct], targeted=True)
         return cls(model, data[correct], goal, len(data), size)
 
+    @cached_property
+    def clean(self) -> Images:
+        """The images as floats, made once and shared by every set that is judged here."""
+        return self.data.images
+
     def run(
         self, attack: Attack, draws: Draws, *, eight_bit: bool = False, progress: Progress | None = None
     ) -> Outcome:
         """The attack's images for the whole field, batch by batch."""
-        found, counts = [], []
+        n = len(self.data)
+        found, counts = torch.empty(n, *self.data.shape), torch.zeros(3, n, dtype=torch.long)
         started = time.perf_counter()
         with frozen(self.model):
-            for start in range(0, len(self.data), self.batch):
-                rows = torch.arange(start, min(start + self.batch, len(self.data)))
+            for start in range(0, n, self.batch):
+                rows = torch.arange(start, min(start + self.batch, n))
                 clean, goal = self.data[rows].images.to(self.model.device), self.goal[rows].to(self.model.device)
                 watched = Watched(self.model, goal)
                 images = attack(watched, clean, goal, draws[rows]).detach()
                 verify(attack.name, clean, images, attack.norm, attack.eps)
-                images = round_towards(clean, images) if eight_bit else images
-                found.append(images.cpu())
+                found[rows] = (round_towards(clean, images) if eight_bit else images).cpu()
                 tally = watched.tally
-                counts.append(torch.stack([tally.first_break, tally.forwards, tally.backwards]).cpu())
+                counts[:, rows] = torch.stack([tally.first_break, tally.forwards, tally.backwards]).cpu()
                 if progress:
-                    progress(min(start + self.batch, len(self.data)), len(self.data))
+                    progress(int(rows[-1]) + 1, n)
         seconds = time.perf_counter() - started
-        first_break, forwards, backwards = torch.cat(counts, dim=1)
-        return Outcome(torch.cat(found), first_break, forwards, backwards, seconds)
+        first_break, forwards, backwards = counts
+        return Outcome(found, first_break, forwards, backwards, seconds)
 
     def judge(
         self, outcome: Outcome, attack: Attack, seed: int, *, before: AdversarialSet | None = None
@@ -128,22 +136,27 @@ class Field:
 
         Images that are the same as in `before`, another set of this field, are not judged twice.
         """
-        clean, images = self.data.images, outcome.images
-        if before is None:
-            fresh = torch.ones(len(images), dtype=torch.bool)
-            logits = torch.empty(len(images), len(self.model.card.classes))
-            success_8bit = torch.zeros(len(images), dtype=torch.bool)
-        else:
-            fresh = (images != before.images).flatten(1).any(1)
-            logits, success_8bit = before.logits.clone(), before.success_8bit.clone()
-        if fresh.any():
-            logits[fresh] = self.model.predict(images[fresh])
-        success = self.goal.reached(logits)
-        success_8bit &= ~fresh
-        saved = fresh & success
-        if saved.any():
-            rounded = (images[saved] * 255).round() / 255
-            success_8bit[saved] = self.goal[saved].reached(self.model.predict(rounded))
+        clean, images = self.clean, outcome.images
+        logits = torch.empty(len(images), len(self.model.card.classes)) if before is None else before.logits.clone()
+        success_8bit = torch.zeros(len(images), dtype=torch.bool) if before is None else before.success_8bit.clone()
+        for start in range(0, len(images), JUDGE_BATCH):
+            rows = torch.arange(start, min(start + JUDGE_BATCH, len(images)))
+            if before is not None:
+                rows = rows[(images[rows] != before.images[rows]).flatten(1).any(1)]
+            if not len(rows):
+                continue
+            logits[rows] = self.model.predict(images[rows])
+            fooled = self.goal[rows].reached(logits[rows])
+            success_8bit[rows] = fooled
+            if fooled.any():
+                saved = rows[fooled]
+                rounded = (images[saved] * 255).round() / 255
+                success_8bit[saved] = self.goal[saved].reached(self.model.predict(rounded))
+        parts = [
+            lp.distances(clean[start : start + JUDGE_BATCH], images[start : start + JUDGE_BATCH])
+            for start in range(0, len(images), JUDGE_BATCH)
+        ]
+        distance = {kind: torch.cat([part[kind] for part in parts]) for kind in parts[0]}
         return AdversarialSet(
             attack=specs.write(attack),
             data=self.data.name,
@@ -156,11 +169,11 @@ class Field:
             clean=clean,
             goal=self.goal,
             labels=self.data.labels,
-            images=outcome.images,
+            images=images,
             logits=logits,
-            success=success,
+            success=self.goal.reached(logits),
             success_8bit=success_8bit,
-            distance=lp.distances(clean, outcome.images),
+            distance=distance,
             first_break=outcome.first_break,
             forwards=outcome.forwards,
             backwards=outcome.backwards,

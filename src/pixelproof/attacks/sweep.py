@@ -61,7 +61,7 @@ def sweep(
     sets: dict[int, AdversarialSet] = {}
     before = None
     for k, outcome in zip(order, outcomes, strict=True):
-        verify(attack.name, field.data.images, outcome.images, at[k].norm, at[k].eps)
+        verify(attack.name, field.clean, outcome.images, at[k].norm, at[k].eps)
         sets[k] = field.judge(outcome, at[k], seed, before=before)
         before = None if independent else sets[k]
     return [sets[k] for k in range(len(at))]
@@ -74,13 +74,13 @@ def searches_smallest(attack: Attack) -> bool:
 
 def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: bool) -> list[Outcome]:
     """One outcome without a budget cut back to every budget; with `carry`, the first cut that fools is kept."""
-    clean, norm = field.data.images, attacks[0].norm
+    clean, norm = field.clean, attacks[0].norm
     size = lp.norm(found.images - clean, norm)
     fooling = field.goal.reached(field.model.predict(found.images))
     images, standing, outcomes = clean, torch.ones(len(clean), dtype=torch.bool), []
     for attack in attacks:
         radius = torch.full_like(size, attack.eps or 0.0)
-        cut = (clean + lp.project(found.images - clean, radius, norm)).clamp(0, 1)  # type: ignore[arg-type]
+        cut = (clean + lp.project(found.images - clean, radius, norm)).clamp(0, 1)
         whole = fooling & (size <= radius)
         cut[whole] = found.images[whole]
         images = torch.where(standing.view(-1, 1, 1, 1), cut, images)
@@ -93,7 +93,7 @@ def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: boo
 def climb(field: Field, attacks: Sequence[Attack], seed: int, progress: Progress | None) -> list[Outcome]:
     """Each budget in turn, on the images that every smaller one left standing; all draw the same random numbers."""
     total: Outcome | None = None
-    images, standing = field.data.images, torch.ones(len(field.data), dtype=torch.bool)
+    images, standing = field.clean, torch.ones(len(field.data), dtype=torch.bool)
     outcomes = []
     for k, attack in enumerate(attacks):
         if standing.any():

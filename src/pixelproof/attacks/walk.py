@@ -103,7 +103,7 @@ class _Crowd:
         self.expected = seen.margin < self.margin - seen.margin
         self.margin = seen.margin
         x = self.x - lp.per_image(self.size) * lp.ascent(seen.gradient, norm)
-        self.x = (self.clean + lp.project(x - self.clean, self.eps, norm)).clamp_(0, 1)
+        self.x = lp.clip(x, self.clean, self.eps, norm)
         self._leave()
 
     def _note(self, places: Tensor, loss: PerImage, hit: Mask) -> None:

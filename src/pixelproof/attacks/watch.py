@@ -70,7 +70,8 @@ class Watched:
         self.tally.forwards[self.rows] += copies
         if logits.requires_grad:
             logits.register_hook(self._count_backward(copies))  # type: ignore[no-untyped-call]
-        if logits.dtype == torch.float32 and len(images) == len(self.rows):
+        half = torch.is_autocast_enabled(images.device.type)
+        if not half and len(images) == len(self.rows):
             self._note_breaks(logits.detach())
         return logits
 

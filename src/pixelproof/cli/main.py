@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pixelproof import __version__
-from pixelproof.cli import data, single, studies
+from pixelproof.cli import data, evaluate, single, studies
 from pixelproof.cli.screen import err
 from pixelproof.errors import BadInput, PixelproofError
 
@@ -29,6 +29,7 @@ app.command("demo")(studies.demo)
 app.command("run")(studies.run)
 app.command("report")(studies.report)
 app.command("attack")(single.attack)
+app.command("evaluate")(evaluate.evaluate)
 app.command("train")(single.train)
 app.command("list")(single.components)
 app.add_typer(data.app, name="data")
@@ -70,10 +71,18 @@ def main() -> None:
     try:
         app(args=arguments, prog_name="pixelproof")
     except Interrupted:
-        err.print("interrupted: what was finished is kept; run the same command again to continue", style="yellow")
+        err.print(
+            "interrupted: the results a study has finished are kept, and the same command continues it", style="yellow"
+        )
         sys.exit(130)
     except PixelproofError as error:
         if debug:
             raise
         err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2 if isinstance(error, BadInput) else 1)
+    except Exception as error:
+        if debug:
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        err.print(f"error: unexpected {what}. Run again with --debug for the traceback.", style="red", markup=False)
+        sys.exit(1)

@@ -14,7 +14,9 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="Folder that holds mnist/, cifar10/, ... (else PIXELPROOF_DATA, then the cache)."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Every random number follows from it.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=2**63 - 1, help="Of training, samples and attacks; splits never change.")
+]
 DataName = Annotated[str, typer.Option("--data", help="digits, mnist, fashion-mnist, cifar10, or a path to your own.")]
 ModelName = Annotated[
     str, typer.Option("--model", help="cnn, mlp, ..., model.safetensors, my_model.py:build, x.pt2 or timm:NAME.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,7 +39,7 @@ def attack(
     images = data.load(data_name, "test", data_dir)
     images = images if n is None else images.sample(n, seed)
     with progress(silent=quiet or as_json) as tell:
-        model = _model(model_name, weights, data_name, data_dir, device, tell)
+        model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
         targets = None
         if target is not None:
             images = images[images.labels != target]
@@ -80,12 +80,15 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network and keep it as a run: model.safetensors, history, scores on the test set."""
-    from pixelproof import study, views
+    from pixelproof import models, study, views
+    from pixelproof.errors import UnknownName
 
-    name = f"{model_name}-{Path(data_name).stem}"
+    if model_name not in models.NETS:
+        raise UnknownName("train", "network of pixelproof's own", model_name, models.NETS)
+    name = re.sub("[^a-z0-9]+", "-", f"{model_name}-{Path(data_name).stem}".lower()).strip("-")
     wanted = study.parse(
         {
-            "name": "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-"),
+            "name": name,
             "title": f"{model_name} trained on {data_name}",
             "seed": seed,
             "data": {"name": data_name},
@@ -144,7 +147,7 @@ def _first_line(thing: object) -> str:
 
 
 def _model(
-    name: str, weights: Path | None, data_name: str, data_dir: Path | None, device: str, tell: Any
+    name: str, weights: Path | None, data_name: str, data_dir: Path | None, device: str, seed: int, tell: Any
 ) -> Classifier:
     """The model of a command: its training set is read only when it must be trained."""
     from pixelproof import data, models
@@ -155,16 +158,17 @@ def _model(
         name,
         data=shapes,
         weights=weights,
+        training=dataclasses.replace(models.suited(name, len(shapes)), seed=seed) if trained_here else None,
         device=device,
         progress=lambda done, total, note: tell(f"train {name}", done, total, note),
     )
 
 
 def _facts(found: AdversarialSet) -> dict[str, Any]:
+    from pixelproof.scores import median
     from pixelproof.views.overview import rate
 
-    broke = found.first_break[found.success]
-    distance = found.distance[found.norm][found.success]
+    looked = found.success & (found.first_break >= 0)
     return {
         "attack": found.attack,
         "data": found.data,
@@ -176,8 +180,8 @@ def _facts(found: AdversarialSet) -> dict[str, Any]:
         "fooled_8bit": int(found.success_8bit.sum()),
         "robust_accuracy": rate(found.robust_accuracy),
         "overall_accuracy": rate(found.overall_accuracy),
-        f"median_{found.norm}_of_fooled": round(float(distance.median()), 5) if len(distance) else None,
-        "median_first_break": int(broke.median()) if len(broke) else None,
+        f"median_{found.norm}_of_fooled": median(found.distance[found.norm][found.success]),
+        "median_first_break": median(found.first_break[looked]),
         "forwards_per_image": round(float(found.forwards.double().mean()), 2),
         "backwards_per_image": round(float(found.backwards.double().mean()), 2),
         "seconds": round(found.seconds, 3),
@@ -188,9 +192,8 @@ def _save(found: AdversarialSet, path: Path) -> None:
     """Images and facts as a plain .npz file, written whole or not at all."""
     import numpy as np
 
-    from pixelproof.errors import RunError
+    from pixelproof.atomic import replacing
 
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     tensors = {
         "clean": found.clean,
         "images": found.images,
@@ -201,12 +204,6 @@ def _save(found: AdversarialSet, path: Path) -> None:
         "index": found.index,
         **{f"distance_{norm}": values for norm, values in found.distance.items()},
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            arrays: Any = {name: tensor.numpy() for name, tensor in tensors.items()}
-            np.savez_compressed(file, **arrays)
-        os.replace(part, path)
-    except OSError as reason:
-        part.unlink(missing_ok=True)
-        raise RunError(str(path), "must be writable", reason, "Choose another file with --save.") from reason
+    arrays: Any = {name: tensor.numpy() for name, tensor in tensors.items()}
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)

@@ -105,6 +105,9 @@ def read_npz(path: Path) -> Content:
         raise CorruptFile(who, "expected a NumPy .npz archive of plain arrays", got, do) from problem
     if not {"images", "labels"} <= arrays.keys():
         raise BadInput(who, "expected the arrays 'images' and 'labels'", found or "none", do)
+    for key, value in arrays.items():
+        if not isinstance(value, np.ndarray):
+            raise CorruptFile(who, f"'{key}' must be an array", type(value).__name__, do)
     return _content(who, arrays["images"], arrays["labels"], arrays.get("classes"))
 
 

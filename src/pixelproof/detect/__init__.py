@@ -12,9 +12,10 @@ from pixelproof.detect.density import KernelDensity
 from pixelproof.detect.distance import LocalDimension, NeighbourDistance
 from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
 from pixelproof.detect.ensemble import MEMBERS, Ensemble, EnsembleGuard
-from pixelproof.detect.evaluate import Evaluation, evaluate, matched_noise, natural_errors
+from pixelproof.detect.evaluate import Evaluation, evaluate, evaluate_all, matched_noise, natural_errors
 from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
 from pixelproof.detect.index import ExactIndex, Found, Index, recall
+from pixelproof.detect.keeping import load_guard, save_guard
 from pixelproof.detect.mahalanobis import Mahalanobis
 from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
 from pixelproof.detect.reconstruction import Reconstruction
@@ -83,13 +84,16 @@ __all__ = [
     "adapt",
     "divide",
     "evaluate",
+    "evaluate_all",
     "figures",
+    "load_guard",
     "matched_noise",
     "natural_errors",
     "near_duplicates",
     "parse",
     "recall",
     "roc",
+    "save_guard",
     "surrogate",
     "tune",
     "without_duplicates",

@@ -1,4 +1,4 @@
-"""Several guards as one: each score is first put on the scale of clean images, then the strangest speaks."""
+"""Several guards as one: each score is first put on the scale of clean images, then they are joined."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ class Surprise:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The strangest of several guards' answers ("max"), or their sum ("sum", after Fisher 1932).
+    """The sum of several guards' surprises ("sum", after Fisher 1932), or the strangest answer alone ("max").
 
     `members` are names of detectors with their default settings; the first that recovers a class gives it.
     """
 
     members: tuple[str, ...] = ("margin", "transform", "squeezing", "neighbours")
-    how: How = "max"
+    how: How = "sum"
     rate: float = 0.05
 
     name: ClassVar[str] = "ensemble"

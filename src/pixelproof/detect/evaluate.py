@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
 from pixelproof.detect.curves import Estimate, Figures, figures
-from pixelproof.detect.guard import Guard
+from pixelproof.detect.guard import Guard, Verdict
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Labels, Logits, Mask, Rate
@@ -53,25 +54,38 @@ def evaluate(
 
     Raises BadInput when the attack never succeeded or no clean image is classified correctly.
     """
+    return evaluate_all(guard, model, clean, {adversarial.attack: adversarial}, seed=seed)[adversarial.attack]
+
+
+def evaluate_all(
+    guard: Guard, model: Classifier, clean: Dataset, attacks: Mapping[str, AdversarialSet], *, seed: int = 0
+) -> dict[str, Evaluation]:
+    """`evaluate` for several attacks: the clean images are judged once."""
+    quiet = guard(model, clean.images)
+    right = model.predict(clean.images).argmax(1) == clean.labels
+    return {name: _against(guard, model, found, quiet, right, seed=seed) for name, found in attacks.items()}
+
+
+def _against(
+    guard: Guard, model: Classifier, adversarial: AdversarialSet, quiet: Verdict, right: Mask, *, seed: int
+) -> Evaluation:
     if not adversarial.success.any():
         raise BadInput("evaluate", "at least one successful attack is needed", f"none of {len(adversarial)}")
     started = time.perf_counter()
-    quiet, verdict = guard(model, clean.images), guard(model, adversarial.images)
-    seconds = (time.perf_counter() - started) / (len(clean) + len(adversarial))
+    verdict = guard(model, adversarial.images)
+    seconds = (time.perf_counter() - started) / len(adversarial)
     hit = adversarial.success
-    right = model.predict(clean.images).argmax(1) == clean.labels
     generator = torch.Generator().manual_seed(seed)
     controls = matched_noise(adversarial.clean[hit], adversarial.images[hit], generator)
     calm = model.predict(controls).argmax(1) == adversarial.labels[hit]
     noise = None
     if calm.any():
         noise = figures(guard(model, controls[calm]).score, verdict.score[hit], seed=seed).auroc
-    against = figures(quiet.score[right], verdict.score[hit], seed=seed)
     second = second_class(adversarial.logits)
     labels, alarm = adversarial.labels, verdict.alarm
     return Evaluation(
         attack=adversarial.attack,
-        figures=against,
+        figures=figures(quiet.score[right], verdict.score[hit], seed=seed),
         figures_all=figures(quiet.score, verdict.score[hit], seed=seed),
         noise=noise,
         alarms=_rate(alarm[hit]),

@@ -1,6 +1,9 @@
 """Numbers, made apart from the code they judge."""
 
+from pixelproof.measure.curve import Curve, curve
 from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
+from pixelproof.measure.evaluate import Live, evaluate
+from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.signatures import (
     Confined,
@@ -14,15 +17,22 @@ from pixelproof.measure.signatures import (
 __all__ = [
     "AdaptiveRecord",
     "AttackRecord",
+    "Bound",
     "CleanRecord",
     "Confined",
     "CriticalRecord",
+    "Curve",
     "DetectorRecord",
+    "Evaluation",
     "Examination",
     "Histogram",
     "InsideRecord",
+    "Live",
+    "Part",
     "ProjectionRecord",
     "RowTable",
     "SanityRecord",
     "Split",
+    "curve",
+    "evaluate",
 ]

@@ -26,13 +26,15 @@ class CleanRecord:
     size_bytes: int
     seconds_per_image: float
     digest: str
+    data_digest: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class AttackRecord:
     """One attack at one budget: facts for every attacked image, whole images for the rows in `shown`.
 
-    `label` names the attack without its budget, `spec` with everything.
+    `label` names the attack without its budget, `spec` with everything. `shared_cost`: passes, seconds and first break
+    are those of one search over several budgets, not of this one.
     """
 
     label: str
@@ -54,9 +56,10 @@ class AttackRecord:
     shown: Int[Tensor, " m"]
     clean: Float[Tensor, "m c h w"]
     images: Float[Tensor, "m c h w"]
+    shared_cost: bool = False
 
     @classmethod
-    def of(cls, adversarial: AdversarialSet, label: str, examples: int) -> AttackRecord:
+    def of(cls, adversarial: AdversarialSet, label: str, examples: int, *, shared_cost: bool) -> AttackRecord:
         """Keep the facts, and a stratified sample of `examples` images that depends on the labels alone."""
         n = min(examples, len(adversarial))
         shown = stratified(adversarial.labels, n, adversarial.seed) if n else torch.empty(0, dtype=torch.long)
@@ -80,6 +83,7 @@ class AttackRecord:
             shown=shown,
             clean=adversarial.clean[shown],
             images=adversarial.images[shown],
+            shared_cost=shared_cost,
         )
 
     def __len__(self) -> int:

@@ -213,11 +213,12 @@ def probe(classifier: Classifier) -> None:
         raise BadInput(card.name, f"must return ({PROBE_IMAGES}, {len(card.classes)}) logits", got, "Check classes.")
     if not torch.isfinite(logits).all():
         raise BadInput(card.name, "must return finite logits", "NaN or infinity", "Check the weights.")
-    sums = logits.float().sum(1)
-    if logits.min() >= 0 and logits.max() <= 1 and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+    with torch.no_grad(), evaluating(classifier):
+        extreme = classifier(100 * images.to(classifier.device) - 50)
+    if logits.std() > 0 and all(value.min() >= 0 and value.max() <= 1 for value in (logits, extreme)):
         raise BadInput(
             card.name,
             "must return logits",
-            "what looks like probabilities (rows in [0, 1] that sum to 1)",
-            "Remove the last softmax, or wrap the network in models.LogProbabilities first.",
+            "what looks like probabilities (every value in [0, 1], whatever the input)",
+            "Remove the last softmax or sigmoid, or wrap the network in models.LogProbabilities first.",
         )

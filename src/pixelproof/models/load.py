@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from pixelproof import specs
+from pixelproof.atomic import replacing
 from pixelproof.data import Dataset, cache_folder
-from pixelproof.errors import BadInput, CorruptFile, UnknownName
+from pixelproof.errors import BadInput, CorruptFile, RunError, UnknownName
 from pixelproof.models.classifier import Card, Classifier, probe
 from pixelproof.models.exported import read_program
 from pixelproof.models.nets import NETS, build
 from pixelproof.models.train import Progress, Training, train
+from pixelproof.run import write_tensors
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -93,11 +95,9 @@ def save(classifier: Classifier, path: Path) -> None:
         raise BadInput(
             "save", f"expected one of {', '.join(NETS)}", classifier.card.name, "Save your own net yourself."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
-    safetensors.torch.save_file(tensors, part, metadata={"card": json.dumps(asdict(classifier.card))})
-    os.replace(part, path)
+    with replacing(path) as part:
+        write_tensors(part, tensors, {"card": json.dumps(asdict(classifier.card))})
 
 
 def open_saved(path: Path, device: torch.device) -> Classifier:
@@ -111,7 +111,7 @@ def open_saved(path: Path, device: torch.device) -> Classifier:
         net = build(card.name, card.input_shape, len(card.classes), 0)
     except FileNotFoundError as reason:
         raise BadInput("model", "the file must exist", path) from reason
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
         raise CorruptFile(
             str(path), "expected weights with a card", reason, "For bare weights: --model NAME --weights FILE."
         ) from reason
@@ -144,7 +144,10 @@ def _own(
     if cached.is_file():
         return open_saved(cached, device)
     train(classifier, data, None, training, progress=progress)
-    save(classifier, cached)
+    try:
+        save(classifier, cached)
+    except RunError as reason:
+        warnings.warn(f"the trained network is not kept: {reason}", stacklevel=3)
     return classifier
 
 

@@ -18,6 +18,8 @@ from pixelproof.models.classifier import Classifier
 from pixelproof.scores import Scores, confusion
 from pixelproof.types import Images
 
+LARGEST_SEED = 2**63
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -49,7 +51,10 @@ class Training:
         for key in ("epochs", "batch"):
             if getattr(self, key) < 1:
                 raise BadInput(self.name, f"{key} must be at least 1", getattr(self, key))
-        if not self.learning_rate > 0:
+        for key in ("weight_decay", "momentum", "patience", "seed"):
+            if not 0 <= getattr(self, key) < LARGEST_SEED:
+                raise BadInput(self.name, f"{key} must be a number >= 0", getattr(self, key))
+        if not 0 < self.learning_rate < float("inf"):
             raise BadInput(self.name, "learning_rate must be positive", self.learning_rate)
 
     def rate(self, progress: float) -> float:

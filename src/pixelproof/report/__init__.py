@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
 from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
@@ -20,7 +21,7 @@ from pixelproof.report.signatures import signatures
 from pixelproof.report.summary import summary
 from pixelproof.report.tables import CSV, write_csv
 from pixelproof.report.training import classifier
-from pixelproof.run import Run, write_whole
+from pixelproof.run import Run
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     summary,

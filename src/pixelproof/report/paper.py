@@ -20,9 +20,11 @@ SAID = (
 
 def paper(run: Run) -> Section | None:
     """One table per source, and our curve over the paper's where it gives one."""
-    rows = views.paper(run)
-    if not rows:
+    found = views.paper(run)
+    if not found:
         return None
+    rows = [row for row in found if not row["class"]]
+    by_class = [row for row in found if row["class"]]
     sources = dict.fromkeys(row["source"] for row in rows)
     tables = [
         _table(source, [row for row in rows if row["source"] == source], position=position)
@@ -30,6 +32,7 @@ def paper(run: Run) -> Section | None:
     ]
     compared = [row for row in rows if row["eps"] is not None and row["difference"] is not None]
     figures = [_figure(compared)] if compared else []
+    tables += [_class_table(by_class)] if by_class else []
     blocks: tuple[Block, ...] = (Prose(SAID), *figures, *tables)
     return Section("paper", "Beside the paper", blocks)
 
@@ -55,6 +58,34 @@ def _table(source: str, rows: list[dict[str, Any]], *, position: int) -> Table:
         caption=f"{source}: the paper's figure beside ours",
         columns=("what", "eps", "paper", "paper, share", "ours", "ours, share [95\u00a0%]", "difference"),
         bodies=tuple(tuple(group) for group in bodies.values()),
+    )
+
+
+def _class_table(rows: list[dict[str, Any]]) -> Table:
+    """Scores per class, summed up: means over the classes, and how far single classes are apart."""
+    cells: dict[tuple[str, str], dict[float, list[dict[str, Any]]]] = {}
+    for row in rows:
+        cells.setdefault((row["measure"], row["attack"]), {}).setdefault(row["eps"], []).append(row)
+    bodies = []
+    for (measure, attack), budgets in cells.items():
+        group: list[Row] = []
+        for eps, own in budgets.items():
+            pairs = [(row["paper_share"], row["share"]) for row in own if row["share"] is not None]
+            head = (Cell(f"{attack}: {measure}", head=True, quiet=bool(group)), Cell(f"{eps:.3g}", head=True))
+            if not pairs:
+                group.append((*head, Cell(""), Cell("not run"), Cell(""), Cell("")))
+                continue
+            theirs, ours = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
+            apart = sum(abs(one - other) for one, other in pairs) / len(pairs)
+            means = (Cell(f"{theirs:.3f}"), Cell(f"{ours:.3f}"), Cell(points(ours - theirs)))
+            group.append((*head, *means, Cell(f"{100 * apart:.1f}")))
+        bodies.append(tuple(group))
+    sources = ", ".join(dict.fromkeys(row["source"] for row in rows))
+    return Table(
+        name="paper-classes",
+        caption=f"{sources}: means over the classes; every class stands in tables/paper.csv",
+        columns=("what", "eps", "paper, mean", "ours, mean", "difference, points", "mean absolute difference, points"),
+        bodies=tuple(bodies),
     )
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import torch
 
+from pixelproof import models
 from pixelproof.run import Run
 from pixelproof.study import detecting, explaining, inside, pixels
 from pixelproof.study.attacking import attack
@@ -45,15 +46,18 @@ def conduct(
     `root` is the folder with the data sets. The same study gives the same numbers whether or not it was interrupted.
     """
     run = Run.create(Path(folder), study.model_dump(mode="json"))
-    if run.complete:
-        return run
     context = Context(study, run, root, device, listener or (lambda event: None))
-    seconds: dict[str, float] = {}
     for name, stage in STAGES.items():
         started = time.perf_counter()
-        stage(context)
-        seconds[name] = time.perf_counter() - started
-    run.finish({"device": str(context.model.device), "seconds": seconds, "threads": torch.get_num_threads()})
+        try:
+            stage(context)
+        finally:
+            if not run.complete:
+                run.spend(name, time.perf_counter() - started)
+    if not run.complete:
+        place = context.model.device
+        facts = {"device": str(place), "native_bf16": models.native_bf16(place), "seconds": run.seconds}
+        run.finish({**facts, "threads": torch.get_num_threads()})
     return run
 
 

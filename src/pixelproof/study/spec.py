@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
-from pixelproof.models import Training, suited
+from pixelproof.models import NETS, Training, suited
 
 TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Training})
 
@@ -25,13 +25,13 @@ def _fraction(value: object) -> object:
         raise ValueError("must not be divided by zero") from reason
 
 
-Budget = Annotated[float, BeforeValidator(_fraction), Field(ge=0)]
+Budget = Annotated[float, BeforeValidator(_fraction), Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
     """A part of a study; a misspelt key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class DataSection(Section):
@@ -61,7 +61,7 @@ class AttackSection(Section):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for spec in value:
-            specs.parse(spec, attacks.ATTACKS, "attack", {"eps": 0.1})
+            _ = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": 0.1}).norm  # foolbox looks its attack up here
         return value
 
 
@@ -118,8 +118,9 @@ class Figure(Section):
     """One row of a paper's figure or table: its values, to be printed beside ours."""
 
     source: str
-    measure: Literal["misclassified", "robust accuracy", "clean accuracy"]
+    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1"]
     attack: str = ""
+    class_name: str = Field(default="", alias="class")
     eps: tuple[Budget, ...] = ()
     values: tuple[float, ...]
     n: int | None = None
@@ -131,7 +132,7 @@ class Study(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     about: str = ""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     data: DataSection
     model: ModelSection = ModelSection()
     training: str = ""
@@ -150,6 +151,18 @@ class Study(Section):
         )
         specs.parse(f"training:{text}", TRAINING)
         return text
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        """Settings that would have no effect, and figures that nothing could stand beside, are errors."""
+        if self.training and (self.model.net not in NETS or self.model.weights):
+            raise ValueError("training: only a network of pixelproof's own, without weights, is trained")
+        for figure in self.paper:
+            if len(figure.values) != max(1, len(figure.eps)):
+                raise ValueError(f"paper: {figure.source} needs one value per eps")
+            if figure.attack and figure.attack not in self.attacks.specs:
+                raise ValueError(f"paper: {figure.source} names attack '{figure.attack}', which the study does not run")
+        return self
 
     def trainer(self, images: int) -> Training:
         """The training settings for a number of images: those given, else suited ones, with the study's seed."""
@@ -173,8 +186,8 @@ def load(path: str | Path) -> Study:
     path = bundled().get(str(path), Path(path))
     try:
         content = tomllib.loads(path.read_text())
-    except FileNotFoundError as reason:
-        raise BadInput("study", "the file must exist", path, f"Bundled: {', '.join(bundled())}.") from reason
+    except OSError as reason:
+        raise BadInput("study", "expected a readable file", path, f"Bundled: {', '.join(bundled())}.") from reason
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         raise BadInput(str(path), "must be TOML", reason) from reason
     return parse(content, who=str(path))

@@ -9,6 +9,7 @@ import torch
 
 from pixelproof import data, models
 from pixelproof.data import Dataset
+from pixelproof.errors import RunError
 from pixelproof.measure import CleanRecord
 from pixelproof.models import Card, Classifier
 from pixelproof.models.nets import build
@@ -49,9 +50,20 @@ def load(context: Context, split: Literal["train", "val"]) -> Dataset:
 
 
 def clean(context: Context) -> None:
-    """Predictions on the clean test images."""
+    """Predictions on the clean test images; a run that was begun with another model or other data is refused."""
     run, model, test = context.run, context.model, context.test
+    digest, data_digest = model.digest(), test.digest()
     if run.has("clean"):
+        kept = run.load("clean", CleanRecord)
+        pairs = (("model", kept.digest, digest), ("test images", kept.data_digest or data_digest, data_digest))
+        changed = [what for what, before, now in pairs if before != now]
+        if changed:
+            raise RunError(
+                str(run.folder),
+                "was begun with other content",
+                f"another {' and other '.join(changed)}",
+                "Choose another folder.",
+            )
         return
     started = time.perf_counter()
     logits = torch.cat([model.predict(part.images) for part in test.batches(1000)])
@@ -66,6 +78,7 @@ def clean(context: Context) -> None:
         parameters=sum(tensor.numel() for tensor in tensors),
         size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         seconds_per_image=seconds,
-        digest=model.digest(),
+        digest=digest,
+        data_digest=data_digest,
     )
     run.save("clean", record)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.run import Run
-from pixelproof.scores import Scores
+from pixelproof.scores import Scores, median
 from pixelproof.scores import confusion as count
 from pixelproof.types import Rate
 from pixelproof.views.overview import rate
@@ -41,10 +41,8 @@ def robustness(run: Run) -> list[dict[str, Any]]:
     `misclassified` counts the attacked images (those classified correctly before) that the attack broke;
     `robust_accuracy` is the share of the attacked images that held, `overall_accuracy` of all images offered.
     Medians are over the broken images, null when there are none (or, for `median_first_break`, when the attack never
-    looked). `shared_cost`: first break, passes and seconds are those of the attack's whole curve, not of this budget.
+    looked, or when the cost is shared). `shared_cost`: passes and seconds are those of one search over several budgets.
     """
-    found = list(records(run))
-    budgets = [record.label for record in found]
     return [
         {
             "attack": record.label,
@@ -59,14 +57,16 @@ def robustness(run: Run) -> list[dict[str, Any]]:
             "misclassified_8bit": int(record.success_8bit.sum()),
             "robust_accuracy": rate(_held(record.success, len(record))),
             "overall_accuracy": rate(_held(record.success, record.offered)),
-            "median_first_break": _median(record.first_break[record.success & (record.first_break >= 0)]),
-            "median_distance": {norm: _median(values[record.success]) for norm, values in record.distance.items()},
+            "median_first_break": None
+            if record.shared_cost
+            else median(record.first_break[record.success & (record.first_break >= 0)]),
+            "median_distance": {norm: median(values[record.success]) for norm, values in record.distance.items()},
             "forwards_per_image": float(record.forwards.double().mean()),
             "backwards_per_image": float(record.backwards.double().mean()),
             "seconds": record.seconds,
-            "shared_cost": not run.spec["attacks"]["independent"] and budgets.count(record.label) > 1,
+            "shared_cost": record.shared_cost,
         }
-        for record in found
+        for record in records(run)
     ]
 
 
@@ -117,7 +117,9 @@ def images(run: Run, *, attack: str, eps: float | None) -> list[dict[str, Any]]:
             "success": success,
             "success_8bit": bool(record.success_8bit[row]),
             "distance": {norm: float(values[row]) if success else None for norm, values in record.distance.items()},
-            "first_break": int(record.first_break[row]) if record.first_break[row] >= 0 else None,
+            "first_break": int(record.first_break[row])
+            if success and not record.shared_cost and record.first_break[row] >= 0
+            else None,
             "forwards": int(record.forwards[row]),
             "backwards": int(record.backwards[row]),
         }
@@ -161,10 +163,6 @@ def confusion(run: Run) -> list[dict[str, Any]]:
 
 def _held(broken: Tensor, n: int) -> Rate:
     return Rate(int((~broken).sum()), n)
-
-
-def _median(values: Tensor) -> float | None:
-    return float(values.double().quantile(0.5)) if len(values) else None
 
 
 def focus(run: Run) -> dict[str, Any] | None:

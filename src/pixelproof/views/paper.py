@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pixelproof.run import Run
-from pixelproof.views.attacks import robustness
+from pixelproof.views.attacks import classes, robustness
 from pixelproof.views.overview import overview
 
 
@@ -16,19 +16,24 @@ def paper(run: Run) -> list[dict[str, Any]]:
     did not run that cell. A paper's "misclassified" without an n is read as a share.
     """
     table = {(row["attack"], row["eps"]): row["robust_accuracy"] for row in robustness(run)}
+    scores = {(row["attack"], row["eps"], row["class"]): row for row in classes(run)}
     clean = overview(run)["clean_accuracy"]
     rows = []
     for figure in run.spec["paper"]:
         for position, value in enumerate(figure["values"]):
             eps = figure["eps"][position] if figure["eps"] else None
             share = value / figure["n"] if figure["measure"] == "misclassified" and figure["n"] else value
-            found = clean if figure["measure"] == "clean accuracy" else table.get((figure["attack"], eps))
-            ours = _ours(found, broken=figure["measure"] == "misclassified")
+            if figure["measure"] in ("precision", "recall", "f1"):
+                ours = _score(scores.get((figure["attack"], eps, figure.get("class", ""))), figure["measure"])
+            else:
+                found = clean if figure["measure"] == "clean accuracy" else table.get((figure["attack"], eps))
+                ours = _ours(found, broken=figure["measure"] == "misclassified")
             rows.append(
                 {
                     "source": figure["source"],
                     "measure": figure["measure"],
                     "attack": figure["attack"],
+                    "class": figure.get("class", ""),
                     "eps": eps,
                     "paper": value,
                     "paper_n": figure["n"],
@@ -38,6 +43,13 @@ def paper(run: Run) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _score(found: dict[str, Any] | None, measure: str) -> dict[str, Any]:
+    """Our precision, recall or F1 of one class, without an interval."""
+    if found is None:
+        return _ours(None, broken=False)
+    return {"ours": None, "n": found["n"], "share": found[measure], "low": None, "high": None}
 
 
 def _ours(found: dict[str, Any] | None, *, broken: bool) -> dict[str, Any]:

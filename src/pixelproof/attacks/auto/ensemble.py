@@ -1,0 +1,161 @@
+"""Auto: an ensemble in an order chosen by yield per gradient, each part attacking only what still stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from pixelproof.attacks.attack import Attack, Model, check_settings
+from pixelproof.attacks.auto.apgd import APGD
+from pixelproof.attacks.auto.fab import FAB
+from pixelproof.attacks.auto.square import Square
+from pixelproof.attacks.momentum import MarginPGD
+from pixelproof.attacks.watch import watch
+from pixelproof.draws import Draws, Rng
+from pixelproof.lp import Convex
+from pixelproof.types import Goal, Images, Mask, PerImage
+
+Version = Literal["fast", "standard"]
+Rows: TypeAlias = Int[Tensor, " m"]
+WORTH = 0.1  # share of its margin that an image must have lost in a round to be taken into the next
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the ensemble: an attack, its round, and whether its progress decides about the next round."""
+
+    attack: Attack
+    round: int
+    probes: bool
+
+    @property
+    def label(self) -> str:
+        """What to print: the attack with what sets it apart."""
+        if isinstance(self.attack, Square):
+            return f"square {self.attack.queries}"
+        if isinstance(self.attack, APGD | FAB | MarginPGD):
+            toward = f" rival {self.attack.first + 1}" if self.attack.targets == 1 else ""
+            kind = "" if isinstance(self.attack, FAB) else f" {self.attack.loss}"
+            return f"{self.attack.name}{kind} {self.attack.steps}{toward}"
+        return self.attack.name
+
+
+@dataclass(frozen=True)
+class Auto:
+    """The per-image worst case of an ensemble (AutoAttack: Croce & Hein 2020, arXiv 2003.01690).
+
+    "fast" orders the parts by images broken per gradient: 20 margin steps with momentum, APGD on the cross-entropy,
+    APGD on the targeted DLR towards the three strongest rivals, a short FAB-T and a short Square. Its second and
+    third rounds, with more steps, rivals and queries, take only images on which the last round still made progress: a
+    defence that hides its gradients yields to Square and so gets the long treatment. "standard" is AutoAttack's:
+    APGD-CE, APGD-T, FAB-T with 9 rivals and 100 steps each and Square with 5000 queries, without a stop rule (l1: five
+    restarts of APGD-CE and five rivals, as published).
+    """
+
+    eps: float
+    norm: Convex = "linf"
+    version: Version = "fast"
+
+    name: ClassVar[str] = "auto"
+
+    def __post_init__(self) -> None:
+        check_settings(self.name, eps=self.eps)
+
+    def stages(self, classes: int, *, targeted: bool = False) -> tuple[Stage, ...]:
+        """Every part in order, the rounds one after the other, for a model with so many classes."""
+        plan = self._standard() if self.version == "standard" else self._fast()
+        rivals = classes - 1
+        kept = []
+        for stage in plan:
+            attack = stage.attack
+            skipped = isinstance(attack, APGD | FAB) and attack.targets > 0 and (attack.first >= rivals or targeted)
+            needs = 4 if isinstance(attack, APGD) and attack.targets else 3
+            if isinstance(attack, APGD) and attack.loss == "dlr" and classes < needs:
+                stage = Stage(APGD(attack.eps, attack.steps, "margin", norm=attack.norm), stage.round, stage.probes)
+                skipped = skipped or attack.first > 0
+            if not skipped:
+                kept.append(stage)
+        return tuple(kept)
+
+    def _standard(self) -> Iterator[Stage]:
+        sparse = self.norm == "l1"
+        yield Stage(APGD(self.eps, restarts=5 if sparse else 1, norm=self.norm), 0, False)
+        for k in range(5 if sparse else 9):
+            yield Stage(APGD(self.eps, loss="dlr", targets=1, first=k, norm=self.norm), 0, False)
+        for k in range(9):
+            yield Stage(FAB(targets=1, first=k, norm=self.norm, eps=self.eps), 0, False)
+        yield Stage(Square(self.eps, norm=self.norm), 0, False)
+
+    def _fast(self) -> Iterator[Stage]:
+        if self.norm != "l1":
+            yield Stage(MarginPGD(self.eps, norm=self.norm), 0, False)
+        yield Stage(APGD(self.eps, precision="auto", norm=self.norm), 0, False)
+        for number, (steps, rivals, queries) in enumerate(((20, 3, 100), (50, 9, 500), (100, 9, 5000))):
+            if number:
+                yield Stage(APGD(self.eps, steps, "margin", precision="auto", norm=self.norm), number, True)
+            for k in range(rivals):
+                attack = APGD(self.eps, steps, "dlr", targets=1, first=k, precision="auto", norm=self.norm)
+                yield Stage(attack, number, True)
+            for k in range(1 if not number else 3):
+                attack_fab = FAB(steps // 2, targets=1, first=k, norm=self.norm, eps=self.eps)
+                yield Stage(attack_fab, number, True)
+            yield Stage(Square(self.eps, queries, norm=self.norm), number, True)
+
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
+        """The first image that reaches the goal, else the one with the smallest margin over all parts."""
+        watched, draws = watch(model, goal), Draws.of(rng, len(images))
+        ledger = Ledger.begin(images)
+        for stage in self.stages(len(model.card.classes), targeted=goal.targeted):
+            rows = ledger.due(stage)
+            if len(rows):
+                found = stage.attack(watched[rows], images[rows], goal[rows], draws[rows.cpu()])
+                with torch.no_grad():
+                    logits = watched[rows](found)
+                ledger.record(rows, found, goal[rows].reached(logits), goal[rows].margin(logits))
+        return ledger.images
+
+
+@dataclass(eq=False)
+class Ledger:
+    """What the ensemble knows of each image: its best perturbed twin, whether that succeeds, and how near it came.
+
+    `nearest` is the smallest margin seen, `mark` what it was before the probing parts of the current round, and
+    `active` whether the image takes part in the round. An image takes part in a later round only when the probing
+    parts of the round before brought its margin down by a tenth or more: what no longer moves is not worth pushing.
+    The rule looks at one image at a time, so results depend neither on the batch nor on the company.
+    """
+
+    images: Images
+    reached: Mask
+    active: Mask
+    nearest: PerImage
+    mark: PerImage
+    round: int = 0
+    probing: bool = False
+
+    @classmethod
+    def begin(cls, images: Images) -> Ledger:
+        """Nothing is known yet."""
+        false = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        far = torch.full((len(images),), float("inf"), device=images.device)
+        return cls(images.clone(), false, ~false, far, far.clone())
+
+    def due(self, stage: Stage) -> Rows:
+        """The images that a stage must attack; stages are asked for in order."""
+        if stage.round != self.round:
+            self.active = self.nearest < (1 - WORTH) * self.mark
+            self.round, self.probing = stage.round, False
+        if stage.probes and not self.probing:
+            self.mark, self.probing = self.nearest.clone(), True
+        return (self.active & ~self.reached).nonzero()[:, 0]
+
+    def record(self, rows: Rows, found: Images, reached: Mask, margins: PerImage) -> None:
+        """Keep what a stage found for `rows` where it is better than what was known."""
+        better = reached | (margins < self.nearest[rows])
+        self.images[rows[better]], self.nearest[rows[better]] = found[better], margins[better]
+        self.reached[rows] |= reached

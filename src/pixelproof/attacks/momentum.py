@@ -1,0 +1,138 @@
+"""MI-FGSM and margin PGD: steps along an accumulated gradient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from pixelproof import lp
+from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.gradient import Precision
+from pixelproof.attacks.objectives import Loss, Objective
+from pixelproof.attacks.rounds import ask, descend, in_half, objectives_for, rounds
+from pixelproof.attacks.watch import Watched
+from pixelproof.draws import Draws, Rng
+from pixelproof.errors import BadInput
+from pixelproof.lp import Ball
+from pixelproof.types import Goal, Images, Mask, PerImage
+
+
+@dataclass(frozen=True)
+class MIFGSM:
+    """Momentum iterative FGSM (Dong et al. 2018, arXiv 1710.06081): the base of attacks that transfer.
+
+    g <- momentum * g + grad / ||grad||_1, then a step of eps / steps along it, from the clean image.
+    """
+
+    eps: float
+    steps: int = 10
+    momentum: float = 1.0
+    norm: Ball = "linf"
+
+    name: ClassVar[str] = "mi-fgsm"
+
+    def __post_init__(self) -> None:
+        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_momentum(self.name, self.momentum)
+
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
+        """The first iterate that reaches the goal, else the one with the lowest loss."""
+        glide = Glide(self.steps, self.momentum, self.norm, cosine=False, half=False)
+
+        def search(model: Watched, clean: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
+            return glide(model, clean, goal, clean, budget(self.eps, clean))
+
+        return rounds(search, model, images, goal, rng, objectives=[Objective.of(goal, "ce")])
+
+
+@dataclass(frozen=True)
+class MarginPGD:
+    """PGD on a margin with momentum and cosine steps from 2 eps: the most images broken per early gradient.
+
+    With `targets` k it runs once towards each of the k strongest rivals (multi-targeted PGD, Gowal et al. 2019,
+    arXiv 1910.09338), `first` to skip some. The loss is "margin", "probability", "dlr" or "ce". `precision` as for
+    PGD: bfloat16 gradients where the processor has them, successes always float32.
+    """
+
+    eps: float
+    steps: int = 20
+    loss: Loss = "margin"
+    targets: int = 0
+    first: int = 0
+    restarts: int = 1
+    momentum: float = 0.75
+    norm: Ball = "linf"
+    precision: Precision = "auto"
+
+    name: ClassVar[str] = "margin-pgd"
+
+    def __post_init__(self) -> None:
+        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps, "restarts": self.restarts})
+        check_settings(self.name, at_least_one={"targets + 1": self.targets + 1, "first + 1": self.first + 1})
+        check_momentum(self.name, self.momentum)
+
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
+        """The first iterate that reaches the goal, else the one with the lowest loss over all runs."""
+        objectives = objectives_for(
+            model, images, goal, kind=self.loss, targets=self.targets, restarts=self.restarts, first=self.first
+        )
+        return rounds(self._run, model, images, goal, rng, objectives=objectives)
+
+    def _run(self, model: Watched, clean: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
+        eps = budget(self.eps, clean)
+        half = in_half(self.precision, clean.device)
+        start = (clean + lp.random_start(draws, tuple(clean.shape[1:]), eps, self.norm)).clamp(0, 1)
+        return Glide(self.steps, self.momentum, self.norm, cosine=True, half=half)(model, clean, goal, start, eps)
+
+
+@dataclass(frozen=True)
+class Glide:
+    """Steps along the accumulated gradient: eps / steps each, or cosine from 2 eps down to eps / 50."""
+
+    steps: int
+    momentum: float
+    norm: Ball
+    cosine: bool
+    half: bool
+
+    def __call__(
+        self, model: Watched, clean: Images, goal: Objective, start: Images, eps: PerImage
+    ) -> tuple[Images, Mask, PerImage]:
+        """Per image: the first iterate that reaches the goal, else the best one; whether it did; its loss."""
+        n = len(clean)
+        best, lowest = start.clone(), torch.full((n,), float("inf"), device=clean.device)
+        reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
+        live, x, velocity = torch.arange(n, device=clean.device), start, torch.zeros_like(start)
+        for step in range(self.steps + 1):
+            last = step == self.steps
+            if last:
+                gradient, (hit, loss) = x, ask(model, x, goal)
+            else:
+                gradient, hit, loss = descend(model, x, goal, half=self.half)
+            better = hit | (loss < lowest[live])
+            best[live[better]], lowest[live[better]], reached[live] = x[better], loss[better], hit
+            if hit.any():
+                stay = ~hit
+                live, x, clean, eps = live[stay], x[stay], clean[stay], eps[stay]
+                velocity, gradient, goal, model = velocity[stay], gradient[stay], goal[stay], model[stay]
+            if last or not len(live):
+                break
+            velocity = self.momentum * velocity + gradient / lp.per_image(lp.norm(gradient, "l1").clamp_min(lp.TINY))
+            x = x - lp.per_image(eps * self._share(step)) * lp.ascent(velocity, self.norm)
+            x = lp.confine(clean, x, eps, self.norm)
+        return best, reached, lowest
+
+    def _share(self, step: int) -> float:
+        """The step size as a share of the budget."""
+        if not self.cosine:
+            return 1 / self.steps
+        return max(1 + math.cos(math.pi * step / self.steps), 0.02)
+
+
+def check_momentum(who: str, momentum: float) -> None:
+    """Refuse a momentum that forgets nothing or runs away."""
+    if not 0 <= momentum <= 1:
+        raise BadInput(who, "momentum must lie in 0..1", momentum)

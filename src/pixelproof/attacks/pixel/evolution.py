@@ -1,0 +1,113 @@
+"""The one-pixel attack by differential evolution (Su, Vargas & Sakurai 2017, arXiv 1710.08864): the baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pixelproof.attacks.pixel.engine import BATCH
+from pixelproof.attacks.pixel.margins import check_attack
+from pixelproof.draws import Draws, Rng
+from pixelproof.errors import BadInput
+from pixelproof.models import Classifier, frozen
+from pixelproof.types import Goal, Images, Norm
+
+WEIGHT = 0.5  # of the difference between two members
+
+
+@dataclass(frozen=True)
+class OnePixelDE:
+    """Differential evolution over (row, column, colour): rand/1 mutation with weight 0.5 and no crossover.
+
+    A child replaces its parent when the label's probability is lower (higher when targeted). The first population is
+    uniform in position and normal (mean 128, deviation 127, of 255) in colour; coordinates are clipped and colours
+    rounded to 8 bits. An image leaves the search as soon as one member fulfils the goal: the target class itself when
+    targeted. At most population * (iterations + 1) queries per image.
+    """
+
+    name: ClassVar[str] = "one-pixel-de"
+    norm: ClassVar[Norm] = "l0"
+    population: int = 400
+    iterations: int = 100
+
+    def __post_init__(self) -> None:
+        if self.population < 4:
+            raise BadInput(self.name, "population must be >= 4 (a mutation needs three others)", self.population)
+        if self.iterations < 0:
+            raise BadInput(self.name, "iterations must be >= 0", self.iterations, "0 tries the first population only.")
+
+    @property
+    def eps(self) -> float:
+        """The budget: one pixel."""
+        return 1.0
+
+    def __call__(self, model: Classifier, images: Images, goal: Goal, rng: Rng) -> Images:
+        """The best member of each image's last population."""
+        check_attack(self.name, model, images, goal)
+        draws = Draws.of(rng, len(images))
+        with frozen(model), torch.no_grad():
+            members = self._first(draws, images)
+            fitness, hit = self._judge(model, images, goal, members)
+            for _ in range(self.iterations):
+                rows = (~hit.any(1)).nonzero()[:, 0]
+                if not len(rows):
+                    break
+                children = self._children(members[rows], draws[rows], images.shape)
+                value, found = self._judge(model, images[rows], goal[rows.to(images.device)], children)
+                better = value < fitness[rows]
+                members[rows] = torch.where(better[..., None], children, members[rows])
+                fitness[rows] = torch.where(better, value, fitness[rows])
+                hit[rows] = torch.where(better, found, hit[rows])
+            best = torch.where(hit.any(1, keepdim=True), fitness.masked_fill(~hit, torch.inf), fitness).argmin(1)
+            winner = members[torch.arange(len(images)), best]
+            return paint(images, torch.arange(len(images)), winner)
+
+    def _first(self, draws: Draws, images: Images) -> Tensor:
+        """Members as (row, column, channels...), positions in pixels and colours in [0, 1]."""
+        height, width = images.shape[2:]
+        place = draws.uniform(self.population, 2) * torch.tensor([height, width])
+        colour = (128 + 127 * draws.normal(self.population, images.shape[1])) / 255
+        return self._valid(torch.cat([place, colour], 2), images.shape)
+
+    def _children(self, members: Tensor, draws: Draws, shape: torch.Size) -> Tensor:
+        """One child per member, from three members that differ from it and from each other."""
+        n, size, _ = members.shape
+        order = draws.uniform(size, size).masked_fill(torch.eye(size, dtype=torch.bool), 2.0)
+        others = order.topk(3, dim=2, largest=False).indices
+        one, two, three = (members[torch.arange(n)[:, None], others[..., k]] for k in range(3))
+        return self._valid(one + WEIGHT * (two - three), shape)
+
+    @staticmethod
+    def _valid(members: Tensor, shape: torch.Size) -> Tensor:
+        top = torch.tensor([shape[2], shape[3]]) - 1.0
+        place = members[..., :2].floor().clamp_min(0).minimum(top)
+        colour = (members[..., 2:].clamp(0, 1) * 255).round() / 255
+        return torch.cat([place, colour], -1)
+
+    @staticmethod
+    def _judge(model: Classifier, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
+        """What to lower, and whether the goal is reached, for every member of every image."""
+        n, size, _ = members.shape
+        owner = torch.arange(n).repeat_interleave(size)
+        flat = members.flatten(0, 1)
+        values, hits = [], []
+        for start in range(0, n * size, BATCH):
+            rows = owner[start : start + BATCH]
+            logits = model(paint(images, rows, flat[start : start + BATCH]))
+            part = goal[rows.to(images.device)]
+            probability = logits.softmax(1).gather(1, part.labels[:, None])[:, 0]
+            values.append((-probability if goal.targeted else probability).cpu())
+            hits.append(part.reached(logits).cpu())
+        return torch.cat(values).view(n, size), torch.cat(hits).view(n, size)
+
+
+def paint(images: Images, rows: Tensor, members: Tensor) -> Float[Tensor, "m c h w"]:
+    """Image `rows[i]` with the pixel of member i = (row, column, channels...) set, for every i."""
+    batch = images[rows].contiguous(memory_format=torch.channels_last)
+    place = members[:, :2].long()
+    batch[torch.arange(len(rows)), :, place[:, 0], place[:, 1]] = members[:, 2:].to(batch)
+    return batch

@@ -1,0 +1,82 @@
+"""Models that answer differently each time: found, attacked in expectation, and judged as a rate over many draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from pixelproof.errors import BadInput
+from pixelproof.models import Classifier, evaluating
+from pixelproof.types import Goal, Images, Logits, PerImage, Rate
+
+SAME = 1e-4  # logits of two passes that differ by more, relative to their size, are not rounding
+
+
+def is_stochastic(model: Classifier, images: Images) -> bool:
+    """Whether two passes over the same images, in evaluation mode, differ by more than rounding."""
+    first, second = model.predict(images), model.predict(images)
+    return bool((first - second).abs().max() > SAME * first.abs().max().clamp_min(1.0))
+
+
+def expect(model: Classifier, draws: int) -> Classifier:
+    """`model` as the mean of its log-probabilities over `draws` passes, made as one pass over copies of the batch.
+
+    Any attack on the result is an attack by expectation over transformation (Athalye et al. 2018, arXiv 1707.07397).
+    Passes of the result count once, whatever the number of draws.
+    """
+    if draws < 1:
+        raise BadInput("expect", "draws must be at least 1", draws)
+    card = replace(model.card, name=f"{model.card.name}, mean of {draws}", stochastic=True)
+    return Classifier(Expectation(model, draws), card).to(model.device).eval()
+
+
+class Expectation(nn.Module):
+    """The mean log-probabilities of a random network."""
+
+    def __init__(self, model: Classifier, draws: int) -> None:
+        super().__init__()
+        self.model, self.draws = model, draws
+
+    def forward(self, images: Images) -> Logits:
+        """One row per image."""
+        logits = self.model(images.repeat(self.draws, 1, 1, 1)).float().log_softmax(1)
+        mean: Tensor = logits.view(self.draws, len(images), -1).mean(0)
+        return mean
+
+
+@dataclass(frozen=True, eq=False)
+class FoolingRates:
+    """How often each image reached the goal in `draws` passes."""
+
+    hits: Tensor
+    draws: int
+
+    @property
+    def per_image(self) -> PerImage:
+        """The share of passes in which each image reached the goal."""
+        return self.hits / self.draws
+
+    @property
+    def usually(self) -> Tensor:
+        """Whether each image reached the goal in more than half of the passes."""
+        return self.hits * 2 > self.draws
+
+    def interval(self, row: int) -> tuple[float, float]:
+        """The 95 % Wilson interval of one image's rate."""
+        return Rate(int(self.hits[row]), self.draws).interval
+
+    @property
+    def expected_robust_accuracy(self) -> float:
+        """The accuracy to expect from one pass over all images; AutoAttack judges by a single pass."""
+        return 1 - float(self.per_image.mean())
+
+
+def fooling_rates(model: Classifier, images: Images, goal: Goal, *, draws: int = 100) -> FoolingRates:
+    """Judge images by `draws` passes each: success against a random model is a rate, not a fact."""
+    if draws < 1:
+        raise BadInput("fooling_rates", "draws must be at least 1", draws)
+    with evaluating(model):
+        passes = [goal.reached(model.predict(images)) for _ in range(draws)]
+    return FoolingRates(torch.stack(passes).sum(0), draws)

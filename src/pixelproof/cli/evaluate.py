@@ -1,0 +1,126 @@
+"""evaluate: the strongest evaluation that a time budget buys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed, Weights
+from pixelproof.cli.screen import emit, err, out, percent, progress, table
+from pixelproof.cli.single import _model
+from pixelproof.errors import BadInput
+
+if TYPE_CHECKING:
+    from pixelproof.measure import Evaluation, Live
+
+
+def evaluate(
+    model_name: Annotated[str, typer.Argument(metavar="MODEL", help="cnn, ..., model.safetensors, my_model.py:build.")],
+    data_name: Annotated[str, typer.Argument(metavar="DATA", help="digits, mnist, cifar10, or a path to your own.")],
+    norm: Annotated[str, typer.Option("--norm", help="linf, l2 or l1.")] = "linf",
+    eps: Annotated[str, typer.Option("--eps", help="Size of the allowed change, such as 8/255 or 0.5.")] = "8/255",
+    version: Annotated[str, typer.Option("--version", help="fast, or standard: AutoAttack's schedule.")] = "fast",
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Time to spend: 90s, 10m or 2h (default: all).")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="A seeded stratified sample of n images.")] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Keep it here; the same command goes on.")] = None,
+    weights: Weights = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bound the robust accuracy of MODEL on DATA from above, as far down as the time allows."""
+    from pixelproof import attacks, data, measure
+    from pixelproof.run import Run
+
+    attack = attacks.parse(f"auto:eps={eps},norm={norm},version={version}")
+    assert isinstance(attack, attacks.Auto)
+    seconds = None if budget is None else duration(budget)
+    images = data.load(data_name, "test", data_dir)
+    images = images if n is None else images.sample(n, seed)
+    with progress(silent=quiet or as_json) as tell:
+        model = _model(model_name, weights, data_name, data_dir, device, tell)
+        run = None
+        if out_folder is not None:
+            spec = {"command": "evaluate", "model": model.digest(), "data": images.digest(), "attack": str(attack)}
+            run = Run.create(out_folder, {**spec, "seed": seed})
+
+        def show(live: Live) -> None:
+            left = "" if live.left is None else f", {live.left:.0f} s left"
+            tell(live.part, live.done, live.total, f"robust accuracy <= {live.bound} after {live.seconds:.1f} s{left}")
+
+        found = measure.evaluate(model, images, attack, seed=seed, budget=seconds, run=run, tell=show)
+        if run is not None and found.ended != "out of time":
+            run.finish({"seconds": found.seconds, "ended": found.ended})
+    if as_json:
+        emit(facts(found))
+    else:
+        _print(found)
+
+
+def duration(text: str) -> float:
+    """Seconds written as "90s", "10m", "2h" or a bare number."""
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
+    try:
+        seconds = float(text[:-1]) * unit if unit else float(text)
+    except ValueError as reason:
+        raise BadInput("--budget", "expected a time such as 90s, 10m or 2h", f"'{text}'") from reason
+    if not 0 < seconds < float("inf"):
+        raise BadInput("--budget", "the time must be positive", f"'{text}'")
+    return seconds
+
+
+def facts(found: Evaluation) -> dict[str, Any]:
+    """An evaluation as JSON-able facts, image by image."""
+    from pixelproof.views.overview import rate
+
+    return {
+        "attack": found.attack,
+        "data": found.data,
+        "model": found.model,
+        "seed": found.seed,
+        "n": found.offered,
+        "clean_accuracy": rate(found.clean_accuracy),
+        "robust_accuracy_at_most": rate(found.robust_accuracy),
+        "expected_robust_accuracy": round(found.expected_robust_accuracy, 6),
+        "ended": found.ended,
+        "seconds": round(found.seconds, 3),
+        "flags": list(found.flags),
+        "bounds": [[round(b.seconds, 3), round(b.standing / found.offered, 6), b.part] for b in found.bounds],
+        "parts": [
+            {"part": p.label, "spec": p.spec, "attacked": p.attacked, "broke": p.broke, "seconds": round(p.seconds, 3)}
+            for p in found.parts
+        ],
+        "images": [
+            {
+                "index": int(found.index[row]),
+                "fooled": bool(found.success[row]),
+                "fooled_8bit": bool(found.success_8bit[row]),
+                "rate": round(float(found.rate[row]), 4),
+                "distance": round(float(found.distance[row]), 6) if found.success[row] else None,
+                "broken_by": found.breaker(row),
+                "forwards": int(found.passes[row, 0]),
+                "backwards": int(found.passes[row, 1]),
+            }
+            for row in range(len(found))
+        ],
+    }
+
+
+def _print(found: Evaluation) -> None:
+    shown = [part for part in found.parts if part.attacked]
+    rows = [(part.label, part.attacked, part.broke, f"{part.seconds:.1f}") for part in shown]
+    table(f"{found.attack}, seed {found.seed}", ["part", "attacked", "broke", "seconds"], rows)
+    summary = facts(found)
+    out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={found.offered}")
+    out.print(f"robust accuracy <= {percent(summary['robust_accuracy_at_most'])}, {found.ended}, {found.seconds:.1f} s")
+    if bool((found.rate % 1).any()):
+        out.print(f"expected robust accuracy {100 * found.expected_robust_accuracy:.1f} % (random model)")
+    out.print(f"of {int(found.success.sum())} fooled, {int(found.success_8bit.sum())} still are after saving in 8 bits")
+    for flag in found.flags:
+        err.print(f"flag: {flag}", style="yellow", markup=False, highlight=False)

@@ -1,0 +1,47 @@
+"""Clock: a time budget that stops any attack at its next forward pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pixelproof.models import Classifier
+
+
+class TimeUp(Exception):
+    """The time budget is spent; nothing is wrong."""
+
+
+class Clock:
+    """Seconds since it was made, on top of those of earlier sittings, and a deadline where there is a `budget`."""
+
+    def __init__(self, budget: float | None, earlier: float) -> None:
+        self.started = time.monotonic()
+        self.budget, self.earlier = budget, earlier
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent, earlier sittings included."""
+        return self.earlier + time.monotonic() - self.started
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left in this sitting, None without a budget."""
+        if self.budget is None:
+            return None
+        return max(0.0, self.budget - (time.monotonic() - self.started))
+
+    def check(self) -> None:
+        """Raise TimeUp when the budget is spent."""
+        if self.left == 0.0:
+            raise TimeUp
+
+    @contextmanager
+    def watching(self, model: Classifier) -> Iterator[None]:
+        """Inside, every forward pass of `model` checks the clock; the hook is gone afterwards, also after an error."""
+        handle = model.register_forward_pre_hook(lambda _module, _inputs: self.check())
+        try:
+            yield
+        finally:
+            handle.remove()

@@ -1,0 +1,239 @@
+"""evaluate: the strongest evaluation a time budget buys, with an upper bound from the first second on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pixelproof import lp, specs
+from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
+from pixelproof.attacks.auto.square import Square
+from pixelproof.attacks.mount import Field
+from pixelproof.attacks.stochastic import expect, fooling_rates
+from pixelproof.data import Dataset
+from pixelproof.draws import Draws
+from pixelproof.errors import BadInput
+from pixelproof.measure import flags
+from pixelproof.measure.clock import Clock, TimeUp
+from pixelproof.measure.evaluation import Bound, Evaluation, Part, Saved
+from pixelproof.models import Classifier
+from pixelproof.run import Run
+from pixelproof.types import Goal, Images, Mask, PerImage, Rate
+
+ATTACK_DRAWS = 20  # passes of a random model behind each gradient, as in AutoAttack's version for such models
+JUDGE_DRAWS = 100  # passes that judge each of its images
+FLAG_IMAGES = 50  # clean images that the flags are looked for on
+FIRST_BATCH = 20  # images in the first batch under a time budget, from which the speed is learned
+SLICES = 50  # batches that would fill the time budget
+SAVE_EVERY = 15.0  # seconds
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is known at a moment: the bound, the part at work and how far it is, seconds spent and left."""
+
+    bound: Rate
+    part: str
+    done: int
+    total: int
+    seconds: float
+    left: float | None
+
+
+Tell = Callable[[Live], None]
+
+
+def evaluate(
+    model: Classifier,
+    data: Dataset,
+    attack: Auto,
+    *,
+    seed: int = 0,
+    budget: float | None = None,
+    run: Run | None = None,
+    tell: Tell | None = None,
+) -> Evaluation:
+    """Attack `data` with the ensemble's parts in order, each on what stands, for at most `budget` seconds.
+
+    The result is saved in `run` as "evaluation"; an evaluation that ran out of time, or was interrupted, goes on where
+    it stopped when it is called again with the same run. Whatever the batches and the interruptions, the same parts
+    give the same result. Raises BadInput for data that does not fit the model.
+    """
+    if budget is not None and not budget > 0:
+        raise BadInput("evaluate", "the time budget must be positive", budget)
+    evaluator = Evaluator(model, data, attack, seed)
+    if run is not None and run.has("progress"):
+        evaluator.resume(run.load("progress", Saved))
+    return evaluator.conduct(Clock(budget, evaluator.seconds), run, tell or (lambda live: None))
+
+
+class Evaluator:
+    """One evaluation between two batches: everything that must be kept to go on later."""
+
+    def __init__(self, model: Classifier, data: Dataset, attack: Auto, seed: int) -> None:
+        self.model, self.attack, self.seed = model, attack, seed
+        probe = data[: min(len(data), FLAG_IMAGES)]
+        self.flags = flags.before(model, probe.images, probe.labels)
+        self.random = flags.RANDOMISED in self.flags
+        self.field = Field.of(expect(model, ATTACK_DRAWS) if self.random else model, data, None, None)
+        self.stages = attack.stages(len(model.card.classes))
+        if self.random:  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
+            self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
+        n = len(self.field.data)
+        self.ledger = Ledger.begin(self.field.data.images)
+        self.broken_by = torch.full((n,), -1)
+        self.passes = torch.zeros(n, 2, dtype=torch.long)
+        self.rows = torch.arange(n)
+        self.stage = self.position = 0
+        self.seconds = self.begun = 0.0
+        self.parts: tuple[Part, ...] = ()
+        self.bounds: tuple[Bound, ...] = ()
+
+    @property
+    def bound(self) -> Rate:
+        """The share of all images offered that is classified correctly and not broken yet."""
+        return Rate(int((~self.ledger.reached).sum()), self.field.offered)
+
+    def resume(self, saved: Saved) -> None:
+        """Go on from what an earlier sitting left."""
+        if not torch.equal(saved.index, self.field.data.index):
+            raise BadInput("evaluate", "the run must hold the same images", "others", "Use another folder.")
+        self.ledger, self.broken_by, self.passes, self.rows = saved.ledger, saved.broken_by, saved.passes, saved.rows
+        self.stage, self.position = saved.stage, saved.position
+        self.seconds, self.begun = saved.seconds, saved.begun
+        self.parts, self.bounds = saved.parts, saved.bounds
+
+    def conduct(self, clock: Clock, run: Run | None, tell: Tell) -> Evaluation:
+        """Run the parts that are left until they are done, nothing stands, or the time is up."""
+        ended, saved_at = "finished", clock.seconds
+        try:
+            with clock.watching(self.field.model), _seeded(self.seed, wanted=self.random):
+                for live in self._batches(clock):
+                    tell(live)
+                    if run is not None and clock.seconds - saved_at > SAVE_EVERY:
+                        self._save(run)
+                        saved_at = clock.seconds
+        except TimeUp:
+            ended = "out of time"
+        finally:
+            self.seconds = clock.seconds
+            if run is not None:
+                self._save(run)
+        if ended == "finished" and not self.bound.hits:
+            ended = "nothing left standing"
+        elif ended == "finished" and any(not part.attacked for part in self.parts):
+            ended = "stopped by rule"
+        result = self._result(ended)
+        if run is not None:
+            run.save("evaluation", result)
+        return result
+
+    def _batches(self, clock: Clock) -> Iterator[Live]:
+        """Every part on the images it is due for, batch by batch; the state is whole at each yield."""
+        size = self.field.batch if clock.budget is None else min(self.field.batch, FIRST_BATCH)
+        while self.stage < len(self.stages) and self.bound.hits:
+            stage = self.stages[self.stage]
+            if self.position == 0:
+                self.rows, self.begun = self.ledger.due(stage), clock.seconds
+            while self.position < len(self.rows):
+                yield self._live(stage, clock)
+                at = time.monotonic()
+                batch = self.rows[self.position : self.position + size]
+                self._attack(stage, batch)
+                self.position += len(batch)
+                self._note(stage, clock)
+                if clock.budget is not None:  # batches so small that the clock has a say, so large that they are fast
+                    each = (time.monotonic() - at) / len(batch)
+                    size = max(1, min(self.field.batch, int(clock.budget / SLICES / max(each, 1e-9))))
+                yield self._live(stage, clock)
+            self.parts += (self._part(clock.seconds - self.begun),)
+            self.stage, self.position = self.stage + 1, 0
+
+    def _part(self, seconds: float) -> Part:
+        """The part at work, as far as it is."""
+        stage, broke = self.stages[self.stage], int((self.broken_by == self.stage).sum())
+        return Part(stage.label, specs.write(stage.attack), self.position, broke, seconds)
+
+    def _attack(self, stage: Stage, batch: Tensor) -> None:
+        """One part on one batch, judged in float32."""
+        part = replace(self.field, data=self.field.data[batch], goal=self.field.goal[batch])
+        outcome = part.run(stage.attack, Draws.keyed(1000 * self.seed + self.stage, part.data.index))
+        logits = part.model.predict(outcome.images)
+        reached = self._rate(outcome.images, part.goal) > 0.5 if self.random else part.goal.reached(logits)
+        self.ledger.record(batch, outcome.images, reached, part.goal.margin(logits))
+        self.broken_by[batch[reached]] = self.stage
+        self.passes[batch] += torch.stack([outcome.forwards, outcome.backwards], 1)
+
+    def _rate(self, images: Images, goal: Goal) -> PerImage:
+        """How often each image fools the model."""
+        return fooling_rates(self.model, images, goal, draws=JUDGE_DRAWS if self.random else 1).per_image
+
+    def _note(self, stage: Stage, clock: Clock) -> None:
+        if not self.bounds or self.bounds[-1].standing != self.bound.hits:
+            self.bounds += (Bound(clock.seconds, self.bound.hits, stage.label),)
+
+    def _live(self, stage: Stage, clock: Clock) -> Live:
+        return Live(self.bound, stage.label, self.position, len(self.rows), clock.seconds, clock.left)
+
+    def _save(self, run: Run) -> None:
+        saved = Saved(
+            index=self.field.data.index,
+            stage=self.stage,
+            position=self.position,
+            rows=self.rows,
+            ledger=self.ledger,
+            broken_by=self.broken_by,
+            passes=self.passes,
+            parts=self.parts,
+            bounds=self.bounds,
+            seconds=self.seconds,
+            begun=self.begun,
+        )
+        run.save("progress", saved)
+
+    def _result(self, ended: str) -> Evaluation:
+        data, images, success = self.field.data, self.ledger.images, self.ledger.reached
+        rate = self._rate(images, self.field.goal)
+        survives: Mask = self._rate((images * 255).round() / 255, self.field.goal) > 0.5
+        parts = (*self.parts, self._part(self.seconds - self.begun)) if self.position else self.parts
+        black = [part for part in parts if part.spec.startswith(Square.name) and part.attacked]
+        late = flags.after(sum(part.broke for part in black), black[0].attacked if black else 0)
+        return Evaluation(
+            attack=specs.write(self.attack),
+            data=data.name,
+            model=self.model.card.name,
+            norm=self.attack.norm,
+            eps=self.attack.eps,
+            seed=self.seed,
+            offered=self.field.offered,
+            index=data.index,
+            labels=data.labels,
+            images=images,
+            success=success,
+            success_8bit=success & survives,
+            rate=rate,
+            distance=lp.norm(images - data.images, self.attack.norm),
+            broken_by=self.broken_by,
+            passes=self.passes,
+            parts=parts,
+            bounds=self.bounds,
+            flags=self.flags + late,
+            ended=ended,
+            seconds=self.seconds,
+        )
+
+
+@contextmanager
+def _seeded(seed: int, *, wanted: bool) -> Iterator[None]:
+    """Inside, a random model draws from a seeded generator; torch's own is left as it was."""
+    if not wanted:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

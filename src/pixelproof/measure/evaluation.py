@@ -1,0 +1,111 @@
+"""Evaluation: what an ensemble left standing, with the facts about each image and about each part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pixelproof.attacks.auto.ensemble import Ledger
+from pixelproof.types import Images, Labels, Mask, Norm, PerImage, Rate
+
+
+@dataclass(frozen=True)
+class Part:
+    """One stage: what it was, how many images it attacked and broke, and the seconds it took."""
+
+    label: str
+    spec: str
+    attacked: int
+    broke: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Where the upper bound stood after so many seconds."""
+
+    seconds: float
+    standing: int
+    part: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The robust accuracy that is left: an upper bound, as every evaluation gives; rows are the images attacked.
+
+    Attacked are the images the model classifies correctly; `offered` counts all. `broken_by` is the number of the
+    part that broke an image, -1 where it stands; `distance` is that of the stored image in `norm`. `passes` counts
+    forward and backward passes per image, (n, 2). `rate` is the share of passes in which each image fools the model:
+    0 or 1, except for a random model. `ended` says why the evaluation stopped.
+    """
+
+    attack: str
+    data: str
+    model: str
+    norm: Norm
+    eps: float
+    seed: int
+    offered: int
+    index: Tensor
+    labels: Labels
+    images: Images
+    success: Mask
+    success_8bit: Mask
+    rate: PerImage
+    distance: PerImage
+    broken_by: Tensor
+    passes: Tensor
+    parts: tuple[Part, ...]
+    bounds: tuple[Bound, ...]
+    flags: tuple[str, ...]
+    ended: str
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.success)
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.attack} on {self.data}: robust accuracy <= {self.robust_accuracy}, {self.ended})"
+
+    @property
+    def robust_accuracy(self) -> Rate:
+        """The share of all images offered that the model classifies correctly and that no attack broke."""
+        return Rate(int((~self.success).sum()), self.offered)
+
+    @property
+    def clean_accuracy(self) -> Rate:
+        """The share of all images offered that the model classifies correctly."""
+        return Rate(len(self), self.offered)
+
+    @property
+    def expected_robust_accuracy(self) -> float:
+        """As robust_accuracy, each image counted by how often it holds: for random models."""
+        return float((1 - self.rate).sum()) / self.offered
+
+    def breaker(self, row: int) -> str | None:
+        """The part that broke an image, None where it stands."""
+        number = int(self.broken_by[row])
+        return None if number < 0 else self.parts[number].label
+
+    def after(self, seconds: float) -> Rate:
+        """The bound that was known after so many seconds."""
+        known = [bound.standing for bound in self.bounds if bound.seconds <= seconds]
+        return Rate(min(known, default=len(self)), self.offered)
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """An unfinished evaluation: enough to go on as if it had never stopped."""
+
+    index: Tensor
+    stage: int
+    position: int
+    rows: Tensor
+    ledger: Ledger
+    broken_by: Tensor
+    passes: Tensor
+    parts: tuple[Part, ...]
+    bounds: tuple[Bound, ...]
+    seconds: float
+    begun: float

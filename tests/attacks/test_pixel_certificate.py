@@ -1,0 +1,305 @@
+"""The one-pixel certificate is sound: nothing sampled undercuts a bound, and broken bounds are caught."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from pixel_nets import Noisy, averaged, classifier, overlapping, plain, random_images, residual, smooth, strided
+from torch import nn
+
+from pixelproof.attacks.pixel import Journal, OnePixelDE, bounds, certify_one_pixel, relax
+from pixelproof.attacks.pixel.bounds import PixelBounds, unsupported
+from pixelproof.attacks.pixel.certificate import Cover
+from pixelproof.attacks.pixel.graph import capture
+from pixelproof.attacks.pixel.incremental import Incremental
+from pixelproof.attacks.pixel.margins import colour_grid, margins
+from pixelproof.attacks.pixel.plan import draw
+from pixelproof.attacks.pixel.relax import Form, larger, rectify
+from pixelproof.errors import BadInput, RunError
+from pixelproof.types import Goal
+
+BOUNDED = {
+    "plain": (lambda: plain(), (3, 12, 12), True),
+    "grey": (lambda: plain(1, 14), (1, 14, 14), False),
+    "strided": (lambda: strided(), (3, 16, 16), False),
+    "overlapping": (lambda: overlapping(), (3, 16, 16), False),
+    "residual": (lambda: residual(), (3, 24, 24), False),
+}
+
+
+def prepared(name):
+    net, shape, normalised = BOUNDED[name]
+    model = classifier(net(), shape, normalised=normalised)
+    image = random_images(shape, 1)[0]
+    engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
+    return model, image, engine
+
+
+def gaps(name, *, halvings, pixels=4, samples=48, boxes=12):
+    """Smallest sampled margin minus the bound, in float64, for random boxes of random pixels."""
+    model, image, engine = prepared(name)
+    label = int(model(image[None]).argmax())
+    spots = PixelBounds(engine, image, label)
+    exact = copy.deepcopy(model).double()
+    generator = torch.Generator().manual_seed(halvings)
+    channels, _, width = image.shape
+    cover = Cover(channels)
+    found = []
+    for position in torch.randperm(image[0].numel(), generator=generator)[:pixels].tolist():
+        low, high = cover._grid(halvings)
+        chosen = torch.randperm(len(low), generator=generator)[:boxes]
+        low, high = low[chosen], high[chosen]
+        bound, axis = spots.at(position).lower(low, high)
+        assert ((axis >= 0) & (axis < channels)).all()
+        inside = torch.rand(len(low), samples, channels, generator=generator, dtype=torch.float64)
+        colours = low[:, None] + (high - low)[:, None] * torch.cat(
+            [inside, colour_grid(channels, 2).expand(len(low), -1, -1)], 1
+        )
+        batch = image.double().repeat(colours[..., 0].numel(), 1, 1, 1)
+        batch[:, :, position // width, position % width] = colours.flatten(0, 1)
+        with torch.no_grad():
+            sampled = margins(exact(batch), label, False).view(len(low), -1).amin(1)
+        found.append(sampled - bound)
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("halvings", [0, 3, 7])
+@pytest.mark.parametrize("name", BOUNDED)
+def test_sampling_never_undercuts_a_bound(name, halvings):
+    assert gaps(name, halvings=halvings).min() >= 0
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_bounds_of_small_boxes_are_tight(name):
+    assert gaps(name, halvings=9, pixels=3, samples=12, boxes=8).median() < 0.2
+
+
+def relaxed_with(change):
+    original = relax.relax
+
+    def mutated(centre, radius):
+        how = original(centre, radius)
+        return dataclasses.replace(how, **change(how))
+
+    return mutated
+
+
+@pytest.mark.parametrize(
+    "mutate",
+    [
+        pytest.param(
+            lambda patch: patch.setattr(relax, "relax", relaxed_with(lambda how: {"shift": -how.shift})), id="sign"
+        ),
+        pytest.param(
+            lambda patch: patch.setattr(relax, "relax", relaxed_with(lambda how: {"error": 0 * how.error})), id="error"
+        ),
+        pytest.param(lambda patch: patch.setattr(Form, "spread", lambda form: 0 * form.x[0]), id="generators"),
+        pytest.param(lambda patch: patch.setattr(bounds, "GROWTH", -1.0), id="symbols"),
+    ],
+)
+def test_a_broken_bound_is_caught(mutate, monkeypatch):
+    mutate(monkeypatch)
+    worst = min(float(gaps(name, halvings=halvings).min()) for name in ("plain", "strided") for halvings in (2, 5))
+    assert worst < 0
+
+
+def backward_gaps(name, *, share=1.0, halvings=3):
+    """Smallest sampled difference label - rival minus its backward bound, for every rival, in float64."""
+    model, image, engine = prepared(name)
+    label = int(model(image[None]).argmax())
+    rivals = [k for k in range(4) if k != label]
+    spots = PixelBounds(engine, image, label)
+    exact = copy.deepcopy(model).double()
+    generator = torch.Generator().manual_seed(7)
+    channels, _, width = image.shape
+    low, high = Cover(channels)._grid(halvings)
+    found = []
+    for position in torch.randperm(image[0].numel(), generator=generator)[:4].tolist():
+        spot = spots.at(position)
+        with torch.no_grad():
+            trace = spot._forward(low, high)
+            rows, columns = torch.ones(len(low), len(rivals)).nonzero(as_tuple=True)
+            error = spot._backward(trace, rows, columns, torch.full((len(rows),), -torch.inf)).view(len(low), -1)
+            bound = trace.margin - trace.generators.abs().sum(0) - share * error
+            inside = torch.rand(len(low), 60, channels, generator=generator, dtype=torch.float64)
+            colours = low[:, None] + (high - low)[:, None] * inside
+            batch = image.double().repeat(colours[..., 0].numel(), 1, 1, 1)
+            batch[:, :, position // width, position % width] = colours.flatten(0, 1)
+            logits = exact(batch).view(len(low), -1, 4)
+            found.append((logits[..., [label]] - logits[..., rivals]).amin(1) - bound)
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_sampling_never_undercuts_a_backward_bound(name):
+    assert backward_gaps(name).min() >= 0
+
+
+def test_a_backward_bound_with_a_wrong_error_is_caught():
+    assert min(float(backward_gaps(name, share=-1.0).min()) for name in ("plain", "strided")) < 0
+    assert min(float(backward_gaps(name, share=0.0, halvings=0).min()) for name in BOUNDED) < 0
+
+
+def form(x, e):
+    x = torch.tensor(x)[:, None, None, None, :].float()
+    return Form(x, torch.tensor([e])[:, None, None, None].float(), x[:0, :1], x.new_zeros(1, 0), ())
+
+
+def test_the_rectifier_is_exact_where_it_is_stable_and_a_parallelogram_where_not():
+    out, how = rectify(
+        form([[3.0, -3.0, 1.0], [1.0, 1.0, 2.0]], [0.0, 0.0, 0.0]), torch.zeros(1), torch.zeros(1), (0, 0)
+    )
+    torch.testing.assert_close(how.keep.flatten(), torch.tensor([1.0, 0.0, 0.75]))
+    torch.testing.assert_close(out.x[:, 0, 0, 0], torch.tensor([[3.0, 0.0, 1.125], [1.0, 0.0, 1.5]]))
+    torch.testing.assert_close(out.e.flatten(), torch.tensor([0.0, 0.0, 0.375]), atol=1e-5, rtol=1e-5)
+
+
+def test_the_maximum_is_exact_where_one_side_wins():
+    out, _ = larger(form([[5.0, -1e30], [1.0, 0.0]], [0.1, 0.0]), form([[1.0, 2.0], [0.5, 0.25]], [0.2, 0.3]))
+    torch.testing.assert_close(out.x[:, 0, 0, 0], torch.tensor([[5.0, 2.0], [1.0, 0.25]]))
+    torch.testing.assert_close(out.e.flatten(), torch.tensor([0.1, 0.3]), atol=1e-5, rtol=1e-5)
+
+
+def linear_model(seed):
+    return classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 3)), (3, 4, 4), 3, seed=seed)
+
+
+def one_relu_model(seed):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 1), nn.ReLU(), nn.Linear(1, 3))
+    return classifier(net, (3, 4, 4), 3, seed=seed)
+
+
+def smallest_corner_margin(model, image, label):
+    """The exact minimum where every margin is a monotone function of one linear form of the colour."""
+    corners = colour_grid(3, 2)
+    batch = image.repeat(16, len(corners), 1, 1, 1)
+    for position in range(16):
+        batch[position, :, :, position // 4, position % 4] = corners
+    return float(margins(model.predict(batch.flatten(0, 1)), label, False).min())
+
+
+def test_a_linear_network_is_bounded_exactly():
+    model, image = linear_model(1), random_images((3, 4, 4), 1)[0]
+    label = int(model(image[None]).argmax())
+    engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
+    spots = PixelBounds(engine, image, label)
+    low, high = Cover(3)._grid(0)
+    bound = min(float(spots.at(position).lower(low, high)[0]) for position in range(16))
+    assert bound == pytest.approx(smallest_corner_margin(model, image, label), abs=1e-4)
+
+
+@pytest.mark.parametrize("make_model", [linear_model, one_relu_model])
+def test_networks_in_closed_form_get_the_exact_verdict(make_model):
+    verdicts = []
+    for seed in range(6):
+        model, images = make_model(seed), random_images((3, 4, 4), 4, seed)
+        labels = model.predict(images).argmax(1)
+        proof = certify_one_pixel(model, images, labels, budget=20.0)
+        for row in range(len(images)):
+            truth = smallest_corner_margin(model, images[row], int(labels[row]))
+            if abs(truth) > 5e-3:
+                assert bool(proof.attacked[row]) == (truth < 0)
+                assert bool(proof.certified[row]) == (truth > 0)
+                verdicts.append(truth < 0)
+    assert {True, False} == set(verdicts)
+
+
+def gentle():
+    """A network and images of which some fall to one pixel and some are safe."""
+    model = classifier(plain(3, 8), (3, 8, 8), seed=5)
+    images = random_images((3, 8, 8), 6, seed=1)
+    with torch.no_grad():
+        model.net[0].weight.mul_(0.3)
+        model.net[-1].bias.sub_(model(images).mean(0))
+    return model, images, model.predict(images).argmax(1)
+
+
+def test_certified_images_survive_and_attacked_ones_have_a_witness():
+    model, images, labels = gentle()
+    proof = certify_one_pixel(model, images, labels, budget=60.0)
+    assert proof.certified.any()
+    assert proof.attacked.any()
+    assert not proof.undecided.any()
+    evolved = OnePixelDE(40, 10)(model, images, Goal(labels), torch.Generator().manual_seed(0))
+    assert (model.predict(evolved).argmax(1) == labels)[proof.certified].all()
+    grid = colour_grid(3, 5)
+    for row in proof.certified.nonzero()[:, 0].tolist():
+        for position in range(64):
+            batch = images[row].repeat(len(grid), 1, 1, 1)
+            batch[:, :, position // 8, position % 8] = grid
+            assert (model.predict(batch).argmax(1) == labels[row]).all()
+    for row in proof.attacked.nonzero()[:, 0].tolist():
+        image = images[row].clone()
+        position = int(proof.position[row])
+        image[:, position // 8, position % 8] = proof.colour[row]
+        assert int(model.predict(image[None]).argmax()) != int(labels[row])
+    assert proof.certified_accuracy.hits <= proof.robust_accuracy.hits
+    assert proof.certified_accuracy.n == 6
+
+
+def test_a_killed_proof_goes_on_where_it_stopped(tmp_path):
+    model, images, labels = gentle()
+    row = int(certify_one_pixel(model, images, labels, budget=60.0).certified.nonzero()[0, 0])
+    part = images[row : row + 1], labels[row : row + 1]
+
+    def kill(number, decided, pixels):
+        assert (number, decided, pixels) == (0, 32, 64)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        certify_one_pixel(model, *part, budget=60.0, journal=Journal(tmp_path, kill))
+    stopped = certify_one_pixel(model, *part, budget=1e-9, journal=Journal(tmp_path))
+    assert stopped.undecided.all()
+    assert int(stopped.open.sum()) == 64 - 32 - 1
+    done = certify_one_pixel(model, *part, budget=60.0, journal=Journal(tmp_path))
+    assert done.certified.all()
+    assert not done.open.any()
+    assert done.boxes[0] > stopped.boxes[0]
+    again = certify_one_pixel(model, *part, budget=1e-9, journal=Journal(tmp_path))
+    assert again.certified.all()
+    assert torch.equal(again.boxes, done.boxes)
+
+
+def test_a_journal_of_something_else_is_refused(tmp_path):
+    model, images, labels = gentle()
+    certify_one_pixel(model, images[:1], labels[:1], budget=1e-6, journal=Journal(tmp_path))
+    with pytest.raises(RunError, match="belong"):
+        certify_one_pixel(model, images[1:2], labels[1:2], budget=1.0, journal=Journal(tmp_path))
+    (tmp_path / "image-00000.json").write_text("{")
+    with pytest.raises(RunError, match="proof"):
+        certify_one_pixel(model, images[:1], labels[:1], budget=1.0, journal=Journal(tmp_path))
+
+
+def test_images_that_are_wrong_from_the_start_are_reported():
+    model, images, labels = gentle()
+    proof = certify_one_pixel(model, images[:2], (labels[:2] + 1) % 4, budget=1.0)
+    assert proof.wrong.all()
+    assert not proof.attacked.any()
+    assert float(proof.robust_accuracy) == 0
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0])
+def test_a_budget_that_is_not_positive_is_refused(budget):
+    model, images, labels = gentle()
+    with pytest.raises(BadInput, match="budget"):
+        certify_one_pixel(model, images, labels, budget=budget)
+
+
+def test_a_network_that_is_not_deterministic_is_refused():
+    noisy = classifier(Noisy(), (3, 8, 8))
+    images = random_images((3, 8, 8), 1)
+    with pytest.raises(BadInput, match="deterministic"):
+        certify_one_pixel(noisy, images, torch.tensor([0]), budget=1.0)
+    model, images, labels = gentle()
+    with pytest.raises(BadInput, match="deterministic"):
+        certify_one_pixel(model.carrying(stochastic=True), images, labels, budget=1.0)
+
+
+def test_steps_without_a_bound_are_named():
+    model = classifier(smooth(), (3, 16, 16))
+    with pytest.raises(BadInput, match=r"sigmoid.*gelu"):
+        certify_one_pixel(model, random_images((3, 16, 16), 1), torch.tensor([0]), budget=1.0)
+    mean = classifier(averaged(), (3, 16, 16))
+    image = torch.zeros(1, 3, 16, 16)
+    assert unsupported(draw(capture(mean, image), image, clip=True))

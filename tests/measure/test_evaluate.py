@@ -1,0 +1,180 @@
+"""evaluate on nets whose answer is known: bounds, resuming, time budgets, flags and random models."""
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from pixelproof import measure, models
+from pixelproof.attacks import Auto
+from pixelproof.data import Dataset
+from pixelproof.errors import BadInput
+from pixelproof.measure import flags
+from pixelproof.run import Run
+
+
+def two_classes(net: nn.Module, gaps: list[float]) -> tuple[models.Classifier, Dataset]:
+    """Images of two pixels in which x0 - x1 = gap decides; an linf change of |gap| / 2 flips an image."""
+    images = torch.tensor([[[[0.5 + gap / 2, 0.5 - gap / 2]]] for gap in gaps])
+    model = models.wrap(net, classes=2, input_shape=(1, 1, 2)).eval()
+    labels = torch.tensor([int(gap > 0) for gap in gaps])
+    return model, Dataset("gaps", images, labels, ("low", "high"))
+
+
+class Gap(nn.Module):
+    def forward(self, x):
+        gap = 10 * (x[:, 0, 0, 0] - x[:, 0, 0, 1])
+        return torch.stack([-gap, gap], 1)
+
+
+class Rounded(Gap):
+    """No gradient anywhere, the same answers to within a hundredth."""
+
+    def forward(self, x):
+        return super().forward((x * 50).round() / 50 + 0 * x)
+
+
+class Noisy(Gap):
+    def forward(self, x):
+        return super().forward(x + 0.05 * torch.randn_like(x))
+
+
+class Dreaming(Gap):
+    def forward(self, x):
+        with torch.enable_grad():
+            inner = x.detach().requires_grad_()
+            torch.autograd.grad((inner**2).sum(), inner)
+        return super().forward(x)
+
+
+GAPS = [0.05, -0.1, 0.15, 0.25, -0.3, 0.4, -0.5, 0.6]
+
+
+@pytest.mark.parametrize("version", ["fast", "standard"])
+def test_the_bound_is_exact_on_a_linear_net(version):
+    model, data = two_classes(Gap(), GAPS)
+    found = measure.evaluate(model, data, Auto(0.1, version=version))
+    assert found.success.tolist() == [True, True, True, False, False, False, False, False]
+    assert (found.robust_accuracy.hits, found.robust_accuracy.n) == (5, 8)
+    assert found.flags == ()
+    assert found.ended in ("finished", "stopped by rule")
+    assert (found.distance <= 0.1 + 1e-6).all()
+    assert all(found.breaker(row) is not None for row in range(3))
+    assert found.breaker(4) is None
+
+
+def test_misclassified_images_count_as_lost_but_are_not_attacked():
+    model, data = two_classes(Gap(), GAPS)
+    wrong = Dataset("gaps", data.images, data.labels ^ torch.tensor([1, 0, 0, 0, 0, 0, 0, 0]), data.classes)
+    found = measure.evaluate(model, wrong, Auto(0.1))
+    assert len(found) == 7
+    assert found.robust_accuracy.n == found.clean_accuracy.n == 8
+    assert found.clean_accuracy.hits == 7
+
+
+def test_the_bound_falls_and_is_told_while_it_falls():
+    model, data = two_classes(Gap(), GAPS)
+    heard = []
+    found = measure.evaluate(model, data, Auto(0.1), tell=heard.append)
+    hits = [live.bound.hits for live in heard]
+    assert hits[0] == 8
+    assert hits == sorted(hits, reverse=True)
+    assert hits[-1] == found.robust_accuracy.hits
+    assert found.after(0.0).hits == 8
+    assert found.after(found.seconds).hits == found.robust_accuracy.hits
+
+
+def test_an_evaluation_cut_short_goes_on_to_the_same_result(tmp_path):
+    model, data = two_classes(Gap(), GAPS)
+    whole = measure.evaluate(model, data, Auto(0.1), seed=3)
+    run = Run.create(tmp_path / "run", {"evaluate": "gaps"})
+
+    class Stop(Exception):
+        pass
+
+    for stop_at in (1, 3, 4):
+        calls = 0
+
+        def tell(_live, stop_at=stop_at):
+            nonlocal calls
+            calls += 1
+            if calls > stop_at:
+                raise Stop
+
+        with pytest.raises(Stop):
+            measure.evaluate(model, data, Auto(0.1), seed=3, run=run, tell=tell)
+    resumed = measure.evaluate(model, data, Auto(0.1), seed=3, run=run)
+    assert torch.equal(resumed.images, whole.images)
+    assert torch.equal(resumed.broken_by, whole.broken_by)
+    assert [(part.spec, part.attacked, part.broke) for part in resumed.parts] == [
+        (part.spec, part.attacked, part.broke) for part in whole.parts
+    ]
+    loaded = run.load("evaluation", measure.Evaluation)
+    assert torch.equal(loaded.success, whole.success)
+
+
+def test_other_images_than_the_saved_ones_are_refused(tmp_path):
+    model, data = two_classes(Gap(), GAPS)
+    run = Run.create(tmp_path / "run", {"evaluate": "gaps"})
+    measure.evaluate(model, data, Auto(0.1), run=run)
+    with pytest.raises(BadInput, match="same images"):
+        measure.evaluate(model, data[:5], Auto(0.1), run=run)
+
+
+def test_a_spent_budget_ends_the_evaluation_with_the_bound_so_far():
+    class Slow(Gap):
+        def forward(self, x):
+            time.sleep(0.02)
+            return super().forward(x)
+
+    model, data = two_classes(Slow(), GAPS)
+    found = measure.evaluate(model, data, Auto(0.1, version="standard"), budget=0.2)
+    assert found.ended == "out of time"
+    assert found.robust_accuracy.hits >= 5
+    with pytest.raises(BadInput, match="positive"):
+        measure.evaluate(model, data, Auto(0.1), budget=0.0)
+
+
+def test_a_model_that_hides_its_gradient_is_flagged_and_falls_to_square():
+    model, data = two_classes(Rounded(), GAPS)
+    found = measure.evaluate(model, data, Auto(0.12))
+    assert any(flag.startswith(flags.NO_GRADIENT) for flag in found.flags)
+    assert any(flag.startswith(flags.BLACK_BOX) for flag in found.flags) or found.broken_by.max() <= 1
+    assert found.success[:3].all()
+
+
+def test_a_random_model_is_found_and_judged_as_a_rate():
+    model, data = two_classes(Noisy(), [0.02, 0.6, -0.6, 0.5])
+    before = torch.get_rng_state()
+    found = measure.evaluate(model, data, Auto(0.1), seed=1)
+    assert flags.RANDOMISED in found.flags
+    assert found.rate[-1] < 0.05  # far from the boundary: noise hardly ever flips it
+    assert ((found.rate > 0.5) == found.success).all()
+    assert {part.spec.split(":")[0] for part in found.parts} <= {"apgd", "margin-pgd"}
+    assert before.shape == torch.get_rng_state().shape
+
+
+def test_autograd_inside_the_forward_pass_is_flagged():
+    model, data = two_classes(Dreaming(), GAPS)
+    assert flags.before(model, data.images, data.labels) == (flags.INFERENCE,)
+    model, data = two_classes(Gap(), GAPS)
+    assert flags.before(model, data.images, data.labels) == ()
+
+
+def test_probabilities_are_flagged():
+    class Softmax(Gap):
+        def forward(self, x):
+            return super().forward(x).softmax(1)
+
+    model, data = two_classes(Gap(), GAPS)
+    model.net = Softmax()
+    assert flags.PROBABILITIES in flags.before(model, data.images, data.labels)
+
+
+def test_a_curve_never_rises_and_is_exact_on_a_linear_net():
+    model, data = two_classes(Gap(), GAPS)
+    found = measure.curve(model, data, [0.01, 0.06, 0.11, 0.16, 0.26, 0.31])
+    assert [rate.hits for rate in found.robust_accuracy] == [8, 6, 5, 3, 1, 0]
+    with pytest.raises(BadInput, match="ascend"):
+        measure.curve(model, data, [0.2, 0.1])
