@@ -44,7 +44,7 @@ def evaluate(
     images = data.load(data_name, "test", data_dir)
     images = images if n is None else images.sample(n, seed)
     with progress(silent=quiet or as_json) as tell:
-        model = _model(model_name, weights, data_name, data_dir, device, tell)
+        model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
         run = None
         if out_folder is not None:
             spec = {"command": "evaluate", "model": model.digest(), "data": images.digest(), "attack": str(attack)}
