@@ -17,11 +17,9 @@ from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
 from pixelproof.study.training import clean, train
 
-STAGES: Mapping[str, Stage] = MappingProxyType(
+STAGES: Mapping[str, Stage] = MappingProxyType({"train": train, "clean": clean, "attack": attack})
+SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     {
-        "train": train,
-        "clean": clean,
-        "attack": attack,
         "signatures": explaining.signatures,
         "critical pixels": pixels.critical,
         "sanity": pixels.sanity,
@@ -47,7 +45,8 @@ def conduct(
     """
     run = Run.create(Path(folder), study.model_dump(mode="json"))
     context = Context(study, run, root, device, listener or (lambda event: None))
-    for name, stage in STAGES.items():
+    wanted = {**STAGES, **(SIGNATURE_STAGES if study.signatures is not None else {})}
+    for name, stage in wanted.items():
         started = time.perf_counter()
         try:
             stage(context)
@@ -61,4 +60,4 @@ def conduct(
     return run
 
 
-__all__ = ["STAGES", "Event", "Listener", "conduct"]
+__all__ = ["SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]
