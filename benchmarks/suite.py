@@ -59,9 +59,9 @@ def ensemble(model: Classifier, test: Dataset, eps: float) -> Iterator[Row]:
         near = next(seconds for seconds, standing in bounds if standing - final <= 0.02 * len(test))
         facts = {
             "within_2_points_after_s": round(near, 2),
-            "passes": round(float(found.passes[:, 1].double().mean()), 1),
+            "gradients_per_image": round(float(found.passes[:, 1].double().mean()), 1),
         }
-        rows.append({"attack": f"auto:{version}", "robust": final / len(test), "cpu_s": round(spent, 2), **facts})
+        yield {"attack": f"auto:{version}", "robust": round(final / len(test), 4), "cpu_s": round(spent, 2), **facts}
     if peer := _peer("torchattacks"):
         whole = peer.AutoAttack(model, norm="Linf", eps=eps, seed=0, n_classes=len(test.classes))
         yield _run_peer("torchattacks AutoAttack", whole, model, test)

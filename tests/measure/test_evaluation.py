@@ -51,7 +51,7 @@ class Dreaming(Gap):
 GAPS = [0.05, -0.1, 0.15, 0.25, -0.3, 0.4, -0.5, 0.6]
 
 
-@pytest.mark.parametrize("version", ["fast", "standard"])
+@pytest.mark.parametrize("version", ["fast", pytest.param("standard", marks=pytest.mark.slow)])
 def test_the_bound_is_exact_on_a_linear_net(version):
     model, data = two_classes(Gap(), GAPS)
     found = measure.evaluate(model, data, Auto(0.1, version=version))

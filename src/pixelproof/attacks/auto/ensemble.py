@@ -14,6 +14,7 @@ from pixelproof.attacks.attack import Attack, Model, check_settings
 from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
+from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.momentum import MarginPGD
 from pixelproof.attacks.watch import watch
 from pixelproof.draws import Draws, Rng
@@ -92,14 +93,17 @@ class Auto:
         yield Stage(Square(self.eps, norm=self.norm), 0, False)
 
     def _fast(self) -> Iterator[Stage]:
-        if self.norm != "l1":
+        exact: Precision = "auto"
+        if self.norm == "l1":  # which values are steepest is all that matters there, and bfloat16 cannot tell
+            exact = "float32"
+        else:
             yield Stage(MarginPGD(self.eps, norm=self.norm), 0, False)
-        yield Stage(APGD(self.eps, precision="auto", norm=self.norm), 0, False)
+        yield Stage(APGD(self.eps, precision=exact, norm=self.norm), 0, False)
         for number, (steps, rivals, queries) in enumerate(((20, 3, 100), (50, 9, 500), (100, 9, 5000))):
             if number:
-                yield Stage(APGD(self.eps, steps, "margin", precision="auto", norm=self.norm), number, True)
+                yield Stage(APGD(self.eps, steps, "margin", precision=exact, norm=self.norm), number, True)
             for k in range(rivals):
-                attack = APGD(self.eps, steps, "dlr", targets=1, first=k, precision="auto", norm=self.norm)
+                attack = APGD(self.eps, steps, "dlr", targets=1, first=k, precision=exact, norm=self.norm)
                 yield Stage(attack, number, True)
             for k in range(1 if not number else 3):
                 attack_fab = FAB(steps // 2, targets=1, first=k, norm=self.norm, eps=self.eps)

@@ -1,0 +1,47 @@
+"""pixelproof evaluate: its JSON, its folder, its errors."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pixelproof.cli.evaluate import duration
+from pixelproof.cli.main import app
+from pixelproof.errors import BadInput
+
+NET = """
+import torch
+from torch import nn
+
+def build():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    weights = torch.randn(10, 64, generator=torch.Generator().manual_seed(0))
+    net.load_state_dict({"1.weight": weights / 8, "1.bias": torch.zeros(10)})
+    return net
+"""
+
+
+def test_the_facts_are_json_and_a_second_call_goes_on_from_the_folder(tmp_path):
+    folder, net = str(tmp_path / "kept"), tmp_path / "net.py"
+    net.write_text(NET)
+    call = ["evaluate", f"{net}:build", "digits", "--eps", "0.1", "--n", "60", "--json", "--out", folder]
+    first = CliRunner().invoke(app, call)
+    assert first.exit_code == 0, first.output
+    facts = json.loads(first.stdout)
+    assert facts["n"] == 60
+    assert facts["ended"] in ("finished", "stopped by rule", "nothing left standing")
+    held = sum(not image["fooled"] for image in facts["images"])
+    assert facts["robust_accuracy_at_most"]["value"] == pytest.approx(held / 60)
+    assert all((image["broken_by"] is None) != image["fooled"] for image in facts["images"])
+    again = json.loads(CliRunner().invoke(app, call).stdout)
+    assert again["images"] == facts["images"]
+    assert again["parts"] == facts["parts"]
+    other = CliRunner().invoke(app, [*call, "--seed", "5"])
+    assert "other settings" in str(other.exception)
+
+
+def test_times_are_read_and_nonsense_is_refused():
+    assert [duration(text) for text in ("90s", "10m", "2h", "45")] == [90.0, 600.0, 7200.0, 45.0]
+    for text in ("soon", "-3s", "0", "10x", "nan", ""):
+        with pytest.raises(BadInput, match="budget"):
+            duration(text)
