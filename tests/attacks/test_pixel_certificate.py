@@ -9,13 +9,14 @@ from pixel_nets import Noisy, averaged, classifier, overlapping, plain, random_i
 from torch import nn
 
 from pixelproof.attacks.pixel import Journal, OnePixelDE, bounds, certify_one_pixel, relax
-from pixelproof.attacks.pixel.bounds import PixelBounds, unsupported
-from pixelproof.attacks.pixel.certificate import Cover
+from pixelproof.attacks.pixel.bounds import PixelBounds
+from pixelproof.attacks.pixel.cover import grid
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.margins import colour_grid, margins
 from pixelproof.attacks.pixel.plan import draw
 from pixelproof.attacks.pixel.relax import Form, larger, rectify
+from pixelproof.attacks.pixel.subject import unsupported
 from pixelproof.errors import BadInput, RunError
 from pixelproof.types import Goal
 
@@ -44,10 +45,9 @@ def gaps(name, *, halvings, pixels=4, samples=48, boxes=12):
     exact = copy.deepcopy(model).double()
     generator = torch.Generator().manual_seed(halvings)
     channels, _, width = image.shape
-    cover = Cover(channels)
     found = []
     for position in torch.randperm(image[0].numel(), generator=generator)[:pixels].tolist():
-        low, high = cover._grid(halvings)
+        low, high = grid(channels, halvings)
         chosen = torch.randperm(len(low), generator=generator)[:boxes]
         low, high = low[chosen], high[chosen]
         bound, axis = spots.at(position).lower(low, high)
@@ -113,7 +113,7 @@ def backward_gaps(name, *, share=1.0, halvings=3):
     exact = copy.deepcopy(model).double()
     generator = torch.Generator().manual_seed(7)
     channels, _, width = image.shape
-    low, high = Cover(channels)._grid(halvings)
+    low, high = grid(channels, halvings)
     found = []
     for position in torch.randperm(image[0].numel(), generator=generator)[:4].tolist():
         spot = spots.at(position)
@@ -184,7 +184,7 @@ def test_a_linear_network_is_bounded_exactly():
     label = int(model(image[None]).argmax())
     engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
     spots = PixelBounds(engine, image, label)
-    low, high = Cover(3)._grid(0)
+    low, high = grid(3, 0)
     bound = min(float(spots.at(position).lower(low, high)[0]) for position in range(16))
     assert bound == pytest.approx(smallest_corner_margin(model, image, label), abs=1e-4)
 

@@ -14,7 +14,7 @@ from pixelproof.lp import norm
 from pixelproof.types import Goal
 
 MODEL = make("plain", seed=3)
-IMAGES = random_images((3, 12, 12), 16, seed=2)
+IMAGES = random_images((3, 12, 12), 8, seed=2)
 LABELS = MODEL.predict(IMAGES).argmax(1)
 QUICK = {
     "one-pixel": OnePixel(),

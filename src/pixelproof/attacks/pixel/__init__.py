@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pixelproof.attacks.pixel.certificate import Journal, OnePixelCertificate, certify_one_pixel
+from pixelproof.attacks.pixel.certificate import OnePixelCertificate, certify_one_pixel
 from pixelproof.attacks.pixel.engine import Executor, FullForward, Scene, executor
 from pixelproof.attacks.pixel.evolution import OnePixelDE
 from pixelproof.attacks.pixel.few import FewPixel
+from pixelproof.attacks.pixel.journal import Journal
 from pixelproof.attacks.pixel.search import OnePixel, PixelSearch
 
 PIXEL_ATTACKS: Mapping[str, type[OnePixel | OnePixelDE | FewPixel]] = MappingProxyType(

@@ -9,77 +9,37 @@ the sum of |d margin / d value| * error, without merging anything on the way (a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pixelproof.attacks.pixel.incremental import Incremental, IncrementalScene
-from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Op, Pool, Relu, Step, run
-from pixelproof.attacks.pixel.plan import Plan
+from pixelproof.attacks.pixel.linear import (
+    Rounded,
+    added,
+    dense,
+    offsets,
+    opposite,
+    shifted,
+    sliced,
+    taken,
+    touched,
+    unaverage,
+    unconvolve,
+    weighed,
+    widened,
+)
+from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Op, Pool, Relu, Step
 from pixelproof.attacks.pixel.relax import GROWTH, SHORT, Form, Relaxed, larger, rectify, rounding
-from pixelproof.attacks.pixel.windows import Windows, convolve, lay, nchw, nhwc, pool, widen
+from pixelproof.attacks.pixel.subject import Margin, precise
+from pixelproof.attacks.pixel.windows import Windows, convolve, lay, pool, widen
 
 SYMBOLS = (96, 96)  # errors of the first rectifiers that are kept apart
+OUTSIDE = -1e29  # below it a cell is not on the map
 PROVEN = 1e-3  # margin (in logits) by which a box must be proven; see certificate.py
 HOPE = 0.25  # a backward pass is tried where it needs to cut the error to no less than this share
-
-
-@dataclass(frozen=True, eq=False)
-class _Rounded:
-    """The rounding of a linear step: `size` (n) bounds its inputs, `weight` the absolute weights into each output."""
-
-    size: Tensor
-    weight: Tensor
-
-
-def unsupported(plan: Plan) -> list[str]:
-    """Names of the steps that no bound is implemented for; empty when the whole network can be bounded."""
-    names = [
-        plan.steps[at].name for at in plan.local if not isinstance(plan.steps[at].op, Conv | Pool | Affine | Relu | Add)
-    ]
-    names += [plan.steps[at].name for at in plan.tail if not isinstance(plan.steps[at].op, Affine | Relu | Linear)]
-    if [entry.kind for entry in plan.entries] != ["linear"]:
-        names.append("a hand-over to the dense layers other than flatten and linear")
-    return names
-
-
-def precise(steps: Sequence[Step], image: Tensor) -> list[Tensor]:
-    """The clean activations computed in float64 and rounded once."""
-    double = [replace(step, op=_double(step.op)) for step in steps]
-    with torch.no_grad():
-        return [value.float() for value in run(double, image.double())]
-
-
-def _double(op: Op) -> Op:
-    if isinstance(op, Conv | Linear):
-        return replace(op, weight=op.weight.double(), bias=None if op.bias is None else op.bias.double())
-    if isinstance(op, Affine):
-        return replace(op, scale=op.scale.double(), shift=op.shift.double())
-    return op
-
-
-class Margin:
-    """The part of a network after its last window: dense layers, ending in the differences label - rival."""
-
-    def __init__(self, plan: Plan, label: int) -> None:
-        self.plan = plan
-        self.entry = plan.entries[0]
-        self.label = label
-        ops = [plan.steps[position].op for position in plan.tail]
-        classes = plan.shapes[-1][1]
-        self.rivals = [rival for rival in range(classes) if rival != label]
-        unit = torch.eye(classes, dtype=torch.float64)
-        difference = unit[label] - unit[self.rivals]
-        last = ops.pop() if ops and isinstance(ops[-1], Linear) else None
-        weight = difference if last is None else difference @ last.weight.double()  # type: ignore[union-attr]
-        bias = torch.zeros(len(self.rivals), dtype=torch.float64)
-        if isinstance(last, Linear) and last.bias is not None:
-            bias = difference @ last.bias.double()
-        self.ops: list[Op] = [*ops, Linear(weight.float(), bias.float())]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +47,8 @@ class Trace:
     """What a forward pass of bounds leaves for the backward one."""
 
     relaxed: dict[tuple[int, int], Relaxed]
-    rounded: dict[int, _Rounded]
-    tail: list[Relaxed | _Rounded | Tensor]
+    rounded: dict[int, Rounded]
+    tail: list[Relaxed | Rounded]
     margin: Tensor
     generators: Tensor
     error: Tensor
@@ -167,7 +127,7 @@ class Spot:
         forms = {0: Form(x, SHORT * x[:1].abs(), x[:0, :1], x.new_zeros(len(low), 0), ())}
         whole: set[int] = set()
         relaxed: dict[tuple[int, int], Relaxed] = {}
-        rounded: dict[int, _Rounded] = {}
+        rounded: dict[int, Rounded] = {}
         for at in plan.local:
             step = plan.steps[at]
             op, source, out = step.op, step.inputs[0], at + 1
@@ -182,11 +142,11 @@ class Spot:
                 forms[out], rounded[at] = self._convolve(inner, at, op, windows.pads(at))
             elif isinstance(op, Affine):
                 inner = self._change(forms, whole, windows, source)
-                size = (inner.x * op.scale).abs().sum(0, keepdim=True)
-                forms[out] = inner.mapped(partial(torch.mul, other=op.scale), inner.e * op.scale.abs() + SHORT * size)
+                error = (inner.e + SHORT * inner.magnitude()) * op.scale.abs()
+                forms[out] = inner.mapped(partial(torch.mul, other=op.scale), error)
             elif isinstance(op, Add):
                 parts = [self._change(forms, whole, windows, part) for part in step.inputs]
-                forms[out] = _sum(*(_widened(part, windows.pads(at, k)) for k, part in enumerate(parts)))
+                forms[out] = added(*(widened(part, windows.pads(at, k)) for k, part in enumerate(parts)))
             elif isinstance(op, Pool) and op.largest:
                 inner = self._change(forms, whole, windows, source)
                 forms[out] = self._maximum(inner, at, op, windows, relaxed)
@@ -194,12 +154,31 @@ class Spot:
             else:
                 assert isinstance(op, Pool)
                 inner = self._change(forms, whole, windows, source)
-                wide = _widened(inner, windows.pads(at))
-                size = wide.x.abs().sum(0, keepdim=True)
-                error = pool(wide.e + SHORT * op.kernel[0] * op.kernel[1] * size, op)
+                wide = widened(inner, windows.pads(at))
+                error = pool(wide.e + SHORT * op.kernel[0] * op.kernel[1] * wide.magnitude(), op)
                 forms[out] = wide.mapped(partial(pool, op=op), error)
+            if not isinstance(op, Conv):
+                rounded[at] = self._elementwise(forms, step, out)
         last = self._change(forms, whole, windows, self.margin.entry.source)
         return self._dense(last, relaxed, rounded)
+
+    def _elementwise(self, forms: dict[int, Form], step: Step, out: int) -> Rounded:
+        """Many times what rounding does in a step without weights: it scales with the values and the clean ones."""
+        values = (*step.inputs, out) if isinstance(step.op, Pool) else (out,)
+        largest = torch.zeros(1)
+        for value in values:
+            largest = largest + (forms[value].magnitude() + forms[value].e[0]).flatten(1).amax(1)
+        for value in (*step.inputs, out):
+            clean = self.windows.clean(value) if value == out else self._clean(step, value)
+            largest = largest + clean.abs().max()
+        terms = op.kernel[0] * op.kernel[1] if isinstance(op := step.op, Pool) else 1
+        return Rounded(torch.zeros_like(largest), torch.zeros(1), 4 * SHORT * terms * largest)
+
+    def _clean(self, step: Step, value: int) -> Tensor:
+        """The clean values that a step reads, on the map only."""
+        position = self.plan.steps.index(step)
+        clean = self.windows.around(position) if isinstance(step.op, Pool) else self.windows.clean(value)
+        return torch.where(clean < OUTSIDE, 0.0, clean)
 
     def _change(self, forms: dict[int, Form], whole: set[int], windows: Windows, value: int) -> Form:
         """A value's form as a change from the clean one."""
@@ -211,16 +190,18 @@ class Spot:
             whole.discard(value)
         return forms[value]
 
-    def _convolve(self, form: Form, at: int, op: Conv, pads: tuple[int, int, int, int]) -> tuple[Form, _Rounded]:
+    def _convolve(self, form: Form, at: int, op: Conv, pads: tuple[int, int, int, int]) -> tuple[Form, Rounded]:
         kernel = self.engine.kernel(at)
         gamma = rounding(kernel[0].numel())
-        size = form.x[0].abs() + form.spread()
+        size = form.magnitude()
         error = torch.add(form.e * (1 + 2 * gamma), size[None], alpha=gamma)
         out = form.mapped(
             lambda values: convolve(values, kernel, op, pads), convolve(error, self.magnitudes[at], op, pads)
         )
-        largest = size.flatten(1).amax(1) if len(size) else size.new_zeros(0)
-        return out, _Rounded(gamma * largest, self.magnitudes[at].sum((1, 2, 3)) * (1 + gamma))
+        largest = (size + form.e[0]).flatten(1).amax(1)
+        return out, Rounded(
+            gamma * largest, self.magnitudes[at].sum((1, 2, 3)) * (1 + gamma), torch.zeros_like(largest)
+        )
 
     @staticmethod
     def _maximum(form: Form, at: int, op: Pool, windows: Windows, relaxed: dict[tuple[int, int], Relaxed]) -> Form:
@@ -228,49 +209,41 @@ class Spot:
         pads = windows.pads(at)
         ground = windows.around(at)
         x = torch.cat([lay(form.x[:1], ground, pads), widen(form.x[1:], pads)])
-        inside = torch.where(ground.abs() < 1e29, ground.abs(), 0.0)
+        inside = torch.where(ground < OUTSIDE, 0.0, ground).abs()
         form = replace(form, x=x, e=widen(form.e, pads) + SHORT * inside, planes=widen(form.planes, pads))
         count = 0
         for axis in (0, 1):
-            cells = _offsets(form.x.shape[2 + axis], op, axis)
-            best = _cut(form, axis, cells[0])
+            cells = offsets(form.x.shape[2 + axis], op, axis)
+            best = sliced(form, axis, cells[0])
             for cut in cells[1:]:
-                best, relaxed[at, count] = larger(best, _cut(form, axis, cut))
+                best, relaxed[at, count] = larger(best, sliced(form, axis, cut))
                 count += 1
             form = best
         return form
 
-    def _dense(self, form: Form, relaxed: dict[tuple[int, int], Relaxed], rounded: dict[int, _Rounded]) -> Trace:
+    def _dense(self, form: Form, relaxed: dict[tuple[int, int], Relaxed], rounded: dict[int, Rounded]) -> Trace:
         """The dense layers up to the margins."""
         down, across = self.cells
         x, e, planes = (part[:, :, down, across].flatten(2) for part in (form.x, form.e, form.planes))
         rows = replace(form, x=x, e=e, planes=planes)
         carried = rows.carried()
         entering = rows.e[0] if carried is None else rows.e[0] + carried
-        rows, off = _linear(rows, self.weight, self.weight_size)
+        rows, off = dense(rows, self.weight, self.weight_size)
         clean = self.scene.values[self.margin.entry.target]
-        tail: list[Relaxed | _Rounded | Tensor] = [off]
-        x = rows.x
-        x[0] += clean
-        rows = replace(rows, x=x, e=rows.e + SHORT * (clean.abs() + x[:1].abs()))
+        tail: list[Relaxed | Rounded]
+        rows, tail = shifted(rows, clean), [touched(off, rows, clean)]
         for op in self.margin.ops:
             if isinstance(op, Relu):
                 zero = torch.zeros(1)
                 rows, how = rectify(rows, zero, zero, (0, 0))
                 tail.append(how)
-            elif isinstance(op, Linear):
-                rows, off = _linear(rows, op.weight, op.weight.abs())
-                if op.bias is not None:
-                    rows.x[0] += op.bias
-                    rows = replace(rows, e=rows.e + SHORT * (op.bias.abs() + rows.x[:1].abs()))
-                tail.append(off)
             else:
-                assert isinstance(op, Affine)
-                size = (rows.x * op.scale).abs().sum(0, keepdim=True) + op.shift.abs()
-                rows = rows.mapped(partial(torch.mul, other=op.scale), rows.e * op.scale.abs() + 2 * SHORT * size)
-                rows.x[0] += op.shift
-                tail.append(op.scale)
-        gap = SHORT * rows.x.abs().sum(0)
+                assert isinstance(op, Linear)
+                rows, off = dense(rows, op.weight, op.weight.abs())
+                bias = torch.zeros(1) if op.bias is None else op.bias
+                rows = shifted(rows, bias)
+                tail.append(touched(off, rows, bias))
+        gap = 4 * SHORT * rows.x.abs().sum(0)
         carried = rows.carried()
         error = rows.e[0] if carried is None else rows.e[0] + (1 + GROWTH) * carried
         return Trace(relaxed, rounded, tail, rows.x[0] - gap, rows.x[1:], error, entering)
@@ -287,12 +260,10 @@ class Spot:
             if isinstance(record, Relaxed):
                 error += (slope.abs() * record.error[rows]).sum(1)
                 slope = slope * record.keep[rows]
-            elif isinstance(record, _Rounded):
-                assert isinstance(op, Linear)
-                error += (slope.abs() @ record.weight) * record.size[rows]
-                slope = slope @ op.weight
             else:
-                slope = slope * record
+                assert isinstance(op, Linear)
+                error += (slope.abs() @ record.weight) * record.size[rows] + slope.abs().sum(1) * record.extra[rows]
+                slope = slope @ op.weight
         merged = (error + (slope.abs() * trace.entering[rows]).sum(1)) * (1 + GROWTH)
         more = (merged >= enough).nonzero()[:, 0]
         if len(more):
@@ -317,25 +288,26 @@ class Spot:
             if at + 1 not in slopes:
                 continue
             slope = slopes.pop(at + 1)
+            off = trace.rounded[at]
+            error += slope.abs().flatten(2).sum(2)[0] * off.extra[rows]
             if isinstance(op, Relu):
                 how = trace.relaxed[at, 0]
-                error += _weighed(slope, how.error[rows])
+                error += weighed(slope, how.error[rows])
                 parts = [slope * how.keep[rows]]
             elif isinstance(op, Conv):
-                off = trace.rounded[at]
                 error += (slope.abs().sum((0, 2, 3)) @ off.weight) * off.size[rows]
                 parts = [unconvolve(slope, self.engine.kernel(at), op, windows.pads(at))] if step.inputs[0] else []
             elif isinstance(op, Affine):
                 parts = [slope * op.scale]
             elif isinstance(op, Add):
-                parts = [widen(slope, _opposite(windows.pads(at, k))) for k in range(2)]
+                parts = [widen(slope, opposite(windows.pads(at, k))) for k in range(2)]
             elif isinstance(op, Pool) and op.largest:
                 part, added = self._unmaximum(slope, at, op, trace, rows)
                 error += added
                 parts = [part]
             else:
                 assert isinstance(op, Pool)
-                parts = [widen(_unaverage(slope, op), _opposite(windows.pads(at)))]
+                parts = [widen(unaverage(slope, op), opposite(windows.pads(at)))]
             for value, part in zip(step.inputs, parts, strict=False):
                 slopes[value] = slopes[value] + part if value in slopes else part
         return error
@@ -346,90 +318,17 @@ class Spot:
         count = sum(folds)
         for axis in (1, 0):
             extent = (slope.shape[2 + axis] - 1) * op.stride[axis] + op.kernel[axis]
-            cells = _offsets(extent, op, axis)
+            cells = offsets(extent, op, axis)
             shape = list(slope.shape)
             shape[2 + axis] = extent
             wide = slope.new_zeros(shape)
             for cut in reversed(cells[1:]):
                 count -= 1
                 how = trace.relaxed[at, count]
-                error += _weighed(slope, how.error[rows])
+                error += weighed(slope, how.error[rows])
                 keep = how.keep[rows]
-                _slice(wide, axis, cut).add_(slope * (1 - keep))
+                taken(wide, axis, cut).add_(slope * (1 - keep))
                 slope = slope * keep
-            _slice(wide, axis, cells[0]).add_(slope)
+            taken(wide, axis, cells[0]).add_(slope)
             slope = wide
-        return widen(slope, _opposite(self.windows.pads(at))), error
-
-
-def unconvolve(slope: Tensor, kernel: Tensor, op: Conv, pads: tuple[int, int, int, int]) -> Tensor:
-    """The transpose of `convolve`."""
-    wide = F.conv_transpose2d(nchw(slope), kernel, None, op.stride, 0, 0, op.groups, op.dilation)
-    return widen(nhwc(wide, slope), _opposite(pads))
-
-
-def _linear(form: Form, weight: Tensor, magnitude: Tensor) -> tuple[Form, _Rounded]:
-    """A dense layer without bias of rows."""
-    gamma = rounding(weight.shape[1])
-    size = form.x[0].abs() + form.spread()
-    error = torch.add(form.e * (1 + 2 * gamma), size[None], alpha=gamma)
-    out = form.mapped(lambda rows: rows @ weight.t(), error @ magnitude.t())
-    largest = size.amax(1) if size.numel() else size.new_zeros(len(size))
-    return out, _Rounded(gamma * largest, magnitude.sum(1) * (1 + gamma))
-
-
-def _offsets(extent: int, op: Pool, axis: int) -> list[slice]:
-    """For each cell of a pooling window, the slice that holds it for every window along an axis."""
-    reach, stride, _ = op.window(axis)
-    last = extent - reach + 1
-    return [slice(start, start + last, stride) for start in range(reach)]
-
-
-def _slice(x: Tensor, axis: int, cut: slice) -> Tensor:
-    return x[:, :, cut] if axis == 0 else x[:, :, :, cut]
-
-
-def _cut(form: Form, axis: int, cut: slice) -> Form:
-    x, e, planes = (_slice(part, axis, cut) for part in (form.x, form.e, form.planes))
-    return replace(form, x=x, e=e, planes=planes)
-
-
-def _widened(form: Form, pads: tuple[int, int, int, int]) -> Form:
-    return replace(form, x=widen(form.x, pads), e=widen(form.e, pads), planes=widen(form.planes, pads))
-
-
-def _sum(left: Form, right: Form) -> Form:
-    """The sum of two forms; symbols that the two do not share are merged into the error of the one with fewer."""
-    if len(left.made) < len(right.made):
-        left, right = right, left
-    x = left.x + right.x
-    error = left.e + right.e + SHORT * x.abs().sum(0, keepdim=True)
-    if right.made != left.made[: len(right.made)]:
-        carried = right.carried()
-        error = error if carried is None else error + (1 + GROWTH) * carried
-        return replace(left, x=x, e=error)
-    planes = left.planes.clone()
-    planes[: len(right.planes)] += right.planes
-    return replace(left, x=x, e=error, planes=planes)
-
-
-def _opposite(pads: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    left, right, top, bottom = pads
-    return -left, -right, -top, -bottom
-
-
-def _weighed(slope: Tensor, error: Tensor) -> Tensor:
-    return (slope.abs() * error).flatten(2).sum(2)[0]
-
-
-def _unaverage(slope: Tensor, op: Pool) -> Tensor:
-    """The transpose of an average pool without padding."""
-    for axis in (0, 1):
-        extent = (slope.shape[2 + axis] - 1) * op.stride[axis] + op.kernel[axis]
-        shape = list(slope.shape)
-        shape[2 + axis] = extent
-        wide = slope.new_zeros(shape)
-        for cut in _offsets(extent, op, axis):
-            _slice(wide, axis, cut).add_(slope)
-        slope = wide
-    return slope / (op.kernel[0] * op.kernel[1])
+        return widen(slope, opposite(self.windows.pads(at))), error

@@ -8,61 +8,28 @@ passes, a box must be proven with a margin of 1e-3, far above the rounding of a 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pixelproof.attacks.pixel.bounds import PROVEN, PixelBounds, unsupported
+from pixelproof.attacks.pixel.bounds import PixelBounds
+from pixelproof.attacks.pixel.cover import Cover
 from pixelproof.attacks.pixel.engine import TOLERANCE, Executor, discrepancy, executor
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
+from pixelproof.attacks.pixel.journal import Journal, Proof, identity, kept, resumed
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid, margins
 from pixelproof.attacks.pixel.plan import draw
 from pixelproof.attacks.pixel.search import changed
-from pixelproof.errors import BadInput, RunError
+from pixelproof.attacks.pixel.subject import unsupported
+from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
 from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
-BATCH = 96  # boxes bounded together
 BLOCK = 32  # pixels between two saves
-DEEPEST = 30  # halvings of the cube after which a pixel is left open
-MOST_BOXES = 50_000  # boxes after which a pixel is left open
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Journal:
-    """Where a long proof is kept and reported.
-
-    `folder` gets one JSON file per image, replaced atomically after every 32 pixels; a proof with the same model, image
-    and label goes on from there. `report(image, decided, pixels)` is called as often.
-    """
-
-    folder: Path | None = None
-    report: Callable[[int, int, int], None] | None = None
-
-
-@dataclass
-class _Proof:
-    """The state of one image's proof; what a journal file holds."""
-
-    key: str
-    verdict: str = "undecided"
-    decided: list[int] = field(default_factory=list)
-    open: list[int] = field(default_factory=list)
-    position: int = -1
-    colour: list[float] = field(default_factory=list)
-    boxes: int = 0
-    seconds: float = 0.0
-    corner_margin: float = float("inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,16 +134,16 @@ def _prover(who: str, model: Classifier, images: Images) -> _Prover:
     return _Prover(model, model.digest(), executor(model, images[0]), engine)
 
 
-def _certify(prover: _Prover, number: int, image: Tensor, label: int, budget: float, journal: Journal) -> _Proof:
+def _certify(prover: _Prover, number: int, image: Tensor, label: int, budget: float, journal: Journal) -> Proof:
     began = time.process_time()
-    proof = _resumed(prover, number, image, label, journal)
+    proof = resumed(identity(prover.digest, image, label), number, journal)
     pixels = image[0].numel()
     if proof.verdict != "undecided":
         return proof
     before = proof.seconds
     if int(prover.model(image[None]).argmax()) != label:
         proof.verdict = "wrong"
-        return _kept(proof, number, journal)
+        return kept(proof, number, journal)
     corners = colour_grid(len(image), 2)
     everywhere = torch.arange(pixels)
     value = margins(prover.search.focus(image).logits(everywhere, corners.expand(pixels, -1, -1)), label, False)
@@ -184,7 +151,7 @@ def _certify(prover: _Prover, number: int, image: Tensor, label: int, budget: fl
     best = int(value.argmin())
     if _fooled(prover, image, label, best // len(corners), corners[best % len(corners)], proof):
         proof.seconds = before + time.process_time() - began
-        return _kept(proof, number, journal)
+        return kept(proof, number, journal)
     bounds = PixelBounds(prover.engine, image, label)
     cover = Cover(len(image))
     decided = set(proof.decided)
@@ -198,7 +165,7 @@ def _certify(prover: _Prover, number: int, image: Tensor, label: int, budget: fl
         (proof.decided if outcome.proven else proof.open).append(position)
         proof.seconds = before + time.process_time() - began
         if count % BLOCK == 0:
-            _kept(proof, number, journal)
+            kept(proof, number, journal)
             if journal.report is not None:
                 journal.report(number, len(proof.decided), pixels)
         if proof.seconds >= budget:
@@ -206,112 +173,12 @@ def _certify(prover: _Prover, number: int, image: Tensor, label: int, budget: fl
     if len(proof.decided) == pixels:
         proof.verdict = "certified"
     proof.seconds = before + time.process_time() - began
-    return _kept(proof, number, journal)
+    return kept(proof, number, journal)
 
 
-def _fooled(prover: _Prover, image: Tensor, label: int, position: int, colour: Tensor, proof: _Proof) -> bool:
+def _fooled(prover: _Prover, image: Tensor, label: int, position: int, colour: Tensor, proof: Proof) -> bool:
     """Whether the model's own forward pass confirms a witness, which is then noted."""
     if int(prover.model(changed(image, position, colour)[None]).argmax()) == label:
         return False
     proof.verdict, proof.position, proof.colour = "attacked", position, colour.tolist()
     return True
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What became of one pixel: proven or not, boxes bounded, and the centre of a box that is misclassified, if any."""
-
-    proven: bool
-    boxes: int
-    witness: Tensor | None = None
-
-
-class Cover:
-    """Covers the colour cube with boxes, starting as finely as the pixels before needed."""
-
-    def __init__(self, channels: int) -> None:
-        self.channels = channels
-        self.start = 0
-
-    def prove(self, bounds: PixelBounds, position: int) -> Outcome:
-        """Halves boxes until all are proven, one is refuted, or there are too many."""
-        spot = bounds.at(position)
-        low, high = self._grid(self.start)
-        boxes = 0
-        shares: list[float] = []
-        for _ in range(DEEPEST - self.start):
-            parts = [spot.lower(low[at : at + BATCH], high[at : at + BATCH]) for at in range(0, len(low), BATCH)]
-            boxes += len(low)
-            failed = torch.cat([bound for bound, _ in parts]) <= PROVEN
-            axis = torch.cat([side for _, side in parts])[failed]
-            shares.append(1 - float(failed.float().mean()))
-            low, high = low[failed], high[failed]
-            if not len(low):
-                self._learn(shares)
-                return Outcome(True, boxes)
-            middle = (low + high) / 2
-            values = spot.exact(middle)
-            if bool((values <= 0).any()):
-                return Outcome(False, boxes, middle[values.argmin()])
-            if boxes + 2 * len(low) > MOST_BOXES:
-                break
-            cut = torch.nn.functional.one_hot(axis, self.channels).bool()
-            low, high = (
-                torch.cat([low, torch.where(cut, middle, low)]),
-                torch.cat([torch.where(cut, middle, high), high]),
-            )
-        return Outcome(False, boxes)
-
-    def _learn(self, shares: list[float]) -> None:
-        """Start finer when hardly a box passed at first, coarser when most did."""
-        if shares[0] < 0.3 and len(shares) > 1:
-            self.start += 1
-        elif shares[0] > 0.6 and self.start:
-            self.start -= 1
-
-    def _grid(self, halvings: int) -> tuple[Tensor, Tensor]:
-        """The cube halved so many times, along one axis after the other; neighbours stay together."""
-        low, high = torch.zeros(1, self.channels), torch.ones(1, self.channels)
-        for halving in range(halvings):
-            cut = torch.arange(self.channels) == halving % self.channels
-            middle = (low + high) / 2
-            low = torch.stack([low, torch.where(cut, middle, low)], 1).flatten(0, 1)
-            high = torch.stack([torch.where(cut, middle, high), high], 1).flatten(0, 1)
-        return low, high
-
-
-def _key(prover: _Prover, image: Tensor, label: int) -> str:
-    pixels = hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()[:16]
-    return f"{FORMAT}-{prover.digest}-{pixels}-{label}-{PROVEN:g}"
-
-
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"image-{number:05d}.json"
-
-
-def _resumed(prover: _Prover, number: int, image: Tensor, label: int, journal: Journal) -> _Proof:
-    """The proof so far, from the journal if there is one."""
-    key = _key(prover, image, label)
-    path = None if journal.folder is None else _path(Path(journal.folder), number)
-    if path is None or not path.exists():
-        return _Proof(key)
-    try:
-        proof = _Proof(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as reason:
-        raise RunError("certify_one_pixel", f"{path} must hold a proof", reason, "Delete the file.") from reason
-    if proof.key != key:
-        raise RunError(
-            "certify_one_pixel", f"{path} must belong to this model and image", proof.key, "Use another folder."
-        )
-    return proof
-
-
-def _kept(proof: _Proof, number: int, journal: Journal) -> _Proof:
-    """The proof, after saving it atomically."""
-    if journal.folder is not None:
-        path = _path(Path(journal.folder), number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".tmp")
-        fresh.write_text(json.dumps(asdict(proof)))
-        os.replace(fresh, path)
-    return proof

@@ -58,6 +58,12 @@ class Form:
             return None
         return (self.sizes @ self.planes.abs().flatten(1)).view(self.e.shape[1:])
 
+    def magnitude(self) -> Tensor:
+        """An upper bound of every value without its merged error (n, ...): what the rounding of a sum scales with."""
+        carried = self.carried()
+        size = self.x[0].abs() + self.spread()
+        return size if carried is None else size + carried
+
     def mapped(self, linear: Callable[[Tensor], Tensor], error: Tensor) -> Form:
         """The form after a linear map, whose effect on the error is given."""
         x = linear(self.x)
@@ -122,6 +128,9 @@ def larger(left: Form, right: Form) -> tuple[Form, Relaxed]:
     error = torch.where(how.shift > 0, how.error, how.shift) + SHORT * (x[0].abs() + how.shift + both)
     x[0] += how.shift
     kept = left.e * how.keep + right.e * rest
+    ground = right.carried()
+    if ground is not None:
+        error = error + SHORT * ground
     form, merged = _follow(Form(x, kept, difference.planes, left.sizes, left.made), (how.keep, carried), error)
     relaxed = Relaxed(how.keep, how.shift, error)
     return replace(form, e=kept + merged, planes=form.planes + right.planes), relaxed
