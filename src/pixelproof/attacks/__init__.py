@@ -9,6 +9,7 @@ from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.ensemble import Auto
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
+from pixelproof.attacks.blackbox import SPSA
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
 from pixelproof.attacks.gradient import BIM, FGSM, PGD
@@ -32,6 +33,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
             APGD,
             FAB,
             Square,
+            SPSA,
             Auto,
             DeepFool,
             DDN,
@@ -64,6 +66,7 @@ __all__ = [
     "MIFGSM",
     "PDPGD",
     "PGD",
+    "SPSA",
     "AdversarialSet",
     "Attack",
     "Auto",
