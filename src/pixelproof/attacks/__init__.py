@@ -9,6 +9,7 @@ from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.ensemble import Auto
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
+from pixelproof.attacks.blackbox import SPSA
 from pixelproof.attacks.critical import Critical, confined
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
@@ -33,6 +34,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
             APGD,
             FAB,
             Square,
+            SPSA,
             Auto,
             DeepFool,
             Critical,
@@ -66,6 +68,7 @@ __all__ = [
     "MIFGSM",
     "PDPGD",
     "PGD",
+    "SPSA",
     "AdversarialSet",
     "Attack",
     "Auto",

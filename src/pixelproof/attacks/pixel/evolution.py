@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import BATCH
 from pixelproof.attacks.pixel.margins import check_attack
+from pixelproof.attacks.watch import watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
@@ -45,19 +47,20 @@ class OnePixelDE:
         """The budget: one pixel."""
         return 1.0
 
-    def __call__(self, model: Classifier, images: Images, goal: Goal, rng: Rng) -> Images:
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The best member of each image's last population."""
-        check_attack(self.name, model, images, goal)
+        classifier = watch(model, goal).classifier
+        check_attack(self.name, classifier, images, goal)
         draws = Draws.of(rng, len(images))
-        with frozen(model), torch.no_grad():
+        with frozen(classifier), torch.no_grad():
             members = self._first(draws, images)
-            fitness, hit = self._judge(model, images, goal, members)
+            fitness, hit = self._judge(classifier, images, goal, members)
             for _ in range(self.iterations):
                 rows = (~hit.any(1)).nonzero()[:, 0]
                 if not len(rows):
                     break
                 children = self._children(members[rows], draws[rows], images.shape)
-                value, found = self._judge(model, images[rows], goal[rows.to(images.device)], children)
+                value, found = self._judge(classifier, images[rows], goal[rows.to(images.device)], children)
                 better = value < fitness[rows]
                 members[rows] = torch.where(better[..., None], children, members[rows])
                 fitness[rows] = torch.where(better, value, fitness[rows])

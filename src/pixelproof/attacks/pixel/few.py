@@ -8,9 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import BATCH, Choice
 from pixelproof.attacks.pixel.margins import check_attack, margins
 from pixelproof.attacks.pixel.search import OnePixel
+from pixelproof.attacks.watch import watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
@@ -47,21 +49,22 @@ class FewPixel:
         """The budget: k pixels."""
         return float(self.k)
 
-    def __call__(self, model: Classifier, images: Images, goal: Goal, rng: Rng) -> Images:
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The best image found for each."""
-        check_attack(self.name, model, images, goal)
+        classifier = watch(model, goal).classifier
+        check_attack(self.name, classifier, images, goal)
         if self.k > images.shape[2] * images.shape[3]:
             raise BadInput(self.name, f"an image has {images.shape[2] * images.shape[3]} pixels", f"k={self.k}")
         draws = Draws.of(rng, len(images))
-        best = self._greedy(model, images, goal)
-        with frozen(model), torch.no_grad():
-            value, hit = self._judge(model, best, goal)
+        best = self._greedy(classifier, images, goal)
+        with frozen(classifier), torch.no_grad():
+            value, hit = self._judge(classifier, best, goal)
             for query in range(self.queries):
                 rows = (~hit).nonzero()[:, 0]
                 if not len(rows):
                     break
                 trial = self._exchange(images[rows], best[rows], draws[rows], query)
-                new, found = self._judge(model, trial, goal[rows.to(images.device)])
+                new, found = self._judge(classifier, trial, goal[rows.to(images.device)])
                 better = new <= value[rows]
                 best[rows[better]] = trial[better]
                 value[rows[better]] = new[better]

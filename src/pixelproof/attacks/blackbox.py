@@ -1,0 +1,84 @@
+"""SPSA, and transfer from a surrogate: attacks on models that give no gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+
+from pixelproof import lp
+from pixelproof.attacks.attack import Attack, Model, budget, check_settings
+from pixelproof.attacks.mount import Field
+from pixelproof.attacks.objectives import Loss, Objective
+from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.watch import watch
+from pixelproof.data import Dataset
+from pixelproof.draws import Draws, Rng
+from pixelproof.errors import BadInput
+from pixelproof.lp import Ball
+from pixelproof.models import Classifier
+from pixelproof.types import Goal, Images
+
+
+@dataclass(frozen=True)
+class SPSA:
+    """Gradient descent on a gradient estimated from scores (Uesato et al. 2018, arXiv 1802.05666).
+
+    Each step looks at `pairs` random sign patterns v and their opposites, and averages
+    (loss(x + delta v) - loss(x - delta v)) / (2 delta) v; Adam takes the step. An image costs 2 pairs + 1 forward
+    passes a step, and none once it is fooled.
+    """
+
+    eps: float
+    steps: int = 50
+    pairs: int = 32
+    delta: float = 0.01
+    rate: float = 0.01
+    loss: Loss = "margin"
+    norm: Ball = "linf"
+
+    name: ClassVar[str] = "spsa"
+
+    def __post_init__(self) -> None:
+        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps, "pairs": self.pairs})
+        if not (self.delta > 0 and self.rate > 0):
+            raise BadInput(self.name, "delta and rate must be positive", (self.delta, self.rate))
+
+    def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
+        """The first iterate that reaches the goal, else the last."""
+        watched, draws = watch(model, goal), Draws.of(rng, len(images))
+        objective, result = Objective.of(goal, self.loss), images.clone()
+        live, clean, x = torch.arange(len(images), device=images.device), images, images
+        first, second = torch.zeros_like(x), torch.zeros_like(x)
+        for step in range(1, self.steps + 1):
+            gradient = torch.zeros_like(x)
+            signs = 1 - 2 * (draws.uniform(self.pairs, *x.shape[1:]).to(x.device) < 0.5).float()
+            with torch.no_grad():
+                for k in range(self.pairs):
+                    up, down = (objective.loss(watched(x + side * self.delta * signs[:, k])) for side in (1, -1))
+                    gradient += lp.per_image((up - down) / (2 * self.delta)) * signs[:, k] / self.pairs
+            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient.square()
+            move = (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+            x = lp.confine(clean, x - self.rate * move, budget(self.eps, clean), self.norm)
+            result[live] = x
+            with torch.no_grad():
+                stay = ~objective.reached(watched(x))
+            if not stay.all():
+                live, clean, x, first, second = live[stay], clean[stay], x[stay], first[stay], second[stay]
+                objective, watched, draws = objective[stay], watched[stay], draws[stay.cpu()]
+                if not len(live):
+                    break
+        return result
+
+
+def transfer(
+    attack: Attack, surrogate: Classifier, model: Classifier, data: Dataset, *, seed: int = 0
+) -> AdversarialSet:
+    """What `attack` finds against `surrogate`, judged on `model`, which is never asked during the search.
+
+    Attacked are the images that `model` gets right. Passes and first breaks are the surrogate's.
+    """
+    field = Field.of(model, data, None, None)
+    outcome = replace(field, model=surrogate).run(attack, Draws.keyed(seed, field.data.index))
+    return field.judge(outcome, attack, seed)
