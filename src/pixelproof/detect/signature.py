@@ -71,6 +71,9 @@ class SignatureDetector:
         adversarial images and for too few clean ones to calibrate.
         """
         check_fit(self.name, model, clean)
+        if attacked is not None and attacked.data != clean.name:
+            do = "Attack images of the set you fit on."
+            raise BadInput(self.name, f"attacked images must come from {clean.name}", attacked.data, do)
         fitted, held = divide(clean, rng)
         use = None if attacked is None else attacked.success & ~torch.isin(attacked.index, held.index)
         n = 0 if use is None else int(use.sum())

@@ -94,8 +94,8 @@ class Curve:
     """What a ranking's first k pixels do, over `sizes` of k.
 
     `repaired`: share of fooled images whose label is right again once these pixels are set back to clean. `sufficient`:
-    share still fooled when only these pixels are attacked. `area`: area under each curve over k / pixels, in [0, 1],
-    with its 95 % bootstrap interval over images.
+    share still fooled when only these pixels are attacked. `area`: mean height of each curve from 0 to the
+    largest k, in [0, 1], with its 95 % bootstrap interval over images.
     """
 
     ranking: str

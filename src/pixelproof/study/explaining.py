@@ -7,6 +7,7 @@ import torch
 from pixelproof import attacks, data, specs
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
+from pixelproof.errors import RunError
 from pixelproof.explain import Attribution, DeepShap
 from pixelproof.measure import CleanRecord
 from pixelproof.study.attacking import slug
@@ -37,13 +38,21 @@ def signatures(context: Context) -> None:
 
 def _attack(context: Context, section: SignatureSection, spec: str, which: str) -> None:
     chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": section.eps})
+    wanted = subjects(context, section)
     found = attacks.mount(
         chosen,
         context.model,
-        subjects(context, section),
+        wanted,
         seed=context.study.seed,
         progress=lambda done, total: context.tell(f"signatures: attack {spec} ({which})", done, total),
     )
+    if not torch.equal(found.index, wanted.index):  # splits by image rely on the same rows under every attack
+        raise RunError(
+            str(context.run.folder),
+            f"expected the same {len(wanted)} images to be classified correctly as before",
+            f"{len(found)} of them",
+            "Run the study again in another folder; was this one begun on another device?",
+        )
     context.run.save(f"signatures/twins/{slug(spec)}", found)
 
 
