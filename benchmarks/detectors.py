@@ -23,8 +23,9 @@ ENSEMBLES = (
     "neighbours:rule=credibility",
     "mahalanobis:kind=relative",
     "ensemble:members=margin|transform",
+    "ensemble:members=margin|transform|squeezing|neighbours",
     "ensemble:members=margin|transform,how=max",
-    "ensemble:members=margin|transform|squeezing",
+    "ensemble:how=max",
 )
 
 

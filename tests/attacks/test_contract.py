@@ -15,6 +15,7 @@ from pixelproof.types import Goal
 
 UNTARGETED = {"deepfool": "untargeted", "foolbox": "unsupported criterion"}  # foolbox's FGSM takes no target
 BLIND = {"uniform-noise", "sign-noise"}  # they aim at nothing
+DRAWING = BLIND | {"pgd", "margin-pgd", "apgd", "square", "auto"}
 every = pytest.mark.parametrize("attack", ALL, ids=specs.write)
 
 
@@ -80,14 +81,16 @@ def test_batch_size_and_order_change_nothing(attack):
         rows = torch.tensor([place[position] for position in whole.index.tolist()])
         assert torch.equal(other.success[rows], whole.success)
         if attack.name != "pgd" or attack.precision == "float32":
-            torch.testing.assert_close(other.images[rows], whole.images, atol=2e-5, rtol=0)
+            # sigma-zero divides by the largest gradient of an image, which carries float32 noise further
+            tolerance = 1e-4 if attack.name == "sigma-zero" else 2e-5
+            torch.testing.assert_close(other.images[rows], whole.images, atol=tolerance, rtol=0)
 
 
 @every
 def test_seeds_matter_only_to_attacks_that_draw(attack):
     model, test = digits_net()
     first, second = (mount(attack, model, test[:20], seed=seed) for seed in (1, 2))
-    assert torch.equal(first.images, second.images) == (attack.name not in {"pgd", *BLIND})
+    assert torch.equal(first.images, second.images) == (attack.name not in DRAWING)
 
 
 @every
@@ -148,7 +151,7 @@ def test_a_generator_serves_as_well_as_streams(attack):
         ("pgd:eps=0.1,restarts=2,random_start=false", BadInput, "restarts need a random start"),
         ("deepfool:candidates=1", BadInput, "candidates must be at least 2"),
         ("deepfool:overshoot=-1", BadInput, "overshoot must be >= 0"),
-        ("pdg:eps=0.1", UnknownName, "Did you mean 'pgd'"),
+        ("fgms:eps=0.1", UnknownName, "Did you mean 'fgsm'"),
         ("pgd:esp=0.1", UnknownName, "Did you mean 'eps'"),
         ("pgd:eps=0.1,norm=l3", UnknownName, "Known: l2, linf"),
     ],

@@ -115,7 +115,7 @@ def test_list_names_every_attack(cli):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["attack", "pdg:0.1"], ["pdg", "Did you mean 'pgd'"]),
+        (["attack", "fgms:0.1"], ["fgms", "Did you mean 'fgsm'"]),
         (["attack", "pgd:ep=0.1"], ["'ep'", "Did you mean 'eps'"]),
         (["attack", "pgd:eps=-1"], ["eps must be", "-1"]),
         (["attack", "pgd:0.1", "--data", "mnits"], ["mnits", "mnist"]),

@@ -128,7 +128,7 @@ def test_a_finished_study_is_not_run_again(whole):
     again = conduct(SWEPT, run.folder, lambda event: pytest.fail(f"{event.stage} ran again"))
     assert again.facts == facts
     assert facts["finished"] <= started
-    assert set(facts["seconds"]) == {"train", "clean", "attack"}
+    assert set(facts["seconds"]) >= {"train", "clean", "attack"}
 
 
 def test_other_settings_need_another_folder(whole):

@@ -179,7 +179,7 @@ def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, 
     [
         ({"focus": "bim"}, "focus"),
         ({"attacks": ["pgd:eps=0.1"], "focus": "pgd:eps=0.1"}, "share the section's eps"),
-        ({"attacks": ["pgdd"]}, "Did you mean 'pgd'"),
+        ({"attacks": ["fgms"]}, "Did you mean 'fgsm'"),
         ({"k": [8, 4]}, "ascending"),
         ({"k": [0, 4]}, "ascending"),
         ({"backgrounds": 3}, "background"),

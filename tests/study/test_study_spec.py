@@ -59,7 +59,7 @@ def test_a_misspelt_key_is_named_with_the_nearest(spec, where, meant):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (section("attacks", specs=["pgdd"]), "Did you mean 'pgd'"),
+        (section("attacks", specs=["fgms"]), "Did you mean 'fgsm'"),
         (section("attacks", specs=["pgd:stpes=3"]), "Did you mean 'steps'"),
         (section("attacks", specs=["pgd:steps=0"]), "steps must be at least 1"),
         (content(training={"epoch": 3}), "Did you mean 'epochs'"),

@@ -88,10 +88,11 @@ class Surprise:
 class Ensemble:
     """The sum of several guards' surprises ("sum", after Fisher 1932), or the strangest answer alone ("max").
 
-    `members` are names of detectors with their default settings; the first that recovers a class gives it.
+    `members` are names of detectors with their default settings; the first that recovers a class gives it
+    (add "neighbours" for a class and evidence).
     """
 
-    members: tuple[str, ...] = ("margin", "transform", "squeezing", "neighbours")
+    members: tuple[str, ...] = ("margin", "transform", "squeezing")
     how: How = "sum"
     rate: float = 0.05
 

@@ -45,7 +45,8 @@ def _mount(context: Context, attack: Attack, budgets: Sequence[float], spec: str
             progress=tell,
         )
         for adversarial, eps in zip(found, group, strict=True):
-            record = AttackRecord.of(adversarial, spec, context.study.attacks.examples, shared_cost=len(group) > 1)
+            examples = context.study.attacks.examples
+            record = AttackRecord.of(adversarial, spec, examples, shared_cost=len(group) > 1)
             context.run.save(record_name(spec, eps), record)
 
 

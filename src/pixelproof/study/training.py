@@ -58,12 +58,8 @@ def clean(context: Context) -> None:
         pairs = (("model", kept.digest, digest), ("test images", kept.data_digest or data_digest, data_digest))
         changed = [what for what, before, now in pairs if before != now]
         if changed:
-            raise RunError(
-                str(run.folder),
-                "was begun with other content",
-                f"another {' and other '.join(changed)}",
-                "Choose another folder.",
-            )
+            got = f"another {' and other '.join(changed)}"
+            raise RunError(str(run.folder), "was begun with other content", got, "Choose another folder.")
         return
     started = time.perf_counter()
     logits = torch.cat([model.predict(part.images) for part in test.batches(1000)])
