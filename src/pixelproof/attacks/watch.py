@@ -100,3 +100,12 @@ def watch(model: Model, goal: Goal) -> Watched:
     if model.training:
         raise BadInput(model.card.name, "must be in evaluation mode", "training mode", "Call eval(), or attacks.mount.")
     return Watched(model, goal)
+
+
+def unwatched(model: Model) -> Classifier:
+    """The classifier itself, for attacks that evaluate its graph in their own way; what they do is not counted."""
+    if isinstance(model, Watched):
+        return model.classifier
+    if not isinstance(model, Classifier):
+        raise BadInput("attack", "expected a Classifier", type(model).__name__, "Wrap it with models.wrap first.")
+    return model

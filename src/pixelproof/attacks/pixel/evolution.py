@@ -12,7 +12,7 @@ from torch import Tensor
 from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import BATCH
 from pixelproof.attacks.pixel.margins import check_attack
-from pixelproof.attacks.watch import watch
+from pixelproof.attacks.watch import unwatched
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
@@ -49,7 +49,7 @@ class OnePixelDE:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The best member of each image's last population."""
-        classifier = watch(model, goal).classifier
+        classifier = unwatched(model)
         check_attack(self.name, classifier, images, goal)
         draws = Draws.of(rng, len(images))
         with frozen(classifier), torch.no_grad():

@@ -12,7 +12,7 @@ from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import BATCH, Choice
 from pixelproof.attacks.pixel.margins import check_attack, margins
 from pixelproof.attacks.pixel.search import OnePixel
-from pixelproof.attacks.watch import watch
+from pixelproof.attacks.watch import unwatched
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
@@ -51,7 +51,7 @@ class FewPixel:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The best image found for each."""
-        classifier = watch(model, goal).classifier
+        classifier = unwatched(model)
         check_attack(self.name, classifier, images, goal)
         if self.k > images.shape[2] * images.shape[3]:
             raise BadInput(self.name, f"an image has {images.shape[2] * images.shape[3]} pixels", f"k={self.k}")

@@ -18,7 +18,7 @@ from torch import Tensor
 from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import Choice, Executor, Scene, executor
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid, margins, reached
-from pixelproof.attacks.watch import watch
+from pixelproof.attacks.watch import unwatched
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
@@ -79,7 +79,7 @@ class OnePixel:
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The best image found for each; the search is deterministic and draws nothing."""
         del rng
-        return self.search(watch(model, goal).classifier, images, goal).images
+        return self.search(unwatched(model), images, goal).images
 
     def search(self, model: Classifier, images: Images, goal: Goal) -> PixelSearch:
         """Everything that the search finds out."""
