@@ -1,10 +1,12 @@
 """Numbers, made apart from the code they judge."""
 
+from pixelproof.measure.audit import Audit, audit
 from pixelproof.measure.curve import Curve, curve
 from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.records import AttackRecord, CleanRecord
+from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
     Confined,
     CriticalRecord,
@@ -15,24 +17,30 @@ from pixelproof.measure.signatures import (
 )
 
 __all__ = [
+    "RED_FLAGS",
     "AdaptiveRecord",
     "AttackRecord",
+    "Audit",
     "Bound",
     "CleanRecord",
     "Confined",
     "CriticalRecord",
     "Curve",
     "DetectorRecord",
+    "Effort",
     "Evaluation",
     "Examination",
+    "Finding",
     "Histogram",
     "InsideRecord",
     "Live",
     "Part",
     "ProjectionRecord",
+    "RedFlag",
     "RowTable",
     "SanityRecord",
     "Split",
+    "audit",
     "curve",
     "evaluate",
 ]
