@@ -1,6 +1,15 @@
 """Numbers, made apart from the code they judge."""
 
+from pixelproof.measure.answers import Answers, answers
 from pixelproof.measure.audit import Audit, audit
+from pixelproof.measure.compare import (
+    Cell,
+    Comparison,
+    MethodComparison,
+    compare,
+    compare_answers,
+    compare_methods,
+)
 from pixelproof.measure.curve import Curve, curve
 from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
@@ -15,18 +24,23 @@ from pixelproof.measure.signatures import (
     ProjectionRecord,
     SanityRecord,
 )
+from pixelproof.measure.significance import Difference
 
 __all__ = [
     "RED_FLAGS",
     "AdaptiveRecord",
+    "Answers",
     "AttackRecord",
     "Audit",
     "Bound",
+    "Cell",
     "CleanRecord",
+    "Comparison",
     "Confined",
     "CriticalRecord",
     "Curve",
     "DetectorRecord",
+    "Difference",
     "Effort",
     "Evaluation",
     "Examination",
@@ -34,13 +48,18 @@ __all__ = [
     "Histogram",
     "InsideRecord",
     "Live",
+    "MethodComparison",
     "Part",
     "ProjectionRecord",
     "RedFlag",
     "RowTable",
     "SanityRecord",
     "Split",
+    "answers",
     "audit",
+    "compare",
+    "compare_answers",
+    "compare_methods",
     "curve",
     "evaluate",
 ]
