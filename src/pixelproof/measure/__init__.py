@@ -4,6 +4,7 @@ from pixelproof.measure.curve import Curve, curve
 from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
+from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.signatures import (
     Confined,
@@ -29,6 +30,8 @@ __all__ = [
     "InsideRecord",
     "Live",
     "Part",
+    "PixelSet",
+    "PixelSurvey",
     "ProjectionRecord",
     "RowTable",
     "SanityRecord",

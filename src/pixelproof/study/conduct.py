@@ -11,7 +11,7 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, inside, pixels
+from pixelproof.study import detecting, explaining, inside, one_pixel, pixels
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -29,6 +29,9 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
         "adaptive": detecting.adaptive,
     }
 )
+PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {"one pixel": one_pixel.survey, "twins of one pixel": one_pixel.pixel_set}
+)
 
 
 def conduct(
@@ -45,7 +48,11 @@ def conduct(
     """
     run = Run.create(Path(folder), study.model_dump(mode="json"))
     context = Context(study, run, root, device, listener or (lambda event: None))
-    wanted = {**STAGES, **(SIGNATURE_STAGES if study.signatures is not None else {})}
+    wanted = {
+        **STAGES,
+        **(SIGNATURE_STAGES if study.signatures is not None else {}),
+        **(PIXEL_STAGES if study.pixels is not None else {}),
+    }
     for name, stage in wanted.items():
         started = time.perf_counter()
         try:
@@ -60,4 +67,4 @@ def conduct(
     return run
 
 
-__all__ = ["SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]
+__all__ = ["PIXEL_STAGES", "SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]
