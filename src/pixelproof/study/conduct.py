@@ -11,7 +11,7 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, inside, one_pixel, pixels
+from pixelproof.study import detecting, explaining, guarding, inside, one_pixel, pixels
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -32,6 +32,18 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
 PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
     {"one pixel": one_pixel.survey, "twins of one pixel": one_pixel.pixel_set}
 )
+GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        "guards": guarding.attack,
+        "index": guarding.index,
+        "tune": guarding.tune,
+        "validate": guarding.validate,
+    }
+)
+# The stages of a section run when a study has the section, in this order.
+SECTION_STAGES: Mapping[str, Mapping[str, Stage]] = MappingProxyType(
+    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES}
+)
 
 
 def conduct(
@@ -48,11 +60,9 @@ def conduct(
     """
     run = Run.create(Path(folder), study.model_dump(mode="json"))
     context = Context(study, run, root, device, listener or (lambda event: None))
-    wanted = {
-        **STAGES,
-        **(SIGNATURE_STAGES if study.signatures is not None else {}),
-        **(PIXEL_STAGES if study.pixels is not None else {}),
-    }
+    wanted = dict(STAGES)
+    for section, stages in SECTION_STAGES.items():
+        wanted |= stages if getattr(study, section) is not None else {}
     for name, stage in wanted.items():
         started = time.perf_counter()
         try:
@@ -67,4 +77,4 @@ def conduct(
     return run
 
 
-__all__ = ["PIXEL_STAGES", "SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]
+__all__ = ["SECTION_STAGES", "STAGES", "Event", "Listener", "conduct"]
