@@ -1,11 +1,13 @@
 """Numbers, made apart from the code they judge."""
 
+from pixelproof.measure.audit import Audit, audit
 from pixelproof.measure.curve import Curve, curve
 from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
+from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
     Confined,
     CriticalRecord,
@@ -16,16 +18,20 @@ from pixelproof.measure.signatures import (
 )
 
 __all__ = [
+    "RED_FLAGS",
     "AdaptiveRecord",
     "AttackRecord",
+    "Audit",
     "Bound",
     "CleanRecord",
     "Confined",
     "CriticalRecord",
     "Curve",
     "DetectorRecord",
+    "Effort",
     "Evaluation",
     "Examination",
+    "Finding",
     "Histogram",
     "InsideRecord",
     "Live",
@@ -33,9 +39,11 @@ __all__ = [
     "PixelSet",
     "PixelSurvey",
     "ProjectionRecord",
+    "RedFlag",
     "RowTable",
     "SanityRecord",
     "Split",
+    "audit",
     "curve",
     "evaluate",
 ]
