@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from pixelproof.attacks import FGSM, PGD, Attack
+from pixelproof.attacks import FGSM, PGD, Attack, Auto
 from pixelproof.attacks.mount import Field
 from pixelproof.attacks.stochastic import fooling_rates
 from pixelproof.draws import Draws
@@ -26,25 +26,38 @@ class Effort:
     """What an audit spends on its own tests, beside the evaluation, and how wide an interval it accepts.
 
     `probes` images at most serve the tests that attack (all that are correct, when fewer), `draws` copies with noise
-    show the loss surface. `noisy` images that stand are tried with `noise` uniform draws each. `planted` images get an
-    adversarial twin planted, beside `inner` points. `width` is the widest 95 % interval that a set of images may give,
-    at a robust accuracy of one half.
+    show the loss surface. Of the images that stand, `doubled` are attacked with twice the steps, and `noisy` with
+    `noise` uniform draws each. `planted` images get an adversarial twin planted, beside `inner` points. `width` is the
+    widest 95 % interval that a set of images may give, at a robust accuracy of one half.
     """
 
     probes: int = 200
     draws: int = 100
-    noisy: int = 10
+    doubled: int = 50
+    noisy: int = 5
     noise: int = 10_000
     planted: int = 20
     inner: int = 499
     width: float = 0.2
 
     def __post_init__(self) -> None:
-        for key in ("probes", "draws", "noisy", "noise", "planted", "inner"):
+        for key in ("probes", "draws", "doubled", "noisy", "noise", "planted", "inner"):
             if getattr(self, key) < 1:
                 raise BadInput("audit", f"{key} must be at least 1", getattr(self, key))
         if not 0 < self.width <= 1:
             raise BadInput("audit", "width must lie in (0, 1]", self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """What is said of a model: the attack whose figure is quoted, the spec of the one it was trained with, if any.
+
+    `surrogate` is a model that attacks may be transferred from.
+    """
+
+    reported: Attack
+    trained_with: str | None = None
+    surrogate: Classifier | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +78,14 @@ class Hits:
 class Subject:
     """What every test gets: `field` holds the correctly classified images and the model as attackers see it.
 
-    For a random model that is the expectation over draws. `random` and `blind` (no gradient leads to the image) were
-    found before the evaluation; `reported` is the attack whose figure somebody would quote.
+    For a random model that is the expectation over draws.
     """
 
     model: Classifier
     field: Field
+    ensemble: Auto
     evaluation: Evaluation
-    reported: Attack
-    trained_with: str | None
-    surrogate: Classifier | None
+    claim: Claim
     effort: Effort
     seed: int
     random: bool
@@ -136,8 +147,8 @@ class Subject:
     @cached_property
     def quoted(self) -> Hits:
         """The reported attack on the probes."""
-        same = self.reported == PGD(self.eps, norm=self.norm)
-        return self.iterated if same else self.attack(self.reported, self.probes)
+        same = self.claim.reported == PGD(self.eps, norm=self.norm)
+        return self.iterated if same else self.attack(self.claim.reported, self.probes)
 
 
 class Connected(nn.Module):

@@ -28,7 +28,7 @@ def black_box(subject: Subject) -> Finding:
     if not subject.random:  # Square compares single passes, which mean little when every pass differs
         found |= _only_by_square(subject)
         tried.append("Square")
-    if subject.surrogate is not None:
+    if subject.claim.surrogate is not None:
         found |= _only_by_transfer(subject)
         tried.append("transfer")
     if not tried:
@@ -67,11 +67,11 @@ def _only_by_transfer(subject: Subject) -> Mask:
 
 def _transferred(subject: Subject, rows: Mask) -> tuple[Mask, Mask]:
     """Where PGD on the surrogate fools the surrogate, and where its images fool the model."""
-    assert subject.surrogate is not None
+    assert subject.claim.surrogate is not None
     field = subject.among(rows)
     attack = PGD(subject.eps, norm=subject.norm)
-    outcome = replace(field, model=subject.surrogate).run(attack, Draws.keyed(subject.seed, field.data.index))
-    there = field.goal.reached(subject.surrogate.predict(outcome.images))
+    outcome = replace(field, model=subject.claim.surrogate).run(attack, Draws.keyed(subject.seed, field.data.index))
+    there = field.goal.reached(subject.claim.surrogate.predict(outcome.images))
     return there, subject.fooled(outcome.images, field.goal)
 
 
@@ -88,7 +88,7 @@ def single_step(subject: Subject) -> Finding:
     gap = subject.one_step.held - subject.iterated.held
     one, many = 100 * subject.one_step.held, 100 * subject.iterated.held
     said = f"accuracy is {one:.1f} % under FGSM and {many:.1f} % under PGD-40"
-    lone = is_single_step(subject.reported)
+    lone = is_single_step(subject.claim.reported)
     if lone:
         return Finding(True, gap, f"the reported attack takes one step; {said}", "the reported attack takes one step")
     index = subject.probes.data.index[subject.iterated.success & ~subject.one_step.success] if gap > GAP else NONE
@@ -104,7 +104,7 @@ def is_single_step(attack: Attack) -> bool:
 
 def transfer_failure(subject: Subject) -> Finding:
     """12: adversarial on the surrogate, not on the model: what was found there says nothing here."""
-    if subject.surrogate is None:
+    if subject.claim.surrogate is None:
         return Finding.not_run("no surrogate was given; every attack went through the model end to end")
     rows = torch.isin(subject.field.data.index, subject.probes.data.index)
     there, here = _transferred(subject, rows)
