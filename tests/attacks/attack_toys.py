@@ -73,7 +73,7 @@ ALL = (
     PDPGD("linf", steps=40),
     OnePixel(ranked=8),
     OnePixelDE(population=24, iterations=8),
-    FewPixel(k=2, queries=30, ranked=8),
+    FewPixel(k=2, queries=60, ranked=2),
 )
 
 
