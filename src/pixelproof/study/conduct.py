@@ -30,7 +30,7 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     }
 )
 PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {"one pixel": one_pixel.survey, "twins of one pixel": one_pixel.pixel_set}
+    {"screen": one_pixel.screen, "twins": one_pixel.pixel_set, "survey": one_pixel.survey}
 )
 GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
     {

@@ -101,12 +101,15 @@ class SignatureSection(Section):
 
 
 class PixelSection(Section):
-    """What can one pixel do: every pixel of `n` correctly classified test images, and paper 3's data set of twins.
+    """What can one pixel do: attack rates, attackability maps, and paper 3's data set of twins.
 
-    `validation`: the fewest examples (clean and attacked) that the validation half may have, and the tuning half too.
+    `n` correctly classified test images are searched at the pixels that the gradient points at; those that fall make
+    the data set. Of these, `maps` images are searched at every pixel. `validation`: the fewest examples (clean and
+    attacked) that either half of the data set may have.
     """
 
-    n: int = Field(default=2000, ge=1)
+    n: int = Field(default=2500, ge=1)
+    maps: int = Field(default=500, ge=1)
     validation: int = Field(default=496, ge=2)
 
 
