@@ -50,7 +50,11 @@ class GuardSection(Section):
     @classmethod
     def _detectors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for spec in value:
+            if spec.partition(":")[0] in detect.SUPERVISED:
+                raise BadInput("guards", "detectors must not need attacked training images", f"'{spec}'")
             detect.parse(spec)
+        if len(set(value)) < len(value):
+            raise BadInput("guards", "expected each detector once", ", ".join(value))
         return value
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from pixelproof.study.training import load
 from pixelproof.types import Images, Labels, Mask
 
 LEAST = 10  # successful attacks per half to tune and to judge on
+APART = 7919  # added to the seed: samples drawn with the seed itself would all lie in the half
 PORTION = 100  # images looked up between two reports of progress
 
 
@@ -32,16 +33,19 @@ def attack(context: Context) -> None:
         name = f"guards/sets/{slug(spec)}"
         if context.run.has(name):
             continue
-        chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": section.eps})
         which = f"guards: attack {spec} ({number + 1} of {len(section.attacks)})"
-        found = attacks.mount(
-            chosen,
-            context.model,
-            subjects(context),
-            seed=context.study.seed,
-            progress=lambda done, total, which=which: context.tell(which, done, total),
-        )
-        context.run.save(name, found)
+        context.run.save(name, _attacked(context, spec, which))
+
+
+def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
+    chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": wanted(context).eps})
+    return attacks.mount(
+        chosen,
+        context.model,
+        subjects(context),
+        seed=context.study.seed,
+        progress=lambda done, total: context.tell(which, done, total),
+    )
 
 
 def index(context: Context) -> None:
@@ -121,7 +125,7 @@ def subjects(context: Context) -> Dataset:
 def held(context: Context, index: Tensor) -> Mask:
     """Which images of the test set, by their original position, belong to the half that nothing is tuned on."""
     test = context.test
-    half = test.index[stratified(test.labels, len(test) // 2, context.study.seed)]
+    half = test.index[stratified(test.labels, len(test) // 2, context.study.seed + APART)]
     return torch.isin(index, half)
 
 
@@ -161,7 +165,7 @@ def index_folder(context: Context) -> Path:
 
 
 def stored(context: Context) -> Store:
-    """The index of the training images: the finished one in the run, else newly built; a half-written one is not read."""
+    """The index of the training images: the finished one in the run, else a new one; half-written ones are not read."""
     section, folder = wanted(context), index_folder(context)
     if (folder / "store.safetensors").exists():
         return Store.load(folder, context.model)
