@@ -6,6 +6,7 @@ from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
 from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord
+from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.signatures import (
     Confined,
@@ -35,6 +36,8 @@ __all__ = [
     "Live",
     "NeighbourRecord",
     "Part",
+    "PixelSet",
+    "PixelSurvey",
     "ProjectionRecord",
     "RowTable",
     "SanityRecord",

@@ -11,7 +11,7 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, guard_table, guarding, inside, pixels
+from pixelproof.study import detecting, explaining, guard_table, guarding, inside, one_pixel, pixels
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -28,6 +28,9 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
         "detectors": detecting.detect,
         "adaptive": detecting.adaptive,
     }
+)
+PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {"one pixel": one_pixel.survey, "twins of one pixel": one_pixel.pixel_set}
 )
 GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
     {
@@ -56,6 +59,7 @@ def conduct(
     context = Context(study, run, root, device, listener or (lambda event: None))
     wanted = dict(STAGES)
     wanted |= SIGNATURE_STAGES if study.signatures is not None else {}
+    wanted |= PIXEL_STAGES if study.pixels is not None else {}
     wanted |= GUARD_STAGES if study.guards is not None else {}
     for name, stage in wanted.items():
         started = time.perf_counter()
@@ -71,4 +75,4 @@ def conduct(
     return run
 
 
-__all__ = ["GUARD_STAGES", "SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]
+__all__ = ["GUARD_STAGES", "PIXEL_STAGES", "SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import NETS, Training, suited
-from pixelproof.study.guard_section import GuardSection
+from pixelproof.study.guard_section import PIXELS, GuardSection
 from pixelproof.study.section import Budget, Section
 
 TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Training})
@@ -100,6 +100,16 @@ class SignatureSection(Section):
         return self.k[len(self.k) // 2]
 
 
+class PixelSection(Section):
+    """What can one pixel do: every pixel of `n` correctly classified test images, and paper 3's data set of twins.
+
+    `validation`: the fewest examples (clean and attacked) that the validation half may have, and the tuning half too.
+    """
+
+    n: int = Field(default=2000, ge=1)
+    validation: int = Field(default=496, ge=2)
+
+
 class Figure(Section):
     """One row of a paper's figure or table: its values, to be printed beside ours."""
 
@@ -124,6 +134,7 @@ class Study(Section):
     training: str = ""
     attacks: AttackSection = AttackSection()
     signatures: SignatureSection | None = None
+    pixels: PixelSection | None = None
     guards: GuardSection | None = None
     paper: tuple[Figure, ...] = ()
 
@@ -144,6 +155,8 @@ class Study(Section):
         """Settings that would have no effect, and figures that nothing could stand beside, are errors."""
         if self.training and (self.model.net not in NETS or self.model.weights):
             raise ValueError("training: only a network of pixelproof's own, without weights, is trained")
+        if self.guards is not None and PIXELS in self.guards.attacks and self.pixels is None:
+            raise ValueError(f"guards: attack '{PIXELS}' needs a section [pixels]")
         for figure in self.paper:
             if len(figure.values) != max(1, len(figure.eps)):
                 raise ValueError(f"paper: {figure.source} needs one value per eps")
