@@ -16,7 +16,7 @@ from pixelproof.detect.engines import Faiss
 from pixelproof.detect.index import ExactIndex, Found, Index, Metric, search_together
 from pixelproof.detect.layers import activations
 from pixelproof.detect.storage import mapped, read, write
-from pixelproof.errors import BadInput, CorruptFile
+from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.models import Classifier
 
 COMPOSED = "composed"
@@ -86,6 +86,14 @@ class Store:
     def spaces(self) -> tuple[str, ...]:
         """The layers and, last, the composed layer."""
         return (*self.layers, COMPOSED)
+
+    def only(self, layer: str) -> Store:
+        """The same images in one layer alone, which is then the composed layer, too."""
+        if layer not in self.layers:
+            raise UnknownName("store", "layer", layer, self.layers)
+        own = self.indexes[self.layers.index(layer)]
+        indexes = (own,) if isinstance(own, ExactIndex) else (own, own)
+        return Store((layer,), indexes, (1.0,), self.origin, self.labels, self.digest)
 
     def search(self, rows: Sequence[Tensor], k: int) -> list[Found]:
         """The k nearest images in every layer (`rows` in the order of `layers`) and in the composed layer."""

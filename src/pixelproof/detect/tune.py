@@ -24,7 +24,7 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Rate
 
-Counts: TypeAlias = tuple[Int[Tensor, "n layers k"], Int[Tensor, "m layers k"]]
+Counts: TypeAlias = tuple[Int[Tensor, "_ layers k"], Int[Tensor, "_ layers k"]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,8 @@ from pixelproof.measure.curve import Curve, curve
 from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
+from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
+from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord
 from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
@@ -32,9 +34,13 @@ __all__ = [
     "Evaluation",
     "Examination",
     "Finding",
+    "GuardRecord",
     "Histogram",
     "InsideRecord",
+    "Judgement",
+    "KnownRecord",
     "Live",
+    "NeighbourRecord",
     "Part",
     "PixelSet",
     "PixelSurvey",
@@ -43,6 +49,7 @@ __all__ = [
     "RowTable",
     "SanityRecord",
     "Split",
+    "VerdictRecord",
     "audit",
     "curve",
     "evaluate",

@@ -34,9 +34,9 @@ class NeighbourRecord:
     labels: Labels
     predicted: Labels
     logits: Logits
-    neighbours: Int[Tensor, "n layers k"]
-    neighbour_labels: Int[Tensor, "n layers k"]
-    distance: Float[Tensor, "n layers k"]
+    neighbours: Int[Tensor, "n layers near"]
+    neighbour_labels: Int[Tensor, "n layers near"]
+    distance: Float[Tensor, "n layers near"]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -75,7 +75,7 @@ class NeighbourRecord:
         """Images that are not taken for their true class: misclassified, or attacked with success."""
         return self.predicted != self.labels
 
-    def counts(self, rows: Mask) -> Int[Tensor, "n layers k"]:
+    def counts(self, rows: Mask) -> Int[Tensor, "m layers k"]:
         """How many of the first 1, 2, ... k neighbours of these images belong to another class than the predicted."""
         return (self.neighbour_labels[rows] != self.predicted[rows][:, None, None]).cumsum(2)
 
