@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "pixelproof-token"
-PLOT_STYLE = "'sha256-ZEyQPCh8M5PJrGOhnyW4tyUx3eYNyGu7yVfbtj0Zo3A='"
+PLOT_STYLE = "'sha256-jSYQUrW7J0b3jPqhZP9C2Xh1PyJKHKXd4s0fpGGKrww='"
 POLICY = "; ".join(
     (
         "default-src 'none'",
