@@ -4,6 +4,8 @@ from pixelproof.measure.curve import Curve, curve
 from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
+from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
+from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.signatures import (
     Confined,
@@ -25,14 +27,19 @@ __all__ = [
     "DetectorRecord",
     "Evaluation",
     "Examination",
+    "GuardRecord",
     "Histogram",
     "InsideRecord",
+    "Judgement",
+    "KnownRecord",
     "Live",
+    "NeighbourRecord",
     "Part",
     "ProjectionRecord",
     "RowTable",
     "SanityRecord",
     "Split",
+    "VerdictRecord",
     "curve",
     "evaluate",
 ]

@@ -11,7 +11,7 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, inside, pixels
+from pixelproof.study import detecting, explaining, guard_table, guarding, inside, pixels
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -27,6 +27,15 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
         "projection": inside.project,
         "detectors": detecting.detect,
         "adaptive": detecting.adaptive,
+    }
+)
+GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        "guards": guarding.attack,
+        "index": guarding.index,
+        "tune": guarding.tune,
+        "validate": guarding.validate,
+        "detector table": guard_table.compare,
     }
 )
 
@@ -45,7 +54,9 @@ def conduct(
     """
     run = Run.create(Path(folder), study.model_dump(mode="json"))
     context = Context(study, run, root, device, listener or (lambda event: None))
-    wanted = {**STAGES, **(SIGNATURE_STAGES if study.signatures is not None else {})}
+    wanted = dict(STAGES)
+    wanted |= SIGNATURE_STAGES if study.signatures is not None else {}
+    wanted |= GUARD_STAGES if study.guards is not None else {}
     for name, stage in wanted.items():
         started = time.perf_counter()
         try:
@@ -60,4 +71,4 @@ def conduct(
     return run
 
 
-__all__ = ["SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]
+__all__ = ["GUARD_STAGES", "SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]

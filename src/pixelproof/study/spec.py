@@ -7,31 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import NETS, Training, suited
+from pixelproof.study.guard_section import GuardSection
+from pixelproof.study.section import Budget, Section
 
 TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Training})
-
-
-def _fraction(value: object) -> object:
-    try:
-        return specs.number(value) if isinstance(value, str) else value
-    except ZeroDivisionError as reason:
-        raise ValueError("must not be divided by zero") from reason
-
-
-Budget = Annotated[float, BeforeValidator(_fraction), Field(ge=0, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A part of a study; a misspelt key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class DataSection(Section):
@@ -138,6 +124,7 @@ class Study(Section):
     training: str = ""
     attacks: AttackSection = AttackSection()
     signatures: SignatureSection | None = None
+    guards: GuardSection | None = None
     paper: tuple[Figure, ...] = ()
 
     @field_validator("training", mode="before")
