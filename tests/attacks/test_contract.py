@@ -15,7 +15,7 @@ from pixelproof.types import Goal
 
 UNTARGETED = {"deepfool": "untargeted", "foolbox": "unsupported criterion"}  # foolbox's FGSM takes no target
 BLIND = {"uniform-noise", "sign-noise"}  # they aim at nothing
-DRAWING = BLIND | {"pgd", "margin-pgd", "apgd", "square", "auto", "spsa"}
+DRAWING = BLIND | {"pgd", "margin-pgd", "apgd", "square", "auto", "spsa", "hop-skip-jump"}
 every = pytest.mark.parametrize("attack", ALL, ids=specs.write)
 
 

@@ -9,11 +9,12 @@ from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.ensemble import Auto
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
-from pixelproof.attacks.blackbox import SPSA
+from pixelproof.attacks.blackbox import SPSA, transfer
 from pixelproof.attacks.critical import Critical, confined
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
 from pixelproof.attacks.gradient import BIM, FGSM, PGD
+from pixelproof.attacks.hopskip import HopSkipJump
 from pixelproof.attacks.minimal import CW, DDN, FMN
 from pixelproof.attacks.momentum import MIFGSM, MarginPGD
 from pixelproof.attacks.mount import mount
@@ -35,6 +36,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
             FAB,
             Square,
             SPSA,
+            HopSkipJump,
             Auto,
             DeepFool,
             Critical,
@@ -75,6 +77,7 @@ __all__ = [
     "Critical",
     "DeepFool",
     "Foolbox",
+    "HopSkipJump",
     "MarginPGD",
     "Model",
     "SigmaZero",
@@ -86,4 +89,5 @@ __all__ = [
     "parse",
     "searches_smallest",
     "sweep",
+    "transfer",
 ]

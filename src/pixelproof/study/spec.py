@@ -100,6 +100,16 @@ class SignatureSection(Section):
         return self.k[len(self.k) // 2]
 
 
+class PixelSection(Section):
+    """What can one pixel do: every pixel of `n` correctly classified test images, and paper 3's data set of twins.
+
+    `validation`: the fewest examples (clean and attacked) that the validation half may have, and the tuning half too.
+    """
+
+    n: int = Field(default=2000, ge=1)
+    validation: int = Field(default=496, ge=2)
+
+
 class Figure(Section):
     """One row of a paper's figure or table: its values, to be printed beside ours."""
 
@@ -124,6 +134,7 @@ class Study(Section):
     training: str = ""
     attacks: AttackSection = AttackSection()
     signatures: SignatureSection | None = None
+    pixels: PixelSection | None = None
     guards: GuardSection | None = None
     paper: tuple[Figure, ...] = ()
 

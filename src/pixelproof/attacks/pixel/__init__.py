@@ -8,7 +8,7 @@ from pixelproof.attacks.pixel.engine import Executor, FullForward, Scene, execut
 from pixelproof.attacks.pixel.evolution import OnePixelDE
 from pixelproof.attacks.pixel.few import FewPixel
 from pixelproof.attacks.pixel.journal import Journal
-from pixelproof.attacks.pixel.search import OnePixel, PixelSearch
+from pixelproof.attacks.pixel.search import OnePixel, PerTarget, PixelSearch
 
 PIXEL_ATTACKS: Mapping[str, type[OnePixel | OnePixelDE | FewPixel]] = MappingProxyType(
     {attack.name: attack for attack in (OnePixel, OnePixelDE, FewPixel)}
@@ -23,6 +23,7 @@ __all__ = [
     "OnePixel",
     "OnePixelCertificate",
     "OnePixelDE",
+    "PerTarget",
     "PixelSearch",
     "Scene",
     "certify_one_pixel",
