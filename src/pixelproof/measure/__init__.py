@@ -1,13 +1,14 @@
 """Numbers, made apart from the code they judge."""
 
 from pixelproof.measure.curve import Curve, curve
-from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
+from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.signatures import (
     Confined,
     CriticalRecord,
+    FixedClass,
     Histogram,
     InsideRecord,
     ProjectionRecord,
@@ -18,6 +19,7 @@ __all__ = [
     "AdaptiveRecord",
     "AttackRecord",
     "Bound",
+    "Candidate",
     "CleanRecord",
     "Confined",
     "CriticalRecord",
@@ -25,6 +27,7 @@ __all__ = [
     "DetectorRecord",
     "Evaluation",
     "Examination",
+    "FixedClass",
     "Histogram",
     "InsideRecord",
     "Live",
