@@ -2,7 +2,7 @@
 
 from pixelproof.measure.audit import Audit, audit
 from pixelproof.measure.curve import Curve, curve
-from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
+from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
@@ -13,6 +13,7 @@ from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
     Confined,
     CriticalRecord,
+    FixedClass,
     Histogram,
     InsideRecord,
     ProjectionRecord,
@@ -25,6 +26,7 @@ __all__ = [
     "AttackRecord",
     "Audit",
     "Bound",
+    "Candidate",
     "CleanRecord",
     "Confined",
     "CriticalRecord",
@@ -35,6 +37,7 @@ __all__ = [
     "Examination",
     "Finding",
     "GuardRecord",
+    "FixedClass",
     "Histogram",
     "InsideRecord",
     "Judgement",

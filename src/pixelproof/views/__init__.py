@@ -16,7 +16,17 @@ from pixelproof.views.examples import Example, examples
 from pixelproof.views.inside import by_class, drift, inside, projections
 from pixelproof.views.overview import history, overview
 from pixelproof.views.paper import paper
-from pixelproof.views.signatures import Explained, confined, critical, curves, explained, gaps, histograms, sanity
+from pixelproof.views.signatures import (
+    Explained,
+    confined,
+    critical,
+    curves,
+    explained,
+    gaps,
+    histograms,
+    overall,
+    sanity,
+)
 
 __all__ = [
     "Example",
@@ -40,6 +50,7 @@ __all__ = [
     "history",
     "images",
     "inside",
+    "overall",
     "overview",
     "paper",
     "projections",
