@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,12 +13,15 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
 from pixelproof.types import Goal, Images, Logits, PerImage, Rate
 
+ATTACK_DRAWS = 20  # passes of a random model behind each gradient, as in AutoAttack's version for such models
+JUDGE_DRAWS = 100  # passes that judge each of its images
 SAME = 1e-4  # logits of two passes that differ by more, relative to their size, are not rounding
 
 
 def is_stochastic(model: Classifier, images: Images) -> bool:
     """Whether two passes over the same images, in evaluation mode, differ by more than rounding."""
-    first, second = model.predict(images), model.predict(images)
+    with seeded(0, wanted=True):
+        first, second = model.predict(images), model.predict(images)
     return bool((first - second).abs().max() > SAME * first.abs().max().clamp_min(1.0))
 
 
@@ -80,3 +85,14 @@ def fooling_rates(model: Classifier, images: Images, goal: Goal, *, draws: int =
     with evaluating(model):
         passes = [goal.reached(model.predict(images)) for _ in range(draws)]
     return FoolingRates(torch.stack(passes).sum(0), draws)
+
+
+@contextmanager
+def seeded(seed: int, *, wanted: bool) -> Iterator[None]:
+    """Inside, a random model draws from a seeded generator; torch's own is left as it was."""
+    if not wanted:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

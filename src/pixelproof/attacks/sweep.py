@@ -49,11 +49,19 @@ def sweep(
     if independent and not once:
         return [mount(each, model, data, seed=seed, progress=_part(progress, k, len(at))) for k, each in enumerate(at)]
     field = Field.of(model, data, None, None)
-    order = sorted(range(len(at)), key=lambda k: eps[k])
+    with field.seeded(seed):
+        return _swept(attack, field, at, independent, seed, progress)
+
+
+def _swept(
+    attack: Attack, field: Field, at: list[Attack], independent: bool, seed: int, progress: Progress | None
+) -> list[AdversarialSet]:
+    """The sets of `attack` at each of the budgets that `at` holds, in their order."""
+    order = sorted(range(len(at)), key=lambda k: at[k].eps or 0.0)
     climbing = [at[k] for k in order]
     if isinstance(attack, PGD):
         outcomes = bisect(field, climbing, seed, progress)  # type: ignore[arg-type]
-    elif once:
+    elif searches_smallest(attack):
         found = field.run(replace(attack, eps=None), Draws.keyed(seed, field.data.index), progress=progress)  # type: ignore[type-var]
         outcomes = reuse(field, climbing, found, carry=not independent)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +13,7 @@ from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.stochastic import expect, fooling_rates
+from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates, seeded
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
@@ -25,8 +24,6 @@ from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
-ATTACK_DRAWS = 20  # passes of a random model behind each gradient, as in AutoAttack's version for such models
-JUDGE_DRAWS = 100  # passes that judge each of its images
 FLAG_IMAGES = 50  # clean images that the flags are looked for on
 FIRST_BATCH = 20  # images in the first batch under a time budget, from which the speed is learned
 SLICES = 50  # batches that would fill the time budget
@@ -82,7 +79,7 @@ class Evaluator:
         probe = data[: min(len(data), FLAG_IMAGES)]
         self.flags = flags.before(model, probe.images, probe.labels)
         self.random = flags.RANDOMISED in self.flags
-        self.field = Field.of(expect(model, ATTACK_DRAWS) if self.random else model, data, targets, None)
+        self.field = Field.of(model, data, targets, None)
         self.stages = attack.stages(len(model.card.classes), targeted=targets is not None)
         if self.random:  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
@@ -116,7 +113,7 @@ class Evaluator:
         """Run the parts that are left until they are done, nothing stands, or the time is up."""
         ended, saved_at = "finished", clock.seconds
         try:
-            with clock.watching(self.field.model), _seeded(self.seed, wanted=self.random):
+            with clock.watching(self.field.model), seeded(self.seed, wanted=self.random):
                 for live in self._batches(clock):
                     tell(live)
                     if run is not None and clock.seconds - saved_at > SAVE_EVERY:
@@ -235,14 +232,3 @@ class Evaluator:
             ended=ended,
             seconds=self.seconds,
         )
-
-
-@contextmanager
-def _seeded(seed: int, *, wanted: bool) -> Iterator[None]:
-    """Inside, a random model draws from a seeded generator; torch's own is left as it was."""
-    if not wanted:
-        yield
-        return
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
