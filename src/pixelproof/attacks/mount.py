@@ -15,7 +15,15 @@ from torch import Tensor
 from pixelproof import lp, specs
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.result import AdversarialSet
-from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, expect, fooling_rates, is_stochastic, seeded
+from pixelproof.attacks.stochastic import (
+    ATTACK_DRAWS,
+    JUDGE_DRAWS,
+    Expectation,
+    expect,
+    fooling_rates,
+    is_stochastic,
+    seeded,
+)
 from pixelproof.attacks.watch import Watched
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
@@ -29,7 +37,7 @@ BATCH_VALUES = 2**19  # values of all images in a batch; attacks pass it to the 
 GPU_BATCH_VALUES = 2**24
 BATCH_SIZES = (32, 1024)
 
-LOOKED_AT = 50  # images on which two passes are compared
+LOOKED_AT = 20  # images on which passes are compared
 JUDGE_BATCH = 1000  # images held in copies at a time while a result is judged
 
 Progress = Callable[[int, int], None]
@@ -104,9 +112,11 @@ class Field:
         if batch is not None and batch < 1:
             raise BadInput(who, "batch must be at least 1", batch)
         size = batch or _batch(model)
-        random = model if is_stochastic(model, data[: min(len(data), LOOKED_AT)].images) else None
-        if random is not None:
-            model = expect(model, ATTACK_DRAWS)
+        random = None
+        if isinstance(model.net, Expectation):
+            random = model.net.model  # the expectation has been taken already; judged is what it was taken of
+        elif is_stochastic(model, data[: min(len(data), LOOKED_AT)].images):
+            random, model = model, expect(model, ATTACK_DRAWS)
         with seeded(0, wanted=random is not None):
             correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(1000)])
         if not correct.any():

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pixelproof import attacks
-from pixelproof.attacks import FMN, PDPGD, PGD, Attack, SigmaZero
+from pixelproof.attacks import FMN, PDPGD, PGD, AdversarialSet, Attack, SigmaZero
 from pixelproof.attacks.mount import Field
 from pixelproof.attacks.sweep import bisect
 from pixelproof.data import Dataset
+from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
 from pixelproof.measure.clock import Clock, TimeUp
 from pixelproof.measure.evaluation import Evaluation
@@ -68,6 +68,10 @@ def curve(
     if list(eps) != sorted(set(eps)) or not len(eps):
         raise BadInput("curve", "budgets must ascend", tuple(eps))
     field = Field.of(model, data, None, None)
+    if field.random is not None:
+        raise BadInput(
+            "curve", "the model must be deterministic", "a random one", "Evaluate it at each budget instead."
+        )
     n = len(field.data)
     found = Curve(norm, tuple(eps), field.data.index, torch.full((n,), torch.inf), 0, field.offered)
     if known is not None:
@@ -79,7 +83,8 @@ def curve(
         while found.searched < n:
             rows = torch.arange(found.searched, min(found.searched + PORTION, n))
             try:
-                distance = _search(model, field.data[rows], found, seed)
+                part = replace(field, data=field.data[rows], goal=field.goal[rows])
+                distance = _search(part, norm, found.eps, seed)
             except TimeUp:
                 break
             better = torch.minimum(found.distance[rows], distance)
@@ -102,16 +107,18 @@ def _known(known: Evaluation, found: Curve) -> PerImage:
     return torch.where(known.success, known.distance, torch.inf)
 
 
-def _search(model: Classifier, data: Dataset, found: Curve, seed: int) -> PerImage:
-    """The smallest distances at which a few images are found to break."""
-    if found.norm == "l1" or found.norm == "l0":
-        both = (attacks.mount(attack, model, data, seed=seed) for attack in (FMN(found.norm), SECOND[found.norm]))
-        return torch.stack([each.minimal(found.norm) for each in both]).amin(0)
-    before = attacks.mount(FMN(found.norm, steps=STEPS), model, data, seed=seed)
-    best = before.minimal(found.norm)
-    field = Field.of(model, data, None, None)
-    climbing = [PGD(budget, norm=found.norm) for budget in found.eps]
+def _search(field: Field, norm: Norm, budgets: tuple[float, ...], seed: int) -> PerImage:
+    """The smallest distances at which the images of `field` are found to break."""
+
+    def mounted(attack: Attack) -> AdversarialSet:
+        return field.judge(field.run(attack, Draws.keyed(seed, field.data.index)), attack, seed)
+
+    if norm == "l1" or norm == "l0":
+        return torch.minimum(mounted(FMN(norm)).minimal(norm), mounted(SECOND[norm]).minimal(norm))
+    before = mounted(FMN(norm, steps=STEPS))
+    best = before.minimal(norm)
+    climbing = [PGD(budget, norm=norm) for budget in budgets]
     for outcome, attack in zip(bisect(field, climbing, seed, None, known=before), climbing, strict=True):
         before = field.judge(outcome, attack, seed, before=before)
-        best = torch.minimum(best, before.minimal(found.norm))
+        best = torch.minimum(best, before.minimal(norm))
     return best
