@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -30,6 +30,7 @@ class Step:
     progress: float
 
 
+@runtime_checkable
 class Transform(Protocol):
     """Changes the images of a step before the network sees them; may change them in place."""
 
@@ -38,6 +39,7 @@ class Transform(Protocol):
         ...
 
 
+@runtime_checkable
 class Objective(Protocol):
     """The loss of a step, in place of the cross-entropy."""
 
@@ -46,6 +48,7 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
 class Penalty(Protocol):
     """A term that is added to the loss of a step."""
 
@@ -54,6 +57,7 @@ class Penalty(Protocol):
         ...
 
 
+@runtime_checkable
 class Treatment(Protocol):
     """Changes the gradients of the parameters between the backward pass and the optimiser, in place."""
 
