@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,16 @@ class AdversarialSet:
 
     def __len__(self) -> int:
         return len(self.success)
+
+    def __getitem__(self, rows: Tensor) -> AdversarialSet:
+        """The attack on some of the images (a mask or positions); `offered` counts those alone."""
+        kept = {
+            field.name: getattr(self, field.name)[rows]
+            for field in dataclasses.fields(self)
+            if isinstance(getattr(self, field.name), Tensor | Goal)
+        }
+        distance = {norm: values[rows] for norm, values in self.distance.items()}
+        return dataclasses.replace(self, **kept, distance=distance, offered=len(kept["index"]))
 
     def __repr__(self) -> str:
         return f"AdversarialSet({self.attack} on {self.data}: robust accuracy {self.robust_accuracy})"

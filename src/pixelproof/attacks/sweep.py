@@ -44,6 +44,8 @@ def sweep(
     """
     if not len(eps):
         raise BadInput("sweep", "at least one eps is needed", "none")
+    if has_own_budget(attack):
+        raise BadInput(attack.name, f"its budget is {attack.norm} {attack.eps:g}", "other budgets", "Mount it instead.")
     at = [replace(attack, eps=float(value)) for value in eps]  # type: ignore[type-var]
     once = searches_smallest(attack)
     if independent and not once:
@@ -70,6 +72,11 @@ def sweep(
 def searches_smallest(attack: Attack) -> bool:
     """Whether the attack works without a budget, so that one run answers for every budget."""
     return any(field.name == "eps" and field.default is None for field in fields(attack))  # type: ignore[arg-type]
+
+
+def has_own_budget(attack: Attack) -> bool:
+    """Whether the budget follows from other settings, such as a number of pixels, and cannot be set."""
+    return all(field.name != "eps" for field in fields(attack))  # type: ignore[arg-type]
 
 
 def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: bool) -> list[Outcome]:

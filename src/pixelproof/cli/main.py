@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pixelproof import __version__
-from pixelproof.cli import data, defend, evaluate, single, studies
+from pixelproof.cli import data, defend, evaluate, explore, single, studies
 from pixelproof.cli.screen import err
 from pixelproof.errors import BadInput, PixelproofError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("demo")(studies.demo)
 app.command("run")(studies.run)
 app.command("report")(studies.report)
+app.command("explore")(explore.explore)
 app.command("attack")(single.attack)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(single.train)

@@ -26,6 +26,9 @@ def attack(
     weights: Weights = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Attack a seeded stratified sample of n images.")] = None,
     target: Annotated[int | None, typer.Option("--target", help="Make every image be taken for this class.")] = None,
+    surrogate: Annotated[
+        str | None, typer.Option("--surrogate", help="Search on this model instead; --model only judges (transfer).")
+    ] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Write images and facts to this .npz file.")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -45,17 +48,18 @@ def attack(
         if target is not None:
             images = images[images.labels != target]
             targets = images.labels.new_full((len(images),), target)
-        found = attacks.mount(
-            chosen,
-            model,
-            images,
-            targets=targets,
-            seed=seed,
-            progress=lambda done, total: tell(f"attack {chosen.name}", done, total, ""),
-        )
+        attacked = model if surrogate is None else _model(surrogate, None, data_name, data_dir, device, seed, tell)
+
+        def told(done: int, total: int) -> None:
+            tell(f"attack {chosen.name} on {attacked.card.name}", done, total, "")
+
+        if surrogate is None:
+            found = attacks.mount(chosen, model, images, targets=targets, seed=seed, progress=told)
+        else:
+            found = attacks.transfer(chosen, attacked, model, images, targets=targets, seed=seed, progress=told)
     if save is not None:
         _save(found, save)
-    facts = _facts(found)
+    facts = _facts(found) if surrogate is None else {**_facts(found), "searched_on": attacked.card.name}
     if as_json:
         emit(facts)
         return

@@ -112,7 +112,7 @@ class Evaluator:
         """Run the parts that are left until they are done, nothing stands, or the time is up."""
         ended, saved_at = "finished", clock.seconds
         try:
-            with clock.watching(self.field.model), _seeded(self.seed, wanted=self.random):
+            with clock.watching(self.field.model), seeded(self.seed, wanted=self.random):
                 for live in self._batches(clock):
                     tell(live)
                     if run is not None and clock.seconds - saved_at > SAVE_EVERY:
@@ -229,7 +229,7 @@ class Evaluator:
 
 
 @contextmanager
-def _seeded(seed: int, *, wanted: bool) -> Iterator[None]:
+def seeded(seed: int, *, wanted: bool) -> Iterator[None]:
     """Inside, a random model draws from a seeded generator; torch's own is left as it was."""
     if not wanted:
         yield

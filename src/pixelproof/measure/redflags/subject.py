@@ -1,0 +1,170 @@
+"""Subject: the model under audit, the images it gets right, and the attacks that several tests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from pixelproof.attacks import FGSM, PGD, Attack, Auto
+from pixelproof.attacks.mount import Field
+from pixelproof.attacks.stochastic import fooling_rates
+from pixelproof.draws import Draws
+from pixelproof.errors import BadInput
+from pixelproof.lp import Ball
+from pixelproof.measure.evaluation import Evaluation
+from pixelproof.models import Classifier
+from pixelproof.types import Goal, Images, Logits, Mask
+
+JUDGE_DRAWS = 10  # passes of a random model that judge each image of a test; the evaluation itself takes more
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What an audit spends on its own tests, beside the evaluation, and how wide an interval it accepts.
+
+    `probes` images at most serve the tests that attack (all that are correct, when fewer), `draws` copies with noise
+    show the loss surface. Of the images that stand, `doubled` are attacked with twice the steps, and `noisy` with
+    `noise` uniform draws each. `planted` images get an adversarial twin planted, beside `inner` points. `width` is the
+    widest 95 % interval that a set of images may give, at a robust accuracy of one half.
+    """
+
+    probes: int = 200
+    draws: int = 100
+    doubled: int = 50
+    noisy: int = 5
+    noise: int = 10_000
+    planted: int = 20
+    inner: int = 499
+    width: float = 0.2
+
+    def __post_init__(self) -> None:
+        for key in ("probes", "draws", "doubled", "noisy", "noise", "planted", "inner"):
+            if getattr(self, key) < 1:
+                raise BadInput("audit", f"{key} must be at least 1", getattr(self, key))
+        if not 0 < self.width <= 1:
+            raise BadInput("audit", "width must lie in (0, 1]", self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """What is said of a model: the attack whose figure is quoted, the spec of the one it was trained with, if any.
+
+    `surrogate` is a model that attacks may be transferred from.
+    """
+
+    reported: Attack
+    trained_with: str | None = None
+    surrogate: Classifier | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What an attack did to the images of a field: the images, where they fool, and where only an iterate did."""
+
+    images: Images
+    success: Mask
+    silent: Mask
+
+    @property
+    def held(self) -> float:
+        """The share that held."""
+        return float((~self.success).double().mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What every test gets: `field` holds the correctly classified images and the model as attackers see it.
+
+    For a random model that is the expectation over draws.
+    """
+
+    model: Classifier
+    field: Field
+    ensemble: Auto
+    evaluation: Evaluation
+    claim: Claim
+    effort: Effort
+    seed: int
+    random: bool
+
+    @property
+    def eps(self) -> float:
+        """The budget of the evaluation."""
+        return self.evaluation.eps
+
+    @property
+    def norm(self) -> Ball:
+        """The norm of the evaluation."""
+        norm = self.evaluation.norm
+        assert norm in ("linf", "l2")
+        return norm
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.model.card.classes)
+
+    @cached_property
+    def probes(self) -> Field:
+        """The images that the attacking tests use: a stratified sample of the correct ones, or all of them."""
+        sample = self.field.data.sample(min(self.effort.probes, len(self.field.data)), self.seed)
+        return self.among(torch.isin(self.field.data.index, sample.index))
+
+    @cached_property
+    def standing(self) -> Mask:
+        """Which images of `field` the evaluation left standing."""
+        return ~self.evaluation.success
+
+    def among(self, rows: Mask | Tensor) -> Field:
+        """Some images of `field`."""
+        return replace(self.field, data=self.field.data[rows], goal=self.field.goal[rows])
+
+    def attack(self, attack: Attack, field: Field, *, salt: int = 0) -> Hits:
+        """Run `attack` on a field and judge it: for a random model by the majority of ten passes."""
+        outcome = field.run(attack, Draws.keyed(1000 * self.seed + salt, field.data.index))
+        success = self.fooled(outcome.images, field.goal)
+        return Hits(outcome.images, success, (outcome.first_break >= 0) & ~success)
+
+    def fooled(self, images: Images, goal: Goal) -> Mask:
+        """Whether each image fools the model itself, and not only its expectation."""
+        if self.random:
+            return fooling_rates(self.model, images, goal, draws=JUDGE_DRAWS).usually
+        return goal.reached(self.field.model.predict(images))
+
+    @cached_property
+    def one_step(self) -> Hits:
+        """FGSM on the probes."""
+        return self.attack(FGSM(self.eps, self.norm), self.probes)
+
+    @cached_property
+    def iterated(self) -> Hits:
+        """PGD on the probes, 40 steps from a random start."""
+        return self.attack(PGD(self.eps, norm=self.norm), self.probes)
+
+    @cached_property
+    def quoted(self) -> Hits:
+        """The reported attack on the probes."""
+        same = self.claim.reported == PGD(self.eps, norm=self.norm)
+        return self.iterated if same else self.attack(self.claim.reported, self.probes)
+
+
+class Connected(nn.Module):
+    """A network whose outputs lead back to the image with a gradient of zero: what attacks can make of a blind one."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Images) -> Logits:
+        """The network's own outputs."""
+        with torch.no_grad():
+            logits: Tensor = self.model(images.detach())
+        return logits + 0 * images.flatten(1).sum(1, keepdim=True)
+
+
+def connected(model: Classifier) -> Classifier:
+    """`model` as a classifier that gradient attacks can run on, without getting anywhere."""
+    return Classifier(Connected(model), model.card).to(model.device).eval()

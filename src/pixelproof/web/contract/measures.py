@@ -1,0 +1,188 @@
+"""Whole-run figures: thresholds, maps, robustness."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pixelproof.web.contract.common import Answer, Estimate, Missing, Numbers, Rate
+
+
+class Roc(Answer):
+    """A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null)."""
+
+    thresholds: tuple[float | None, ...]
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+
+
+class Space(Answer):
+    """One layer of a detector: its thresholds, and its ROC figures on the images nothing was tuned on."""
+
+    name: str
+    k: int | None
+    threshold: float | None = Field(description="Of the tuned rule: alarm when the score exceeds it.")
+    limit: float | None = Field(description="Of the calibrated rule, from clean images at the false-alarm rate.")
+    figures: dict[str, Estimate] = Field(description="auroc, tpr1, tpr5, eer, accuracy.")
+    eer_threshold: float | None = Field(description="The score where false positives and misses are nearest to equal.")
+    roc: Roc
+
+
+class Against(Answer):
+    """What a detector's scores are compared on: clean images against one attack's successes."""
+
+    attack: str
+    clean: int
+    attacked: int
+    spaces: tuple[Space, ...]
+    scores: Numbers = Field(description="(spaces, clean + attacked): clean images first.")
+    index: tuple[int, ...] = Field(description="The images' positions in the test file, in the order of the scores.")
+    set: str | None = Field(description="Id of the set whose examples these are, for links into the gallery.")
+
+
+class Accuracy(Answer):
+    """Balanced accuracy over k for one layer, tuned on one half and measured on the other, with the chosen k."""
+
+    layer: str
+    k: tuple[int, ...]
+    tuning: tuple[float, ...]
+    validation: tuple[float, ...]
+    best: int
+
+
+class Thresholds(Answer):
+    """Scores of every layer, so that a slider can move thresholds in the browser."""
+
+    available: Literal[True] = True
+    detector: str
+    rate: float
+    attacks: tuple[str, ...]
+    against: tuple[Against, ...]
+    accuracy: tuple[Accuracy, ...]
+    note: str
+
+
+class Detector(Answer):
+    """One detector of the run as a table row: figures against one attack on held-out images."""
+
+    id: str
+    name: str
+    control: bool
+    attack: str
+    clean: int
+    attacked: int
+    figures: dict[str, Estimate]
+    alarms: Rate
+    false_alarms: Rate
+    noise_alarms: Rate | None
+    rate: float
+    roc: Roc | None
+
+
+class Adaptive(Answer):
+    """An attack that knows a detector: how many images it fooled the classifier with, and how many of those unseen."""
+
+    detector: str
+    attack: str
+    n: int
+    eps: float
+    fooled: Rate
+    evaded: Rate
+    auroc: float | None
+
+
+class Detectors(Answer):
+    """Every detector that was judged; `adaptive` are attacks that know one."""
+
+    available: Literal[True] = True
+    detectors: tuple[Detector, ...]
+    adaptive: tuple[Adaptive, ...]
+
+
+class MapCard(Answer):
+    """A projection that can be shown."""
+
+    id: str
+    space: str
+    method: str
+    stored: bool
+    n: int
+
+
+class Maps(Answer):
+    """The projections of a run."""
+
+    maps: tuple[MapCard, ...]
+    umap: Missing | None = Field(description="How to get UMAP, when no stored projection used it.")
+
+
+class Projection(Answer):
+    """Two coordinates per image. Point i is clean where `twin[i]` is null, else it was made from point `twin[i]`."""
+
+    available: Literal[True] = True
+    id: str
+    space: str
+    method: str
+    n: int
+    of: int = Field(description="Examples there are; fewer are shown when a stratified sample was taken.")
+    explained: tuple[float, float] | None = Field(description="Shares of the variance (PCA).")
+    set: tuple[int, ...] = Field(description="Positions in the gallery's sets.")
+    index: tuple[int, ...]
+    label: tuple[int, ...]
+    predicted: tuple[int, ...]
+    success: tuple[bool, ...]
+    twin: tuple[int | None, ...]
+    points: Numbers = Field(description="(n, 2)")
+
+
+class Point(Answer):
+    """One attack at one budget."""
+
+    eps: float | None
+    n: int
+    robust_accuracy: Rate
+    overall_accuracy: Rate
+    misclassified: int
+    misclassified_8bit: int
+    median_distance: dict[str, float | None]
+    forwards_per_image: float
+    backwards_per_image: float
+    seconds: float
+    shared_cost: bool
+    per_class: tuple[Rate, ...] = Field(description="Robust accuracy of every class, in the order of the classes.")
+    set: str | None = Field(description="Id of the set with its examples; null when none were kept.")
+
+
+class Curve(Answer):
+    """Robust accuracy over eps for one attack; points in ascending order."""
+
+    attack: str
+    family: str
+    control: bool
+    norm: str
+    seed: int
+    points: tuple[Point, ...]
+
+
+class Together(Answer):
+    """All attacks of one norm and budget: the strongest, and what none of them broke."""
+
+    norm: str
+    eps: float
+    n: int
+    strongest: str
+    robust_accuracy: Rate
+    together: Rate
+
+
+class Robustness(Answer):
+    """Curves with intervals: upper bounds, every one of them."""
+
+    available: Literal[True] = True
+    clean_accuracy: Rate
+    curves: tuple[Curve, ...]
+    together: tuple[Together, ...]
+    unpaired: tuple[dict[str, str | float], ...] = Field(description="Where FGSM ran and PGD did not.")
+    focus: str | None = Field(description="Set id of the attack and budget to look at first, chosen by rule.")
+    audit: tuple[str, ...] | Missing = Field(description="The audit's verdict, in sentences.")
