@@ -1,6 +1,15 @@
 """Numbers, made apart from the code they judge."""
 
+from pixelproof.measure.answers import Answers, answers
 from pixelproof.measure.audit import Audit, audit
+from pixelproof.measure.compare import (
+    Cell,
+    Comparison,
+    MethodComparison,
+    compare,
+    compare_answers,
+    compare_methods,
+)
 from pixelproof.measure.curve import Curve, curve
 from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
@@ -19,19 +28,24 @@ from pixelproof.measure.signatures import (
     ProjectionRecord,
     SanityRecord,
 )
+from pixelproof.measure.significance import Difference
 
 __all__ = [
     "RED_FLAGS",
     "AdaptiveRecord",
+    "Answers",
     "AttackRecord",
     "Audit",
     "Bound",
     "Candidate",
+    "Cell",
     "CleanRecord",
+    "Comparison",
     "Confined",
     "CriticalRecord",
     "Curve",
     "DetectorRecord",
+    "Difference",
     "Effort",
     "Evaluation",
     "Examination",
@@ -44,6 +58,7 @@ __all__ = [
     "KnownRecord",
     "Live",
     "NeighbourRecord",
+    "MethodComparison",
     "Part",
     "PixelSet",
     "PixelSurvey",
@@ -53,7 +68,11 @@ __all__ = [
     "SanityRecord",
     "Split",
     "VerdictRecord",
+    "answers",
     "audit",
+    "compare",
+    "compare_answers",
+    "compare_methods",
     "curve",
     "evaluate",
 ]
