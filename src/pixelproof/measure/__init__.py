@@ -5,7 +5,7 @@ from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examina
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
-from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord
+from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord, WitnessRecord
 from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.signatures import (
@@ -43,6 +43,7 @@ __all__ = [
     "SanityRecord",
     "Split",
     "VerdictRecord",
+    "WitnessRecord",
     "curve",
     "evaluate",
 ]

@@ -16,7 +16,7 @@ from pixelproof.detect.heads import HeadHistory, fit_line, fit_network
 from pixelproof.detect.signature import SignatureScorer, rows_of
 from pixelproof.measure import AdaptiveRecord, Examination, RowTable, Split
 from pixelproof.measure.detection import CALIBRATE, CLEAN, FIT, JUDGE, NOISE, Score, check_enough, matched
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import background, twins
 from pixelproof.study.spec import SignatureSection
