@@ -15,7 +15,7 @@ from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorReco
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
-from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord
+from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord, WitnessRecord
 from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
@@ -73,6 +73,7 @@ __all__ = [
     "compare",
     "compare_answers",
     "compare_methods",
+    "WitnessRecord",
     "curve",
     "evaluate",
 ]

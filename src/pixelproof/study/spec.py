@@ -117,11 +117,15 @@ class PixelSection(Section):
 
 
 class Figure(Section):
-    """One row of a paper's figure or table: its values, to be printed beside ours."""
+    """One row of a paper's figure or table: its values, to be printed beside ours.
+
+    "neighbours k": the k that a paper chose for `layer` in its alarm rule.
+    """
 
     source: str
-    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1"]
+    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1", "neighbours k"]
     attack: str = ""
+    layer: str = ""
     class_name: str = Field(default="", alias="class")
     eps: tuple[Budget, ...] = ()
     values: tuple[float, ...]
