@@ -26,6 +26,8 @@ CONTENT = {
         "focus": "pgd:steps=4",
         "eps": 0.12,
         "n": 120,
+        "index": 1000,
+        "fit": 600,
         "k": 30,
         "calibrate": 100,
         "detectors": ["margin", "neighbours:k=9,rule=any"],

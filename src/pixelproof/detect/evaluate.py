@@ -25,6 +25,8 @@ class Evaluation:
     - `noise`: AUROC against clean images that carry the same perturbation in a random place (all norms equal): a
       detector that does not beat it sees that something was changed, not that it was an attack. None when the shuffled
       perturbations leave nothing to compare.
+    - `twins`: AUROC against the clean originals of the very images that fell, which a detector of fragile images takes
+      for attacked, too. None in evaluations made without them.
     - `alarms`, `false_alarms`: at the guard's own threshold, on the attacked and on all clean images; `balanced`: the
       mean of alarms and of quiet on correctly classified clean images.
     - `recovered`: attacked images whose recovered class is the true one; `second`: those whose second highest logit is,
@@ -45,6 +47,7 @@ class Evaluation:
     second_alarmed: Rate
     rejected_or_right: Rate
     seconds_per_image: float
+    twins: Estimate | None = None
 
 
 def evaluate(
@@ -76,14 +79,16 @@ def on_clean(guard: Guard, model: Classifier, clean: Dataset) -> tuple[Verdict, 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A guard's verdicts on an attack's images, and on clean ones with the perturbations of its successes shuffled.
+    """A guard's verdicts on an attack's images, on their originals, and on those with the perturbations shuffled.
 
-    Only images that the noise leaves correctly classified count as `noisy`; None when there are none.
+    Only images that the noise leaves correctly classified count as `noisy`; None when there are none. `twins` are the
+    clean originals of the successes.
     """
 
     adversarial: AdversarialSet
     verdict: Verdict
     noisy: Verdict | None
+    twins: Verdict
     seconds_per_image: float
 
 
@@ -98,7 +103,8 @@ def on_attack(guard: Guard, model: Classifier, adversarial: AdversarialSet, *, s
     generator = torch.Generator().manual_seed(seed)
     controls = matched_noise(adversarial.clean[hit], adversarial.images[hit], generator)
     calm = model.predict(controls).argmax(1) == adversarial.labels[hit]
-    return Judged(adversarial, verdict, guard(model, controls[calm]) if calm.any() else None, seconds)
+    noisy = guard(model, controls[calm]) if calm.any() else None
+    return Judged(adversarial, verdict, noisy, guard(model, adversarial.clean[hit]), seconds)
 
 
 def summary(judged: Judged, quiet: Verdict, right: Mask, *, seed: int = 0) -> Evaluation:
@@ -123,6 +129,7 @@ def summary(judged: Judged, quiet: Verdict, right: Mask, *, seed: int = 0) -> Ev
         second_alarmed=_rate((second == labels)[hit & alarm]),
         rejected_or_right=_rate(alarm | ~hit),
         seconds_per_image=judged.seconds_per_image,
+        twins=figures(judged.twins.score, verdict.score[hit], seed=seed).auroc,
     )
 
 

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from pydantic import Field, field_validator, model_validator
 
 from pixelproof import attacks, detect, specs
+from pixelproof.attacks import Attack
+from pixelproof.attacks.pixel import PIXEL_ATTACKS, OnePixel
 from pixelproof.detect.index import Metric
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.study.section import Budget, Section
+
+PIXELS = "pixels"  # the one-pixel twins that the study's section [pixels] makes
+KINDS = MappingProxyType({**attacks.ATTACKS, **PIXEL_ATTACKS, PIXELS: OnePixel})
+
+
+def attack_of(spec: str, eps: float) -> Attack:
+    """The attack that a spec of the section names, at `eps` unless the spec has its own."""
+    return specs.parse(spec, KINDS, "attack", {"eps": eps})
 
 
 class GuardSection(Section):
     """Deep k-nearest neighbours tuned as in paper 3, and other detectors beside them, against `attacks`.
 
     `n` test images are attacked, at `eps` where an attack's spec gives none; half of the test set tunes, the other half
-    judges. The alarm rule is tuned on `focus`, for up to `k` neighbours among `fit` training images (all, unless
-    given) in `layers` (the dense ones, unless named). Thresholds of `detectors` come from `calibrate` validation images
-    at false-alarm rate `rate`. `duplicates`: leave near-copies of training images out of the index (root mean square
-    distance). `adaptive`: how many images the attacks that know a detector are given (0: none), for `steps` steps, with
-    each weight in `weights`.
+    judges. The attack "pixels" stands for the twins that the study's section [pixels] makes, in that set's halves.
+
+    The alarm rule is tuned on `focus`, for up to `k` neighbours among `index` training images (all, unless given) in
+    `layers` (the dense ones, unless named). `duplicates`: leave near-copies of training images out of the index (root
+    mean square distance). `detectors` are fitted on `fit` training images; thresholds come from `calibrate` validation
+    images at false-alarm rate `rate`. `adaptive`: how many images the attacks that know a detector are given (0: none),
+    for `steps` steps, with each weight in `weights`.
     """
 
     attacks: tuple[str, ...] = Field(default=("fgsm", "pgd", "deepfool"), min_length=1)
@@ -26,7 +40,8 @@ class GuardSection(Section):
     eps: Budget = 0.1
     n: int = Field(default=300, ge=40)
     k: int = Field(default=75, ge=1)
-    fit: int | None = Field(default=None, ge=1)
+    index: int | None = Field(default=None, ge=1)
+    fit: int = Field(default=10_000, ge=100)
     layers: tuple[str, ...] = ()
     metric: Metric = "euclidean"
     calibrate: int = Field(default=1000, ge=19)
@@ -41,7 +56,8 @@ class GuardSection(Section):
     @classmethod
     def _attacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for spec in value:
-            specs.parse(spec, attacks.ATTACKS, "attack", {"eps": 0.1})
+            if spec != PIXELS:
+                attack_of(spec, 0.1)
         if len(set(value)) < len(value):
             raise BadInput("guards", "expected each attack once", ", ".join(value))
         return value

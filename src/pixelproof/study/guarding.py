@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pixelproof import attacks, specs
+from pixelproof import attacks
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset, stratified
 from pixelproof.detect import Store, Tuned, without_duplicates
@@ -15,9 +15,10 @@ from pixelproof.detect.layers import default_layers
 from pixelproof.detect.tune import choose
 from pixelproof.errors import BadInput
 from pixelproof.measure.neighbours import CALIBRATION, CLEAN, NeighbourRecord, VerdictRecord, verdicts
+from pixelproof.measure.pixels import PIXEL_SET, PixelSet
 from pixelproof.study.attacking import slug
 from pixelproof.study.context import Context
-from pixelproof.study.guard_section import GuardSection
+from pixelproof.study.guard_section import PIXELS, GuardSection, attack_of
 from pixelproof.study.training import load
 from pixelproof.types import Images, Labels, Mask
 
@@ -38,9 +39,10 @@ def attack(context: Context) -> None:
 
 
 def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
-    chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": wanted(context).eps})
+    if spec == PIXELS:
+        return context.run.load(PIXEL_SET, PixelSet).found
     return attacks.mount(
-        chosen,
+        attack_of(spec, wanted(context).eps),
         context.model,
         subjects(context),
         seed=context.study.seed,
@@ -125,8 +127,12 @@ def subjects(context: Context) -> Dataset:
 def held(context: Context, index: Tensor) -> Mask:
     """Which images of the test set, by their original position, belong to the half that nothing is tuned on."""
     test = context.test
-    half = test.index[stratified(test.labels, len(test) // 2, context.study.seed + APART)]
-    return torch.isin(index, half)
+    half = torch.isin(index, test.index[stratified(test.labels, len(test) // 2, context.study.seed + APART)])
+    if PIXELS not in wanted(context).attacks:
+        return half
+    twins = context.run.load(PIXEL_SET, PixelSet)  # it has halves of its own, which the other images join
+    judging = torch.isin(index, twins.found.index[twins.validation])
+    return torch.where(torch.isin(index, twins.found.index), judging, half)
 
 
 def adversarial(context: Context, spec: str) -> AdversarialSet:
@@ -155,8 +161,7 @@ def quiet(context: Context) -> Dataset:
 
 def fitted(context: Context) -> Dataset:
     """The training images that detectors are fitted on."""
-    section, found = wanted(context), load(context, "train")
-    return found if section.fit is None else found.sample(section.fit, context.study.seed)
+    return load(context, "train").sample(wanted(context).fit, context.study.seed)
 
 
 def index_folder(context: Context) -> Path:
@@ -169,7 +174,9 @@ def stored(context: Context) -> Store:
     section, folder = wanted(context), index_folder(context)
     if (folder / "store.safetensors").exists():
         return Store.load(folder, context.model)
-    training = fitted(context)
+    training = load(context, "train")
+    if section.index is not None:
+        training = training.sample(section.index, context.study.seed)
     if section.duplicates is not None:
         training = without_duplicates(training, section.duplicates)
     store = Store.build(

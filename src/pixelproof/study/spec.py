@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import NETS, Training, suited
-from pixelproof.study.guard_section import GuardSection
+from pixelproof.study.guard_section import PIXELS, GuardSection
 from pixelproof.study.section import Budget, Section
 
 TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Training})
@@ -155,6 +155,8 @@ class Study(Section):
         """Settings that would have no effect, and figures that nothing could stand beside, are errors."""
         if self.training and (self.model.net not in NETS or self.model.weights):
             raise ValueError("training: only a network of pixelproof's own, without weights, is trained")
+        if self.guards is not None and PIXELS in self.guards.attacks and self.pixels is None:
+            raise ValueError(f"guards: attack '{PIXELS}' needs a section [pixels]")
         for figure in self.paper:
             if len(figure.values) != max(1, len(figure.eps)):
                 raise ValueError(f"paper: {figure.source} needs one value per eps")
