@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelproof.detect import Store, Tuned
 from pixelproof.detect.index import ExactIndex, Metric
 from pixelproof.measure import NeighbourRecord, VerdictRecord
-from pixelproof.measure.neighbours import CALIBRATION, CLEAN, verdicts
+from pixelproof.measure.neighbours import CALIBRATION, CLEAN, Subject, verdicts
 from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.types import Images, Labels
@@ -105,8 +105,8 @@ class Watch:
 
     def judge(self, images: Images, labels: Labels) -> VerdictRecord:
         """The verdicts on any images, made now as the study made its own."""
-        about = ("now", torch.full((len(images),), -1), labels)
-        seen = NeighbourRecord.of(self.store, self.model, images, k=self.section["k"], about=about)
+        subject = Subject("now", images, torch.full((len(images),), -1), labels)
+        seen = NeighbourRecord.of(self.store, self.model, subject, k=self.section["k"])
         nothing = torch.zeros(len(images), dtype=torch.bool)
         rate, focus = self.section["rate"], self.section["focus"]
         return verdicts(seen, self.calibration, self.tuned, rate=rate, validation=nothing, tuned_on=focus)
