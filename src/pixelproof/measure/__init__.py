@@ -11,14 +11,18 @@ from pixelproof.measure.compare import (
     compare_methods,
 )
 from pixelproof.measure.curve import Curve, curve
-from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examination, RowTable, Split
+from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
+from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
+from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord, WitnessRecord
+from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
     Confined,
     CriticalRecord,
+    FixedClass,
     Histogram,
     InsideRecord,
     ProjectionRecord,
@@ -33,6 +37,7 @@ __all__ = [
     "AttackRecord",
     "Audit",
     "Bound",
+    "Candidate",
     "Cell",
     "CleanRecord",
     "Comparison",
@@ -45,16 +50,25 @@ __all__ = [
     "Evaluation",
     "Examination",
     "Finding",
+    "FixedClass",
+    "GuardRecord",
     "Histogram",
     "InsideRecord",
+    "Judgement",
+    "KnownRecord",
     "Live",
     "MethodComparison",
+    "NeighbourRecord",
     "Part",
+    "PixelSet",
+    "PixelSurvey",
     "ProjectionRecord",
     "RedFlag",
     "RowTable",
     "SanityRecord",
     "Split",
+    "VerdictRecord",
+    "WitnessRecord",
     "answers",
     "audit",
     "compare",

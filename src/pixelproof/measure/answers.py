@@ -12,10 +12,10 @@ from torch import Tensor
 from pixelproof import attacks as attacking
 from pixelproof.attacks import Attack
 from pixelproof.attacks.mount import Progress
-from pixelproof.attacks.stochastic import expect, is_stochastic
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, expect, is_stochastic, seeded
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
-from pixelproof.measure.evaluate import ATTACK_DRAWS, FLAG_IMAGES, seeded
+from pixelproof.measure.evaluate import FLAG_IMAGES
 from pixelproof.models import Classifier
 from pixelproof.scores import Scores, confusion
 from pixelproof.types import Images, Labels, Mask, PerImage, Rate

@@ -10,12 +10,12 @@ import torch
 from pixelproof import specs
 from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.stochastic import expect, is_stochastic
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, expect, is_stochastic, seeded
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure import flags
-from pixelproof.measure.evaluate import ATTACK_DRAWS, FLAG_IMAGES, JUDGE_DRAWS, Live, evaluate, seeded
+from pixelproof.measure.evaluate import FLAG_IMAGES, Live, evaluate
 from pixelproof.measure.evaluation import Evaluation
 from pixelproof.measure.redflags import RED_FLAGS, Claim, Effort, Finding, RedFlag, Subject, connected
 from pixelproof.models import Classifier

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.stochastic import PASSES, unsteady
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, PASSES, unsteady
 from pixelproof.draws import Draws
 from pixelproof.measure import flags
-from pixelproof.measure.evaluate import ATTACK_DRAWS, FLAG_IMAGES, JUDGE_DRAWS
+from pixelproof.measure.evaluate import FLAG_IMAGES
 from pixelproof.measure.redflags.finding import Finding
 from pixelproof.measure.redflags.subject import Subject
 

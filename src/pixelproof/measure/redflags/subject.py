@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from pixelproof.attacks import FGSM, PGD, Attack, Auto
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.stochastic import fooling_rates
+from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
-from pixelproof.measure.evaluate import JUDGE_DRAWS
 from pixelproof.measure.evaluation import Evaluation
 from pixelproof.models import Classifier
 from pixelproof.types import Goal, Images, Logits, Mask, PerImage
