@@ -70,7 +70,7 @@ def attributed(background: Float[Tensor, "b c h w"], model: Classifier, images: 
     chosen = model(images).gather(1, classes[:, None]).sum()
     slope = torch.autograd.grad(chosen, images, create_graph=True)[0]
     guide = slope * (images - background.mean(0).to(images.device))
-    return exact + guide - guide.detach()
+    return exact + (guide - guide.detach())
 
 
 def residual_evidence(
