@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,9 @@ class AdversarialSet:
     first saw the goal reached, -1 when none did. `success` is re-judged in float32 after the attack, `success_8bit`
     once more after rounding to 8 bits, as saving to an image file does. The sets of one sweep share `forwards`,
     `backwards` and `seconds`: each gives what the whole curve cost.
+
+    Against a model that answers differently each time, `rate` is the share of `stochastic.JUDGE_DRAWS` passes in which
+    each image reaches the goal, and success means more than half of them; else `rate` is None.
     """
 
     attack: str
@@ -41,9 +45,20 @@ class AdversarialSet:
     forwards: Tensor
     backwards: Tensor
     seconds: float
+    rate: PerImage | None = None
 
     def __len__(self) -> int:
         return len(self.success)
+
+    def __getitem__(self, rows: Tensor) -> AdversarialSet:
+        """The attack on some of the images (a mask or positions); `offered` counts those alone."""
+        kept = {
+            field.name: getattr(self, field.name)[rows]
+            for field in dataclasses.fields(self)
+            if isinstance(getattr(self, field.name), Tensor | Goal)
+        }
+        distance = {norm: values[rows] for norm, values in self.distance.items()}
+        return dataclasses.replace(self, **kept, distance=distance, offered=len(kept["index"]))
 
     def __repr__(self) -> str:
         return f"AdversarialSet({self.attack} on {self.data}: robust accuracy {self.robust_accuracy})"
@@ -57,6 +72,11 @@ class AdversarialSet:
     def overall_accuracy(self) -> Rate:
         """As robust_accuracy, but over all images offered: those misclassified before the attack count as lost."""
         return Rate(int((~self.success).sum()), self.offered)
+
+    @property
+    def expected_robust_accuracy(self) -> float:
+        """The share of the attacked images that one more pass would be expected to get right."""
+        return 1 - float((self.success.float() if self.rate is None else self.rate).mean())
 
     @property
     def class_counts(self) -> dict[int, int]:

@@ -7,7 +7,7 @@ from pixelproof import specs
 from pixelproof.detect.adaptive import AdaptiveResult, Aware, Target, adapt
 from pixelproof.detect.confidence import LogitMargin, MaxSoftmax
 from pixelproof.detect.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
-from pixelproof.detect.curves import Curve, Estimate, Figures, figures, roc
+from pixelproof.detect.curves import Curve, Estimate, Figures, difference, figures, roc
 from pixelproof.detect.density import KernelDensity
 from pixelproof.detect.distance import LocalDimension, NeighbourDistance
 from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
@@ -83,6 +83,7 @@ __all__ = [
     "Tuned",
     "Verdict",
     "adapt",
+    "difference",
     "divide",
     "evaluate",
     "evaluate_all",

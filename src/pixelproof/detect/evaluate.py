@@ -26,6 +26,8 @@ class Evaluation:
     - `noise`: AUROC against clean images that carry the same perturbation at shuffled pixels, scaled so that its l2
       norm after clipping is the attack's (`matched_noise`): a detector that does not beat it sees that something was
       changed, not that it was an attack. None when the shuffled perturbations leave nothing to compare.
+    - `twins`: AUROC against the clean originals of the very images that fell, which a detector of fragile images takes
+      for attacked, too. None in evaluations made without them.
     - `alarms`, `false_alarms`: at the guard's own threshold, on the attacked and on all clean images; `balanced`: the
       mean of alarms and of quiet on correctly classified clean images.
     - `recovered`: attacked images whose recovered class is the true one; `second`: those whose second highest logit is,
@@ -46,6 +48,7 @@ class Evaluation:
     second_alarmed: Rate
     rejected_or_right: Rate
     seconds_per_image: float
+    twins: Estimate | None = None
 
 
 def evaluate(
@@ -62,14 +65,36 @@ def evaluate_all(
     guard: Guard, model: Classifier, clean: Dataset, attacks: Mapping[str, AdversarialSet], *, seed: int = 0
 ) -> dict[str, Evaluation]:
     """`evaluate` for several attacks: the clean images are judged once."""
-    quiet = guard(model, clean.images)
+    calm, right = on_clean(guard, model, clean)
+    return {
+        name: summary(on_attack(guard, model, found, seed=seed), calm, right, seed=seed)
+        for name, found in attacks.items()
+    }
+
+
+def on_clean(guard: Guard, model: Classifier, clean: Dataset) -> tuple[Verdict, Mask]:
+    """The verdict on clean images, and which of them are classified correctly."""
     right = model.predict(clean.images).argmax(1) == clean.labels
-    return {name: _against(guard, model, found, quiet, right, seed=seed) for name, found in attacks.items()}
+    return guard(model, clean.images), right
 
 
-def _against(
-    guard: Guard, model: Classifier, adversarial: AdversarialSet, quiet: Verdict, right: Mask, *, seed: int
-) -> Evaluation:
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A guard's verdicts on an attack's images, on their originals, and on those with the perturbations shuffled.
+
+    Only images that the noise leaves correctly classified count as `noisy`; None when there are none. `twins` are the
+    clean originals of the successes.
+    """
+
+    adversarial: AdversarialSet
+    verdict: Verdict
+    noisy: Verdict | None
+    twins: Verdict
+    seconds_per_image: float
+
+
+def on_attack(guard: Guard, model: Classifier, adversarial: AdversarialSet, *, seed: int = 0) -> Judged:
+    """Verdicts on an attack's images and on noise of the same size. Raises BadInput when the attack never succeeded."""
     if not adversarial.success.any():
         raise BadInput("evaluate", "at least one successful attack is needed", f"none of {len(adversarial)}")
     started = time.perf_counter()
@@ -79,11 +104,18 @@ def _against(
     generator = torch.Generator().manual_seed(seed)
     controls = matched_noise(adversarial.clean[hit], adversarial.images[hit], generator)
     calm = model.predict(controls).argmax(1) == adversarial.labels[hit]
+    noisy = guard(model, controls[calm]) if calm.any() else None
+    return Judged(adversarial, verdict, noisy, guard(model, adversarial.clean[hit]), seconds)
+
+
+def summary(judged: Judged, quiet: Verdict, right: Mask, *, seed: int = 0) -> Evaluation:
+    """The figures of verdicts on an attack beside those on clean images, of which `right` are correctly classified."""
+    adversarial, verdict = judged.adversarial, judged.verdict
+    hit, labels, alarm = adversarial.success, adversarial.labels, judged.verdict.alarm
     noise = None
-    if calm.any():
-        noise = figures(guard(model, controls[calm]).score, verdict.score[hit], seed=seed).auroc
+    if judged.noisy is not None:
+        noise = figures(judged.noisy.score, verdict.score[hit], seed=seed).auroc
     second = second_class(adversarial.logits)
-    labels, alarm = adversarial.labels, verdict.alarm
     return Evaluation(
         attack=adversarial.attack,
         figures=figures(quiet.score[right], verdict.score[hit], seed=seed),
@@ -97,7 +129,8 @@ def _against(
         recovered_alarmed=_rate((verdict.recovered == labels)[hit & alarm]),
         second_alarmed=_rate((second == labels)[hit & alarm]),
         rejected_or_right=_rate(alarm | ~hit),
-        seconds_per_image=seconds,
+        seconds_per_image=judged.seconds_per_image,
+        twins=figures(judged.twins.score, verdict.score[hit], seed=seed).auroc,
     )
 
 

@@ -166,6 +166,20 @@ class Calibration:
         )
 
 
+@runtime_checkable
+class Recalibrated(Guard, Protocol):
+    """A guard whose threshold comes from a calibration and can be set again."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """The clean scores behind the threshold."""
+        ...
+
+    def calibrated(self, model: Classifier, clean: Dataset, *, rate: float | None = None) -> Guard:
+        """The same guard with its threshold set on other clean images."""
+        ...
+
+
 def divide(clean: Dataset, rng: torch.Generator, *, share: float = 0.25) -> tuple[Dataset, Dataset]:
     """`clean` in two parts, to fit and to calibrate: drawn by image, every class in its share.
 

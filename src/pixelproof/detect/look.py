@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -27,6 +27,15 @@ class Look:
     ids: tuple[Int[Tensor, "n _"], ...]
     labels: tuple[Int[Tensor, "n _"], ...]
     distance: tuple[Float[Tensor, "n _"], ...]
+
+    def nearest(self, k: Sequence[int]) -> Look:
+        """The first `k` neighbours of each space, one number per space."""
+        return replace(
+            self,
+            ids=tuple(one[:, :most] for one, most in zip(self.ids, k, strict=True)),
+            labels=tuple(one[:, :most] for one, most in zip(self.labels, k, strict=True)),
+            distance=tuple(one[:, :most] for one, most in zip(self.distance, k, strict=True)),
+        )
 
     def strangers(self) -> Float[Tensor, "n spaces"]:
         """Neighbours of another class than the predicted one, per layer and composed.

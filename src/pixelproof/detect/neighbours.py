@@ -69,29 +69,38 @@ class DeepNeighbours:
         """
         check_fit(self.name, model, clean)
         layers = self.layers or default_layers(model)
-        spread = tuple(_spread(self.name, "k", self.k, len(layers) + 1))
         indexed, held = divide(clean, rng)
-        reference, calibration = divide(held, rng, share=0.5)
         if self.duplicates is not None:
             indexed = without_duplicates(indexed, self.duplicates)
         store = Store.build(model, indexed, layers, metric=self.metric, engine=self.engine)
+        return self.on(store, model, divide(held, rng, share=0.5), attacked)
+
+    def on(
+        self, store: Store, model: Classifier, held: tuple[Dataset, Dataset], attacked: AdversarialSet | None = None
+    ) -> NeighbourGuard:
+        """The guard on a finished store, which decides layers, metric and engine.
+
+        `held`: clean images that are not in the store, for reference and to set the threshold.
+        """
+        layers, (reference, calibration) = len(store.layers), held
+        spread = tuple(_spread(self.name, "k", self.k, layers + 1))
         if max(spread) > len(store):
             expected = f"k must be at most {len(store)}, the correctly classified training images"
             raise BadInput(self.name, expected, max(spread), "Lower k, or give more images.")
         thresholds = None
         if self.threshold is not None:
-            thresholds = tuple(_spread(self.name, "threshold", self.threshold, len(layers) + 1))
+            thresholds = tuple(_spread(self.name, "threshold", self.threshold, layers + 1))
         looked = look(store, spread, model, reference.images)
         strange = None
         if attacked is not None and attacked.success.any():
             strange = look(store, spread, model, attacked.images[attacked.success])
-        true = looked.nonconformity(len(layers), len(clean.classes))[torch.arange(len(reference)), reference.labels]
+        true = looked.nonconformity(layers, len(reference.classes))[torch.arange(len(reference)), reference.labels]
         rule = learn(
             self.rule, looked.strangers(), None if strange is None else strange.strangers(), thresholds, spread
         )
         quiet = look(store, spread, model, calibration.images)
         columns = quiet.strangers()
-        base = Scoring(spread, len(clean.classes), len(layers), rule, true.sort().values)
+        base = Scoring(spread, len(reference.classes), layers, rule, true.sort().values)
         per_layer = tuple(Calibration(column, self.rate) for column in columns.unbind(1))
         own = Calibration(base.score(quiet, columns), self.rate)
         return NeighbourGuard(store, base, per_layer, own, SameModel(model))

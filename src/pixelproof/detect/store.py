@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.data import Dataset
 from pixelproof.detect.engines import Faiss
-from pixelproof.detect.index import ExactIndex, Found, Index, Metric, search_together
+from pixelproof.detect.index import ExactIndex, Found, Index, Metric, apart, join, search_together
 from pixelproof.detect.layers import activations
 from pixelproof.detect.storage import mapped, read, write
-from pixelproof.errors import BadInput, CorruptFile
+from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.models import Classifier
 
 COMPOSED = "composed"
-STREAM = 5000  # images whose activations are held at once while a mapped store is built
+STREAM = 2500  # images that are looked at at once while a store is built
 
 Engine = Literal["exact", "faiss"]
+Progress: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass(eq=False)
@@ -50,6 +51,7 @@ class Store:
         metric: Metric = "euclidean",
         engine: Engine = "exact",
         folder: Path | None = None,
+        progress: Progress | None = None,
     ) -> Store:
         """The store of the images of `data` that the model classifies correctly.
 
@@ -60,9 +62,7 @@ class Store:
         if engine == "faiss" and (metric != "euclidean" or folder is not None):
             raise BadInput("store", "faiss is for Euclidean distances in memory", f"{metric}, folder={folder}")
         if folder is None:
-            rows, logits = activations(model, data.images, layers)
-            correct = logits.argmax(1) == data.labels
-            rows = {layer: table[correct] for layer, table in rows.items()}
+            rows, correct = _rows(model, data, layers, progress)
         else:
             correct = model.predict(data.images).argmax(1) == data.labels
             rows = _mapped_rows(model, data[correct], layers, folder)
@@ -87,6 +87,14 @@ class Store:
         """The layers and, last, the composed layer."""
         return (*self.layers, COMPOSED)
 
+    def only(self, layer: str) -> Store:
+        """The same images in one layer alone, which is then the composed layer, too."""
+        if layer not in self.layers:
+            raise UnknownName("store", "layer", layer, self.layers)
+        own = self.indexes[self.layers.index(layer)]
+        indexes = (own,) if isinstance(own, ExactIndex) else (own, own)
+        return Store((layer,), indexes, (1.0,), self.origin, self.labels, self.digest)
+
     def search(self, rows: Sequence[Tensor], k: int) -> list[Found]:
         """The k nearest images in every layer (`rows` in the order of `layers`) and in the composed layer."""
         exact = [index for index in self.indexes if isinstance(index, ExactIndex)]
@@ -95,6 +103,13 @@ class Store:
             return found if len(exact) > 1 else [found[0], found[0]]
         tables = [*rows, _concatenated(rows, self.weights)]
         return [index.search(table, k) for index, table in zip(self.indexes, tables, strict=True)]
+
+    def apart(self, rows: Sequence[Tensor], others: Sequence[Tensor]) -> Float[Tensor, "n spaces"]:
+        """How far each row lies from its partner in every layer and the composed layer, in the store's metric."""
+        own = self.indexes[0]
+        metric: Metric = own.metric if isinstance(own, ExactIndex) else "euclidean"
+        each = [apart(one, other, metric) for one, other in zip(rows, others, strict=True)]
+        return torch.stack([*each, join(each, self.weights, metric)], 1)
 
     def add(self, model: Classifier, data: Dataset) -> None:
         """Put the correctly classified images of `data` in; nothing is built again, and the weights stay."""
@@ -154,6 +169,24 @@ def check_classes(data: Dataset, correct: Tensor) -> None:
         lost = ", ".join(data.classes[label] for label in (counts == 0).nonzero()[:, 0].tolist())
         expected = "every class needs a correctly classified training image"
         raise BadInput("store", expected, f"none of '{lost}'", "Train the model longer or give more images.")
+
+
+def _rows(
+    model: Classifier, data: Dataset, layers: Sequence[str], progress: Progress | None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Activations of the correctly classified images, and which those are."""
+    parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    right: list[Tensor] = []
+    done = 0
+    for part in data.batches(STREAM):
+        rows, logits = activations(model, part.images, layers)
+        right.append(logits.argmax(1) == part.labels)
+        for layer in layers:
+            parts[layer].append(rows[layer][right[-1]])
+        done += len(part)
+        if progress is not None:
+            progress(done, len(data))
+    return {layer: torch.cat(parts[layer]) for layer in layers}, torch.cat(right)
 
 
 def _mapped_rows(model: Classifier, data: Dataset, layers: Sequence[str], folder: Path) -> dict[str, Tensor]:

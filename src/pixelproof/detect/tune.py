@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,8 @@ from pixelproof.detect.store import Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Rate
+
+Counts: TypeAlias = tuple[Int[Tensor, "_ layers k"], Int[Tensor, "_ layers k"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,18 +140,23 @@ def tune(
         got = f"{int(hit.sum())} attacks and {int(right.sum())} clean images"
         raise BadInput("tune", "needs at least 4 successful attacks and 4 correct clean images", got, "Attack more.")
     side = _sides(torch.cat([clean.index[right], adversarial.index[hit]]), seed)
-    quiet = strangers_by_k(look(store, (k_max,) * len(store.spaces), model, clean.images[right]))
-    strange = strangers_by_k(look(store, (k_max,) * len(store.spaces), model, adversarial.images[hit]))
+    most = (k_max,) * len(store.spaces)
+    quiet = strangers_by_k(look(store, most, model, clean.images[right]))
+    strange = strangers_by_k(look(store, most, model, adversarial.images[hit]))
     first, second = side[: len(quiet)], side[len(quiet) :]
-    tuning = grid(store.spaces, quiet[~first], strange[~second])
-    validation = grid(store.spaces, quiet[first], strange[second])
-    reached = tuning.at(tuning.accuracy, tuning.thresholds)
-    validated = validation.at(validation.accuracy, tuning.thresholds)
+    return choose(store.spaces, (quiet[~first], strange[~second]), (quiet[first], strange[second]), seed=seed)
+
+
+def choose(layers: Sequence[str], tuning: Counts, validation: Counts, *, seed: int = 0) -> Tuned:
+    """The best k and threshold per layer from the counts of strangers (clean, attacked) of two halves."""
+    grids = grid(layers, *tuning), grid(layers, *validation)
+    reached = grids[0].at(grids[0].accuracy, grids[0].thresholds)
+    validated = grids[1].at(grids[1].accuracy, grids[0].thresholds)
     best = reached.argmax(1)
-    chosen = tuning.thresholds.gather(1, best[:, None])[:, 0]
+    chosen = grids[0].thresholds.gather(1, best[:, None])[:, 0]
     return Tuned(
-        tuning=tuning,
-        validation=validation,
+        tuning=grids[0],
+        validation=grids[1],
         best=tuple((best + 1).tolist()),
         papers_k=tuple((validated.argmax(1) + 1).tolist()),
         thresholds=tuple(chosen.tolist()),

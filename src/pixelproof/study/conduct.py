@@ -11,7 +11,7 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, inside, pixels
+from pixelproof.study import detecting, explaining, guard_table, guarding, inside, one_pixel, pixels, witnessing
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -29,6 +29,23 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
         "adaptive": detecting.adaptive,
     }
 )
+PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {"screen": one_pixel.screen, "twins": one_pixel.pixel_set, "survey": one_pixel.survey}
+)
+GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        "guards": guarding.attack,
+        "index": guarding.index,
+        "tune": guarding.tune,
+        "validate": guarding.validate,
+        "examples of each case": witnessing.witness,
+        "detector table": guard_table.compare,
+    }
+)
+# The stages of a section run when a study has the section, in this order.
+SECTION_STAGES: Mapping[str, Mapping[str, Stage]] = MappingProxyType(
+    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES}
+)
 
 
 def conduct(
@@ -45,7 +62,9 @@ def conduct(
     """
     run = Run.create(Path(folder), study.model_dump(mode="json"))
     context = Context(study, run, root, device, listener or (lambda event: None))
-    wanted = {**STAGES, **(SIGNATURE_STAGES if study.signatures is not None else {})}
+    wanted = dict(STAGES)
+    for section, stages in SECTION_STAGES.items():
+        wanted |= stages if getattr(study, section) is not None else {}
     for name, stage in wanted.items():
         started = time.perf_counter()
         try:
@@ -60,4 +79,4 @@ def conduct(
     return run
 
 
-__all__ = ["SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]
+__all__ = ["SECTION_STAGES", "STAGES", "Event", "Listener", "conduct"]

@@ -17,7 +17,7 @@ from pixelproof.detect.noise import KINDS
 from pixelproof.detect.signature import FITTED, SignatureScorer, rows_of
 from pixelproof.measure import AdaptiveRecord, Candidate, Examination, RowTable, Split
 from pixelproof.measure.detection import CALIBRATE, CLEAN, FIT, JUDGE, Score, check_enough, fitting_rows, twin
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import background, twins
 from pixelproof.study.spec import SignatureSection

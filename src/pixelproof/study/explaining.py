@@ -13,7 +13,7 @@ from pixelproof.detect import matched_noise
 from pixelproof.errors import RunError
 from pixelproof.explain import Attribution, DeepShap
 from pixelproof.measure import CleanRecord
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.spec import SignatureSection
 from pixelproof.types import Images, Labels

@@ -11,7 +11,7 @@ from pixelproof.errors import BadInput, UnknownName
 from pixelproof.explain import PROJECTIONS, drift, penultimate_layer, separability, shift
 from pixelproof.measure import InsideRecord, ProjectionRecord
 from pixelproof.models import evaluating
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import NOISE, twins
 from pixelproof.types import Images

@@ -7,31 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import NETS, Training, suited
+from pixelproof.study.guard_section import PIXELS, GuardSection
+from pixelproof.study.section import Budget, Section
 
 TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Training})
-
-
-def _fraction(value: object) -> object:
-    try:
-        return specs.number(value) if isinstance(value, str) else value
-    except ZeroDivisionError as reason:
-        raise ValueError("must not be divided by zero") from reason
-
-
-Budget = Annotated[float, BeforeValidator(_fraction), Field(ge=0, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A part of a study; a misspelt key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class DataSection(Section):
@@ -117,12 +103,29 @@ class SignatureSection(Section):
         return self.k[len(self.k) // 2]
 
 
+class PixelSection(Section):
+    """What can one pixel do: attack rates, attackability maps, and paper 3's data set of twins.
+
+    `n` correctly classified test images are searched at the pixels that the gradient points at; those that fall make
+    the data set. Of these, `maps` images are searched at every pixel. `validation`: the fewest examples (clean and
+    attacked) that either half of the data set may have.
+    """
+
+    n: int = Field(default=2500, ge=1)
+    maps: int = Field(default=500, ge=1)
+    validation: int = Field(default=496, ge=2)
+
+
 class Figure(Section):
-    """One row of a paper's figure or table: its values, to be printed beside ours."""
+    """One row of a paper's figure or table: its values, to be printed beside ours.
+
+    "neighbours k": the k that a paper chose for `layer` in its alarm rule.
+    """
 
     source: str
-    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1"]
+    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1", "neighbours k"]
     attack: str = ""
+    layer: str = ""
     class_name: str = Field(default="", alias="class")
     eps: tuple[Budget, ...] = ()
     values: tuple[float, ...]
@@ -141,6 +144,8 @@ class Study(Section):
     training: str = ""
     attacks: AttackSection = AttackSection()
     signatures: SignatureSection | None = None
+    pixels: PixelSection | None = None
+    guards: GuardSection | None = None
     paper: tuple[Figure, ...] = ()
 
     @field_validator("training", mode="before")
@@ -160,6 +165,8 @@ class Study(Section):
         """Settings that would have no effect, and figures that nothing could stand beside, are errors."""
         if self.training and (self.model.net not in NETS or self.model.weights):
             raise ValueError("training: only a network of pixelproof's own, without weights, is trained")
+        if self.guards is not None and PIXELS in self.guards.attacks and self.pixels is None:
+            raise ValueError(f"guards: attack '{PIXELS}' needs a section [pixels]")
         if self.signatures and self.signatures.models and (self.model.net not in NETS or self.model.weights):
             raise ValueError("signatures.models: only a network of pixelproof's own, without weights, is trained again")
         for figure in self.paper:

@@ -18,12 +18,12 @@ from torch import Tensor
 from pixelproof.attacks.pixel.bounds import PixelBounds
 from pixelproof.attacks.pixel.cover import Cover
 from pixelproof.attacks.pixel.engine import TOLERANCE, Executor, discrepancy, executor
+from pixelproof.attacks.pixel.found import changed
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.journal import Journal, Proof, identity, kept, resumed
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid, margins
 from pixelproof.attacks.pixel.plan import draw
-from pixelproof.attacks.pixel.search import changed
 from pixelproof.attacks.pixel.subject import unsupported
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating

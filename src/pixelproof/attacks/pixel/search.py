@@ -8,6 +8,7 @@ the same corners in CornerSearch), so a sweep of the corners is exhaustive, dete
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,13 +17,30 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pixelproof.attacks.attack import Model
-from pixelproof.attacks.pixel.engine import Choice, Executor, Scene, executor
-from pixelproof.attacks.pixel.margins import check_attack, colour_grid, margins, reached
-from pixelproof.attacks.watch import unwatched
+from pixelproof.attacks.pixel.engine import Choice, Executor, executor
+from pixelproof.attacks.pixel.found import Found, changed
+from pixelproof.attacks.pixel.margins import check_attack, colour_grid
+from pixelproof.attacks.watch import watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
-from pixelproof.types import Goal, Images, Mask, Norm, PerImage
+from pixelproof.types import Goal, Images, Labels, Mask, Norm, PerImage
+
+BEFORE = 2  # passes on the clean image before the first candidate: one for the ranking, one for the activations
+
+
+@dataclass(frozen=True, eq=False)
+class PerTarget:
+    """For every image and class, the candidate that comes closest to being taken for the class."""
+
+    margin: Float[Tensor, "n k"]
+    position: Int[Tensor, "n k"]
+    colour: Float[Tensor, "n k ch"]
+
+    def images(self, clean: Images, targets: Labels) -> Images:
+        """The clean images with the pixel changed that comes closest to each one's target."""
+        rows = zip(clean, self.position.tolist(), self.colour, targets.tolist(), strict=True)
+        return torch.stack([changed(image, place[k], colour[k]) for image, place, colour, k in rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +61,9 @@ class PixelSearch:
     already: Mask
     vulnerable: Bool[Tensor, "n h w"]
     targets: Bool[Tensor, "n k"]
+    per_target: PerTarget
     candidates: Int[Tensor, " n"]
+    first: Int[Tensor, " n"]
     complete: Mask
     seconds: PerImage
     note: str
@@ -77,20 +97,30 @@ class OnePixel:
         return 1.0
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """The best image found for each; the search is deterministic and draws nothing."""
-        del rng
-        return self.search(unwatched(model), images, goal).images
+        """The best image found for each; the search is deterministic and draws nothing.
 
-    def search(self, model: Classifier, images: Images, goal: Goal) -> PixelSearch:
-        """Everything that the search finds out."""
+        Every candidate counts as one forward pass, also where incremental evaluation costs a fraction of one.
+        """
+        del rng
+        watched = watch(model, goal)
+        found = self.search(watched.classifier, images, goal)
+        first = torch.where(found.first < 0, -1, found.first + BEFORE)
+        watched.spent(found.candidates + BEFORE + 1, torch.ones_like(found.candidates), first)
+        return found.images
+
+    def search(
+        self, model: Classifier, images: Images, goal: Goal, *, progress: Callable[[int, int], None] | None = None
+    ) -> PixelSearch:
+        """Everything that the search finds out; `progress` is told (images done, images in all)."""
         check_attack(self.name, model, images, goal)
         with frozen(model):
             order = ranking(model, images, goal)
             engine = executor(model, images[0], self.executor)
-            found = [
-                self._one(engine, images[row], int(goal.labels[row]), goal.targeted, order[row])
-                for row in range(len(images))
-            ]
+            found = []
+            for row in range(len(images)):
+                found.append(self._one(engine, images[row], int(goal.labels[row]), goal.targeted, order[row]))
+                if progress:
+                    progress(row + 1, len(images))
             best = torch.stack([one.image for one in found])
             with torch.no_grad():
                 judged = torch.cat([model(part) for part in torch.split(best, 64)])
@@ -104,15 +134,17 @@ class OnePixel:
             already,
             torch.stack([one.vulnerable for one in found]),
             torch.stack([one.targets for one in found]),
+            PerTarget(*(torch.stack([one.per_target[part] for one in found]) for part in range(3))),
             torch.tensor([one.candidates for one in found]),
+            torch.tensor([one.first for one in found]),
             torch.tensor([one.complete for one in found]),
             torch.tensor([one.seconds for one in found]),
             engine.note,
         )
 
-    def _one(self, engine: Executor, image: Tensor, label: int, targeted: bool, order: Tensor) -> _Found:
+    def _one(self, engine: Executor, image: Tensor, label: int, targeted: bool, order: Tensor) -> Found:
         began = time.process_time()
-        found = _Found(engine.focus(image), image, label, targeted)
+        found = Found(engine.focus(image), image, label, targeted)
         if found.already:
             return found
         everywhere = torch.arange(order.numel())
@@ -130,49 +162,6 @@ class OnePixel:
             found.attempt(ranked if self.sweep == "never" else everywhere, colour_grid(len(image), self.levels))
         found.seconds = time.process_time() - began
         return found
-
-
-class _Found:
-    """The running result for one image."""
-
-    def __init__(self, scene: Scene, image: Tensor, label: int, targeted: bool) -> None:
-        self.scene, self.clean, self.label, self.targeted = scene, image, label, targeted
-        self.image = image
-        logits = scene.clean.cpu()
-        self.already = bool(reached(logits, label, targeted))
-        self.success = self.already
-        self.margin = float(margins(logits, label, targeted))
-        self.position = -1
-        self.colour = torch.zeros(len(image))
-        self.vulnerable = torch.zeros(image.shape[1:], dtype=torch.bool)
-        self.targets = torch.zeros(len(logits), dtype=torch.bool)
-        self.targets[logits.argmax()] = True
-        self.candidates = 0
-        self.complete = False
-        self.seconds = 0.0
-
-    def attempt(self, positions: Tensor, colours: Tensor) -> None:
-        """Try every colour at every position."""
-        logits = self.scene.logits(positions, colours.expand(len(positions), -1, -1)).cpu()
-        hit = reached(logits, self.label, self.targeted)
-        value = margins(logits, self.label, self.targeted)
-        self.vulnerable.view(-1)[positions] |= hit.any(1)
-        self.targets[logits.argmax(-1).flatten()] = True
-        self.candidates += hit.numel()
-        self.success |= bool(hit.any())
-        best = int(value.argmin()) if value.numel() else -1
-        if best >= 0 and float(value.view(-1)[best]) < self.margin:
-            self.margin = float(value.view(-1)[best])
-            self.position = int(positions[best // len(colours)])
-            self.colour = colours[best % len(colours)]
-            self.image = changed(self.clean, self.position, self.colour)
-
-
-def changed(image: Float[Tensor, "ch h w"], position: int, colour: Float[Tensor, " ch"]) -> Float[Tensor, "ch h w"]:
-    """The image with one pixel set to a colour."""
-    result = image.clone()
-    result[:, position // image.shape[2], position % image.shape[2]] = colour.to(image)
-    return result
 
 
 def ranking(model: Classifier, images: Images, goal: Goal) -> Int[Tensor, "n p"]:

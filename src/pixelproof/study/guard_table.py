@@ -1,0 +1,168 @@
+"""The stage of the detector table: every detector against every attack, and attacks that know the detector."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from pixelproof.detect import DeepNeighbours, Guard, Store, Tuned, adapt, divide, figures, parse
+from pixelproof.detect.evaluate import on_attack, on_clean, summary
+from pixelproof.detect.guard import Recalibrated, Verdict
+from pixelproof.errors import BadInput
+from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
+from pixelproof.measure.neighbours import CLEAN
+from pixelproof.run import slug
+from pixelproof.study.context import Context
+from pixelproof.study.guarding import adversarial, fitted, held, quiet, stored, subjects, wanted
+from pixelproof.types import Mask, Rate
+
+
+@runtime_checkable
+class Making(Protocol):
+    """How a detector's guard is made for a study."""
+
+    @property
+    def fitted_on(self) -> str:
+        """The attack it was tuned on, empty for a detector that sees clean images only."""
+        ...
+
+    def __call__(self, context: Context, store: Store) -> Guard:
+        """The fitted and calibrated guard."""
+        ...
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The alarm rule of one layer or the composed one, with the k that the study tuned and a clean threshold."""
+
+    layer: str
+    k: int
+    fitted_on: str
+
+    def __call__(self, context: Context, store: Store) -> Guard:
+        """The guard on the study's index."""
+        own = store.only(self.layer) if self.layer in store.layers else store
+        detector = DeepNeighbours(k=self.k, rate=wanted(context).rate)
+        return detector.on(own, context.model, divide(quiet(context), _generator(context), share=0.5))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The detector that a spec string names, fitted on training images and calibrated on validation images."""
+
+    spec: str
+    fitted_on: str = ""
+
+    def __call__(self, context: Context, store: Store) -> Guard:
+        """The guard; neighbours with the study's layers use the study's index."""
+        detector = parse(self.spec)
+        calm = quiet(context)
+        if isinstance(detector, DeepNeighbours) and detector.layers in (None, store.layers):
+            return detector.on(store, context.model, divide(calm, _generator(context), share=0.5))
+        guard = detector.fit(context.model, fitted(context), None, _generator(context))
+        if not isinstance(guard, Recalibrated):
+            raise BadInput("guards", "a detector's guard must have a calibration", f"'{self.spec}'")
+        return guard.calibrated(context.model, calm, rate=wanted(context).rate)
+
+
+def compare(context: Context) -> None:
+    """Fit every detector, judge it on the half that nothing was tuned on, and attack it with its own knowledge."""
+    section, run = wanted(context), context.run
+    found = detectors(context)
+    store: Store | None = None
+    for number, (name, make) in enumerate(found.items()):
+        table, known = f"guards/detectors/{slug(name)}", f"guards/known/{slug(name)}"
+        if not run.has(table) or (section.adaptive and not run.has(known)):
+            context.tell("detector table", number, len(found), f"fit {name}")
+            store = store or stored(context)
+            started = time.perf_counter()
+            guard = make(context, store)
+            seconds = time.perf_counter() - started
+            if not run.has(table):
+                run.save(table, judge(context, guard, name=name, fitted_on=make.fitted_on, seconds=seconds))
+            if section.adaptive and not run.has(known):
+                context.tell("detector table", number, len(found), f"attacks that know {name}")
+                run.save(known, attack_knowing(context, guard, name))
+        context.tell("detector table", number + 1, len(found), name)
+
+
+def detectors(context: Context) -> Mapping[str, Making]:
+    """Every detector of the table by name, with how its guard is made."""
+    section = wanted(context)
+    tuned = context.run.load(f"guards/tuned/{slug(section.focus)}", Tuned)
+    found: dict[str, Making] = {
+        f"neighbours, {layer}": Layer(layer, k, section.focus)
+        for layer, k in zip(tuned.tuning.layers, tuned.best, strict=True)
+    }
+    return found | {spec: Spec(spec) for spec in section.detectors}
+
+
+def judge(context: Context, guard: Guard, *, name: str, fitted_on: str, seconds: float) -> GuardRecord:
+    """Scores, alarms and figures of one guard on the half that nothing was tuned on."""
+    section, model, seed = wanted(context), context.model, context.study.seed
+    clean = subjects(context)
+    clean = clean[held(context, clean.index)]
+    calm, right = on_clean(guard, model, clean)
+    judged, evaluations = {CLEAN: _judgement(calm, clean.index, ~right)}, {}
+    for spec in section.attacks:
+        whole = adversarial(context, spec)
+        part = whole[held(context, whole.index)]
+        if part.success.any():
+            seen = on_attack(guard, model, part, seed=seed)
+            judged[spec] = _judgement(seen.verdict, part.index, part.success)
+            evaluations[spec] = summary(seen, calm, right, seed=seed)
+    return GuardRecord(
+        name=name,
+        fitted_on=fitted_on,
+        rate=section.rate,
+        threshold=calm.threshold,
+        calibration=len(guard.calibration.scores) if isinstance(guard, Recalibrated) else 0,
+        judged=judged,
+        evaluations=evaluations,
+        natural=figures(calm.score[right], calm.score[~right], seed=seed) if not right.all() else None,
+        fit_seconds=seconds,
+    )
+
+
+def attack_knowing(context: Context, guard: Guard, name: str) -> KnownRecord:
+    """Attacks that fool the classifier and keep this guard quiet at once, on clean images of the judging half."""
+    section, model = wanted(context), context.model
+    clean = subjects(context)
+    clean = clean[held(context, clean.index)]
+    calm, right = on_clean(guard, model, clean)
+    some = clean[right].sample(section.adaptive, context.study.seed)
+    found = adapt(
+        guard, model, some, eps=section.eps, steps=section.steps, weights=section.weights, seed=context.study.seed
+    )
+
+    def auroc(score: torch.Tensor) -> float | None:
+        return float(figures(calm.score[right], score, resamples=0).auroc) if len(score) else None
+
+    pairs = list(zip(found.sets, found.verdicts, strict=True))
+    fooled = torch.isfinite(found.score)
+    return KnownRecord(
+        name=name,
+        n=len(some),
+        norm="linf",
+        eps=section.eps,
+        steps=section.steps,
+        rate=section.rate,
+        attacks=found.attacks,
+        fooled=tuple(Rate(int(one.success.sum()), len(one)) for one, _ in pairs),
+        evaded=tuple(found.rate(attack) for attack in found.attacks),
+        auroc=tuple(auroc(verdict.score[one.success]) for one, verdict in pairs),
+        lost=found.lost,
+        quietest=figures(calm.score[right], found.score[fooled], seed=context.study.seed) if fooled.any() else None,
+    )
+
+
+def _judgement(verdict: Verdict, index: torch.Tensor, fooled: Mask) -> Judgement:
+    return Judgement(index, fooled, verdict.score, verdict.p_value, verdict.recovered)
+
+
+def _generator(context: Context) -> torch.Generator:
+    return torch.Generator().manual_seed(context.study.seed)

@@ -1,0 +1,194 @@
+"""The stages of paper 3: attacked images, an index of activations, the tuned alarm rule, and its verdicts."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixelproof import attacks
+from pixelproof.attacks import AdversarialSet
+from pixelproof.data import Dataset, stratified
+from pixelproof.detect import Store, Tuned, without_duplicates
+from pixelproof.detect.layers import default_layers
+from pixelproof.detect.tune import choose
+from pixelproof.errors import BadInput
+from pixelproof.measure.neighbours import CALIBRATION, CLEAN, NeighbourRecord, Subject, verdicts
+from pixelproof.measure.pixels import PIXEL_SET, PixelSet
+from pixelproof.run import slug
+from pixelproof.study.context import Context
+from pixelproof.study.guard_section import PIXELS, GuardSection, attack_of
+from pixelproof.study.training import load
+from pixelproof.types import Mask
+
+LEAST = 10  # successful attacks per half to tune and to judge on
+APART = 7919  # added to the seed: samples drawn with the seed itself would all lie in the half
+PORTION = 100  # images looked up between two reports of progress
+
+
+def attack(context: Context) -> None:
+    """Attack the section's images with every attack."""
+    section = wanted(context)
+    for number, spec in enumerate(section.attacks):
+        name = f"guards/sets/{slug(spec)}"
+        if context.run.has(name):
+            continue
+        which = f"guards: attack {spec} ({number + 1} of {len(section.attacks)})"
+        context.run.save(name, _attacked(context, spec, which))
+
+
+def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
+    if spec == PIXELS:
+        return context.run.load(PIXEL_SET, PixelSet).found
+    return attacks.mount(
+        attack_of(spec, wanted(context).eps),
+        context.model,
+        subjects(context),
+        seed=context.study.seed,
+        progress=partial(context.tell, which),
+    )
+
+
+def index(context: Context) -> None:
+    """Index the training images' activations, and look up the neighbours of every state's images."""
+    section, run = wanted(context), context.run
+    states = (CALIBRATION, CLEAN, *section.attacks)
+    missing = [state for state in states if not run.has(f"guards/neighbours/{slug(state)}")]
+    if not missing and (index_folder(context) / "store.safetensors").exists():
+        return
+    store = stored(context)
+    for state in missing:
+        subject = images_of(context, state)
+        total = len(subject.index)
+        parts = []
+        for start in range(0, total, PORTION):
+            part = subject.part(slice(start, start + PORTION))
+            parts.append(NeighbourRecord.of(store, context.model, part, k=section.k))
+            context.tell(f"index: neighbours, {state}", min(start + PORTION, total), total)
+        run.save(f"guards/neighbours/{slug(state)}", NeighbourRecord.joined(parts))
+
+
+def tune(context: Context) -> None:
+    """k and threshold of every layer, tuned on one half of the images and validated on the other, for every attack."""
+    section, run = wanted(context), context.run
+    clean = neighbours(context, CLEAN)
+    for number, spec in enumerate(section.attacks):
+        name = f"guards/tuned/{slug(spec)}"
+        if not run.has(name):
+            sides = []
+            attacked = neighbours(context, spec)
+            for half in (False, True):
+                quiet = (held(context, clean.index) == half) & ~clean.wrong
+                strange = (held(context, attacked.index) == half) & attacked.wrong
+                sides.append((clean.counts(quiet), attacked.counts(strange)))
+            few = min(len(counts) for pair in sides for counts in pair)
+            if few >= LEAST:
+                run.save(name, choose(clean.layers, *sides, seed=context.study.seed))
+            elif spec == section.focus:
+                expected = f"needs at least {LEAST} successful attacks and clean images in each half to tune on"
+                do = "Raise n or eps in the study's [guards], or choose another focus."
+                raise BadInput(f"tune, {spec}", expected, few, do)
+        context.tell("tune", number + 1, len(section.attacks), spec)
+
+
+def validate(context: Context) -> None:
+    """What every layer says of every image, with the k and threshold tuned on the focus attack."""
+    section, run = wanted(context), context.run
+    states = (CLEAN, *section.attacks)
+    for number, state in enumerate(states):
+        name = f"guards/verdicts/{slug(state)}"
+        if not run.has(name):
+            record = neighbours(context, state)
+            found = verdicts(
+                record,
+                neighbours(context, CALIBRATION),
+                run.load(f"guards/tuned/{slug(section.focus)}", Tuned),
+                rate=section.rate,
+                validation=held(context, record.index),
+                tuned_on=section.focus,
+            )
+            run.save(name, found)
+        context.tell("validate", number + 1, len(states), state)
+
+
+def wanted(context: Context) -> GuardSection:
+    """The study's section [guards]."""
+    section = context.study.guards
+    assert section is not None
+    return section
+
+
+def subjects(context: Context) -> Dataset:
+    """The test images that are judged clean and attacked: a stratified sample, misclassified ones included."""
+    return context.test.sample(wanted(context).n, context.study.seed)
+
+
+def held(context: Context, index: Tensor) -> Mask:
+    """Which images of the test set, by their original position, belong to the half that nothing is tuned on."""
+    test = context.test
+    half = torch.isin(index, test.index[stratified(test.labels, len(test) // 2, context.study.seed + APART)])
+    if PIXELS not in wanted(context).attacks:
+        return half
+    twins = context.run.load(PIXEL_SET, PixelSet)  # it has halves of its own, which the other images join
+    judging = torch.isin(index, twins.found.index[twins.validation])
+    return torch.where(torch.isin(index, twins.found.index), judging, half)
+
+
+def adversarial(context: Context, spec: str) -> AdversarialSet:
+    """The images of one attack."""
+    return context.run.load(f"guards/sets/{slug(spec)}", AdversarialSet)
+
+
+def neighbours(context: Context, state: str) -> NeighbourRecord:
+    """The neighbours of the images of one state."""
+    return context.run.load(f"guards/neighbours/{slug(state)}", NeighbourRecord)
+
+
+def images_of(context: Context, state: str) -> Subject:
+    """The images of a state."""
+    if state in (CLEAN, CALIBRATION):
+        found = subjects(context) if state == CLEAN else quiet(context)
+        return Subject(state, found.images, found.index, found.labels)
+    attacked = adversarial(context, state)
+    return Subject(state, attacked.images, attacked.index, attacked.labels, attacked.clean)
+
+
+def quiet(context: Context) -> Dataset:
+    """The validation images that set thresholds; the network's weights were not fitted on them."""
+    return load(context, "val").sample(wanted(context).calibrate, context.study.seed)
+
+
+def fitted(context: Context) -> Dataset:
+    """The training images that detectors are fitted on."""
+    return load(context, "train").sample(wanted(context).fit, context.study.seed)
+
+
+def index_folder(context: Context) -> Path:
+    """Where the index lies in the run."""
+    return context.run.folder / "guards" / "index"
+
+
+def stored(context: Context) -> Store:
+    """The index of the training images: the finished one in the run, else a new one; half-written ones are not read."""
+    section, folder = wanted(context), index_folder(context)
+    if (folder / "store.safetensors").exists():
+        return Store.load(folder, context.model)
+    training = load(context, "train")
+    if section.index is not None:
+        training = training.sample(section.index, context.study.seed)
+    if section.duplicates is not None:
+        training = without_duplicates(training, section.duplicates)
+    store = Store.build(
+        context.model,
+        training,
+        section.layers or default_layers(context.model),
+        metric=section.metric,
+        progress=lambda done, total: context.tell("index: activations", done, total),
+    )
+    if section.k > len(store):
+        expected = f"k must be at most {len(store)}, the correctly classified training images"
+        raise BadInput("guards", expected, section.k, "Lower k, or give more images.")
+    store.save(folder)
+    return store

@@ -1,0 +1,101 @@
+"""The stages about one-pixel attacks (paper 3): who falls to which pixel and class, and the data set of twins."""
+
+from __future__ import annotations
+
+import torch
+
+from pixelproof.attacks.mount import Field, Outcome
+from pixelproof.attacks.pixel import OnePixel
+from pixelproof.data import Dataset, stratified
+from pixelproof.draws import Draws
+from pixelproof.errors import BadInput, RunError
+from pixelproof.measure import CleanRecord, PixelSet, PixelSurvey
+from pixelproof.measure.pixels import PIXEL_SET, SCREENED, SURVEY
+from pixelproof.study.context import Context
+from pixelproof.study.spec import PixelSection
+from pixelproof.types import Goal, Labels
+
+BLOCK = 200  # images between two results that are kept
+COMPLETE = OnePixel(sweep="always")
+RANKED = OnePixel(sweep="never")
+
+
+def survey(context: Context) -> None:
+    """Every pixel of some of the study's images in every corner colour: rates and attackability maps."""
+    section = context.study.pixels
+    if section is not None and not context.run.has(SURVEY):
+        images = subjects(context, section)
+        _search(context, COMPLETE, images.sample(section.maps, context.study.seed), SURVEY)
+
+
+def screen(context: Context) -> None:
+    """The pixels that the gradient points at, of all the study's images: cheap, and it finds nearly all that fall."""
+    section = context.study.pixels
+    if section is not None and not context.run.has(SCREENED):
+        _search(context, RANKED, subjects(context, section), SCREENED)
+
+
+def _search(context: Context, attack: OnePixel, images: Dataset, name: str) -> None:
+    """One search of many images, kept block by block."""
+    place = context.model.device
+    stage = "one pixel: every pixel" if attack is COMPLETE else "one pixel: the likeliest pixels"
+    names = []
+    for start in range(0, len(images), BLOCK):
+        part = images[start : start + BLOCK]
+        names.append(f"{name}-{start:05d}")
+        if context.run.has(names[-1]):
+            continue
+
+        def tell(done: int, _: int, start: int = start) -> None:
+            context.tell(stage, start + done, len(images))
+
+        found = attack.search(context.model, part.images.to(place), Goal(part.labels.to(place)), progress=tell)
+        context.run.save(names[-1], PixelSurvey.of(found, part))
+    context.run.save(name, PixelSurvey.joined([context.run.load(each, PixelSurvey) for each in names]))
+    for each in names:
+        context.run.path(each).unlink()
+
+
+def subjects(context: Context, section: PixelSection) -> Dataset:
+    """The images that are searched: a stratified sample of the correctly classified test images."""
+    clean = context.run.load("clean", CleanRecord)
+    return context.test[clean.predicted == clean.labels].sample(section.n, context.study.seed)
+
+
+def pixel_set(context: Context) -> None:
+    """The data set of paper 3: every attacked image with its twin for one target, in a tuning and a validation half."""
+    section = context.study.pixels
+    if section is None or context.run.has(PIXEL_SET):
+        return
+    record = context.run.load(SCREENED, PixelSurvey)
+    attacked = record.attacked.nonzero()[:, 0]
+    if 2 * (len(attacked) // 2) < section.validation:
+        expected = f"needs {section.validation // 2} attacked images in each half"
+        got = f"{len(attacked)} of {len(record)} fell to one pixel"
+        raise BadInput("one pixel", expected, got, "Raise n, or lower validation, in the study's [pixels].")
+    data, fallen = subjects(context, section)[attacked], record.rows(attacked)
+    targets = drawn(fallen, context.study.seed)
+    field = Field.of(context.model, data, targets, None)
+    if not torch.equal(field.data.index, fallen.index):
+        do = "Run the study again in another folder; was this one begun on another device?"
+        raise RunError(str(context.run.folder), "expected the classifier to be right about the same images", do=do)
+    counts = fallen.candidates
+    outcome = Outcome(
+        fallen.images(data.images, targets),
+        torch.full_like(counts, -1),
+        counts,
+        torch.zeros_like(counts),
+        float(fallen.seconds.sum()),
+    )
+    found = field.judge(outcome, RANKED, context.study.seed)
+    rows = torch.arange(len(found))
+    half = torch.zeros(len(found), dtype=torch.bool)
+    half[stratified(found.labels, len(found) // 2, context.study.seed)] = True
+    made = PixelSet(found, fallen.position[rows, targets], fallen.colour[rows, targets], half)
+    context.run.save(PIXEL_SET, made.only(found.success))
+
+
+def drawn(record: PixelSurvey, seed: int) -> Labels:
+    """For every image one of the classes it can be changed to, drawn by a stream that belongs to the image."""
+    chance = Draws.keyed(seed, record.index).uniform(record.targets.shape[1])
+    return chance.masked_fill(~record.targets, -1.0).argmax(1)

@@ -1,0 +1,226 @@
+"""Paper 3's stages in a study: complete, resumable, and equal to numbers made without them."""
+
+import shutil
+
+import pytest
+import torch
+
+from pixelproof import study
+from pixelproof.attacks import AdversarialSet
+from pixelproof.data import load
+from pixelproof.detect import Store, Tuned, figures
+from pixelproof.detect.look import look
+from pixelproof.errors import BadInput, CorruptFile, UnknownName
+from pixelproof.measure import GuardRecord, KnownRecord, NeighbourRecord, VerdictRecord
+from pixelproof.models import open_saved
+from pixelproof.run import Run
+
+CONTENT = {
+    "name": "notice",
+    "title": "Notice",
+    "data": {"name": "digits"},
+    "model": {"net": "mlp"},
+    "training": {"epochs": 6, "batch": 64},
+    "guards": {
+        "attacks": ["fgsm", "pgd:steps=4"],
+        "focus": "pgd:steps=4",
+        "eps": 0.12,
+        "n": 120,
+        "index": 1000,
+        "fit": 600,
+        "k": 30,
+        "calibrate": 100,
+        "detectors": ["margin", "neighbours:k=9,rule=any"],
+        "adaptive": 4,
+        "steps": 3,
+        "weights": [1],
+    },
+}
+PGD = "pgd-steps-4"
+
+
+@pytest.fixture(scope="module")
+def events():
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, events):
+    folder = tmp_path_factory.mktemp("notice") / "run"
+    return study.conduct(study.parse(CONTENT), folder, device="cpu", listener=events.append)
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return open_saved(run.path("model"), torch.device("cpu"))
+
+
+def verdict(run, state="clean"):
+    return run.load(f"guards/verdicts/{state}", VerdictRecord)
+
+
+def near(run, state="clean"):
+    return run.load(f"guards/neighbours/{state}", NeighbourRecord)
+
+
+def test_every_stage_reports_progress_with_a_total(run, events):
+    stages = {event.stage.partition(":")[0] for event in events}
+    assert {"guards", "index", "tune", "validate", "detector table"} <= stages
+    assert all(0 <= event.done <= event.total for event in events)
+
+
+def test_the_table_of_neighbours_equals_a_look_by_hand(run, model):
+    store = Store.load(run.folder / "guards" / "index", model)
+    record = near(run, PGD)
+    found = run.load(f"guards/sets/{PGD}", AdversarialSet)
+    assert torch.equal(record.index, found.index)
+    seen = look(store, (30,) * len(record.layers), model, found.images)
+    assert torch.equal(record.neighbours, torch.stack([store.origin[ids] for ids in seen.ids], 1))
+    training = load("digits", "train")
+    label_of = dict(zip(training.index.tolist(), training.labels.tolist(), strict=True))
+    named = [[label_of[place] for place in row] for row in record.neighbours[:, 0].tolist()]
+    assert torch.equal(record.neighbour_labels[:, 0], torch.tensor(named))
+    assert (record.distance.diff(dim=2) >= 0).all()
+
+
+def test_tuning_is_that_of_the_library_on_the_studys_halves(run):
+    tuned = run.load(f"guards/tuned/{PGD}", Tuned)
+    said, record = verdict(run, PGD), near(run, PGD)
+    clean, calm = verdict(run), near(run)
+    for layer in range(len(tuned.best)):
+        k, threshold = tuned.best[layer], tuned.thresholds[layer]
+        for half, grid in ((False, tuned.tuning), (True, tuned.validation)):
+            strange = (said.validation == half) & said.fooled
+            quiet = (clean.validation == half) & ~clean.fooled
+            tpr = (record.neighbour_labels[strange, layer, :k] != record.predicted[strange][:, None]).sum(1) > threshold
+            fpr = (calm.neighbour_labels[quiet, layer, :k] != calm.predicted[quiet][:, None]).sum(1) > threshold
+            assert grid.tpr[layer, k - 1, threshold] == pytest.approx(float(tpr.float().mean()), abs=1e-6)
+            assert grid.fpr[layer, k - 1, threshold] == pytest.approx(float(fpr.float().mean()), abs=1e-6)
+
+
+def test_halves_are_by_image(run):
+    clean, attacked = verdict(run), verdict(run, PGD)
+    half = dict(zip(near(run).index.tolist(), clean.validation.tolist(), strict=True))
+    own = dict(zip(near(run, PGD).index.tolist(), attacked.validation.tolist(), strict=True))
+    assert set(own) <= set(half)
+    assert all(half[index] == side for index, side in own.items())
+    assert 0.3 < sum(half.values()) / len(half) < 0.7
+
+
+def test_a_verdict_says_what_its_neighbours_say(run):
+    said, record = verdict(run, PGD), near(run, PGD)
+    classes = record.logits.shape[1]
+    for layer, (k, threshold) in enumerate(zip(said.k, said.thresholds, strict=True)):
+        labels = record.neighbour_labels[:, layer, :k]
+        votes = torch.stack([(labels == one).sum(1) for one in range(classes)], 1)
+        assert torch.equal(said.votes[:, layer], votes)
+        strangers = k - votes.gather(1, record.predicted[:, None])[:, 0]
+        assert torch.equal(said.strangers[:, layer], strangers)
+        assert torch.equal(said.alarm[:, layer], strangers > threshold)
+        named = said.recovered[:, layer]
+        most = votes.amax(1)
+        picked = named >= 0
+        assert torch.equal(votes.gather(1, named.clamp_min(0)[:, None])[picked, 0], most[picked])
+        assert (named[picked] != record.predicted[picked]).all()
+        assert torch.equal(said.quiet_alarm[:, layer], said.score[:, layer] > said.limit[layer])
+    assert torch.equal(said.quiet_alarm, said.p_value <= said.rate)
+    assert ((said.credibility > 0) & (said.credibility <= 1)).all()
+
+
+def test_clean_thresholds_come_from_validation_images_only(run):
+    calibration = near(run, "calibration")
+    validation = load("digits", "val")
+    assert set(calibration.index.tolist()) <= set(validation.index.tolist())
+    said = verdict(run)
+    assert not set(near(run).index.tolist()) & set(validation.index.tolist())
+    scores = calibration.nearest(said.k).strangers()
+    for layer, limit in enumerate(said.limit.tolist()):
+        assert float((scores[:, layer] > limit).float().mean()) <= said.rate
+
+
+def test_the_detector_table_rests_on_the_judging_half(run):
+    record = run.load("guards/detectors/margin", GuardRecord)
+    clean, attacked = record.judged["clean"], record.judged["pgd:steps=4"]
+    said = verdict(run, PGD)
+    assert torch.equal(attacked.index, near(run, PGD).index[said.validation])
+    expected = figures(clean.score[~clean.fooled], attacked.score[attacked.fooled], seed=0).auroc
+    assert record.evaluations["pgd:steps=4"].figures.auroc == expected
+    logits = near(run).logits[verdict(run).validation].topk(2).values
+    assert torch.allclose(clean.score, logits[:, 1] - logits[:, 0], atol=1e-4)
+    assert record.calibration == 100
+    assert record.fitted_on == ""
+
+
+def test_a_layer_of_the_table_ranks_as_the_verdicts_do(run):
+    said, layers = verdict(run, PGD), near(run).layers
+    for position, layer in enumerate(layers):
+        record = run.load(f"guards/detectors/neighbours--{layer}", GuardRecord)
+        score = record.judged["pgd:steps=4"].score
+        assert record.fitted_on == "pgd:steps=4"
+        other = said.score[said.validation, position]
+        assert torch.equal(score.argsort(stable=True), other.argsort(stable=True))
+
+
+def test_attacks_that_know_a_detector_have_a_row_for_each(run):
+    for name in ("margin", "neighbours--composed", "neighbours-k-9-rule-any"):
+        record = run.load(f"guards/known/{name}", KnownRecord)
+        assert record.attacks == ("orthogonal", "selective", "sum 1")
+        assert record.lost.n == record.n <= 4
+        assert record.lost.hits >= max(rate.hits for rate in record.evaded)
+
+
+def test_a_killed_study_goes_on_to_the_same_numbers(run, tmp_path):
+    again = tmp_path / "run"
+    shutil.copytree(run.folder, again)
+    (again / "run.json").unlink()
+    (again / "guards" / "index" / "store.safetensors").unlink()  # as when killed while the index is written
+    for name in (f"neighbours/{PGD}", f"verdicts/{PGD}", f"tuned/{PGD}", "detectors/margin"):
+        (again / "guards" / f"{name}.safetensors").unlink()
+    done = study.conduct(study.parse(CONTENT), again, device="cpu")
+    assert done.complete
+    assert torch.equal(verdict(done, PGD).strangers, verdict(run, PGD).strangers)
+    one, other = (each.load("guards/detectors/margin", GuardRecord) for each in (done, run))
+    assert one.evaluations["fgsm"].figures == other.evaluations["fgsm"].figures
+
+
+def test_an_index_without_its_last_file_is_not_read(run, model, tmp_path):
+    shutil.copytree(run.folder / "guards" / "index", tmp_path / "index")
+    (tmp_path / "index" / "store.safetensors").unlink()
+    with pytest.raises(CorruptFile, match="finished store"):
+        Store.load(tmp_path / "index", model)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ({"focus": "pdg"}, BadInput, "focus"),
+        ({"attacks": ["fgsm", "fgsm"], "focus": "fgsm"}, BadInput, "each attack once"),
+        ({"detectors": ["margn"]}, BadInput, "margin"),
+        ({"detectors": ["signature"]}, BadInput, "attacked training images"),
+        ({"detectors": ["margin", "margin"]}, BadInput, "each detector once"),
+        ({"n": 10}, BadInput, "guards.n"),
+        ({"metric": "euclid"}, BadInput, "metric"),
+        ({"depth": 3}, UnknownName, "guards.depth"),
+    ],
+)
+def test_sections_that_cannot_be_right(change, kind, words):
+    with pytest.raises(kind, match=words):
+        study.parse(CONTENT | {"guards": CONTENT["guards"] | change})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"k": 5000}, "k must be at most"),
+        ({"layers": ["fc"]}, "Did you mean"),
+        ({"eps": 0.0}, "successful attacks"),
+    ],
+)
+def test_studies_that_cannot_go_on_say_why(run, tmp_path, change, words):
+    again = tmp_path / "run"
+    content = CONTENT | {"guards": CONTENT["guards"] | change}
+    Run.create(again, study.parse(content).model_dump(mode="json"))
+    for name in ("model", "history", "clean"):
+        shutil.copy(run.path(name), again / f"{name}.safetensors")
+    with pytest.raises(BadInput, match=words):
+        study.conduct(study.parse(content), again, device="cpu")
