@@ -80,6 +80,7 @@ def test_umap_says_what_is_missing(monkeypatch):
     assert UMAP().name == "umap"
 
 
+@pytest.mark.slow  # numba compiles for seconds
 def test_umap_keeps_neighbours_together_and_places_new_rows_among_the_old_ones():
     pytest.importorskip("umap", reason="umap-learn is not installed: pip install 'pixelproof[umap]'")
     generator = torch.Generator().manual_seed(0)
