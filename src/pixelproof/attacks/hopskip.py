@@ -173,7 +173,7 @@ class Oracle:
         return lp.ascent(estimate, ball)
 
 
-def _open(oracle: Oracle, rows: Tensor, eps: PerImage | None) -> Mask:
+def _open(oracle: Oracle, rows: Tensor, eps: Tensor | None) -> Mask:
     """Which rows have queries left and are not inside their budget yet."""
     left = oracle.left[rows] > 0
     return left if eps is None else left & (oracle.nearest.distance[rows] > eps[rows])
