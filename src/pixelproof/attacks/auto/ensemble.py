@@ -60,8 +60,9 @@ class Auto:
     three more starts for images that have less than a twentieth of their margin left, APGD on the targeted DLR towards
     the three strongest rivals, a short FAB-T and a short Square. Its second and third rounds, with more steps, rivals
     and queries, take only images on which the last round still made progress: a defence that hides its gradients
-    yields to Square and so gets the long treatment. "standard" is AutoAttack's: APGD-CE, APGD-T, FAB-T with 9 rivals and 100 steps each and Square with 5000 queries, without a stop rule (l1: five
-    restarts of APGD-CE and five rivals, as published).
+    yields to Square and so gets the long treatment. "standard" is AutoAttack's: APGD-CE, APGD-T, FAB-T with 9 rivals
+    and 100 steps each and Square with 5000 queries, without a stop rule (l1: five restarts of
+    APGD-CE and five rivals, as published).
     """
 
     eps: float
