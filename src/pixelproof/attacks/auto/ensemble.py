@@ -23,7 +23,7 @@ from pixelproof.types import Goal, Images, Mask, PerImage
 
 Version = Literal["fast", "standard"]
 Rows: TypeAlias = Int[Tensor, " m"]
-NEAR = 0.05  # share of its clean margin that is left of an image worth a few more starts
+NEAR = 0.1  # share of its clean margin that is left of an image worth a few more starts
 WORTH = 0.1  # share of its margin that an image must have lost in a round to be taken into the next
 
 
@@ -56,13 +56,13 @@ class Stage:
 class Auto:
     """The per-image worst case of an ensemble (AutoAttack: Croce & Hein 2020, arXiv 2003.01690).
 
-    "fast" orders the parts by images broken per gradient: 20 margin steps with momentum, APGD on the cross-entropy,
-    three more starts for images that have less than a twentieth of their margin left, APGD on the targeted DLR towards
-    the three strongest rivals, a short FAB-T and a short Square. Its second and third rounds, with more steps, rivals
-    and queries, take only images on which the last round still made progress: a defence that hides its gradients
-    yields to Square and so gets the long treatment. "standard" is AutoAttack's: APGD-CE, APGD-T, FAB-T with 9 rivals
-    and 100 steps each and Square with 5000 queries, without a stop rule (l1: five restarts of
-    APGD-CE and five rivals, as published).
+    "fast" orders the parts by images broken per gradient: 20 margin steps with momentum, APGD on the cross-entropy
+    (before and after it three more starts for images that have less than a tenth of their margin left), APGD on the
+    targeted DLR towards the three strongest rivals, a short FAB-T and a short Square. Its second and third rounds, with
+    more steps, rivals and queries, take only images on which the last round still made progress: a defence that hides
+    its gradients yields to Square and so gets the long treatment. "standard" is AutoAttack's: APGD-CE, APGD-T, FAB-T
+    with 9 rivals and 100 steps each and Square with 5000 queries, without a stop rule (l1: five restarts of APGD-CE and
+    five rivals, as published).
     """
 
     eps: float
@@ -105,8 +105,8 @@ class Auto:
             exact = "float32"
         else:
             yield Stage(MarginPGD(self.eps, norm=self.norm), 0, False)
-        yield Stage(APGD(self.eps, precision=exact, norm=self.norm), 0, False)
         yield Stage(APGD(self.eps, loss="probability", norm=self.norm), 0, False, near=True)
+        yield Stage(APGD(self.eps, precision=exact, norm=self.norm), 0, False)
         yield Stage(APGD(self.eps, restarts=2, norm=self.norm), 0, False, near=True)
         for number, (steps, rivals, queries) in enumerate(((20, 3, 100), (50, 9, 500), (100, 9, 5000))):
             if number:
