@@ -6,6 +6,7 @@ from pixelproof.measure.detection import AdaptiveRecord, DetectorRecord, Examina
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
+from pixelproof.measure.hardening import BudgetRecord, HardenedRecord, SearchRecord, VerdictOfAudit
 from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord
 from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
@@ -25,6 +26,7 @@ __all__ = [
     "AttackRecord",
     "Audit",
     "Bound",
+    "BudgetRecord",
     "CleanRecord",
     "Confined",
     "CriticalRecord",
@@ -35,6 +37,7 @@ __all__ = [
     "Examination",
     "Finding",
     "GuardRecord",
+    "HardenedRecord",
     "Histogram",
     "InsideRecord",
     "Judgement",
@@ -48,7 +51,9 @@ __all__ = [
     "RedFlag",
     "RowTable",
     "SanityRecord",
+    "SearchRecord",
     "Split",
+    "VerdictOfAudit",
     "VerdictRecord",
     "audit",
     "curve",
