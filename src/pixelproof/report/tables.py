@@ -52,6 +52,14 @@ def _detectors(run: Run) -> Rows:
                 yield {"detector": row["name"], "fitted": name, "tested": other, "n": row["judged"][tested], **aurocs}
 
 
+def _defences(run: Run) -> Rows:
+    """One row per network and row, without curves."""
+    for row in views.defences(run):
+        yield {key: value for key, value in row.items() if key not in ("history", "held", "macro")} | {
+            **{f"held_{name}": value["value"] for name, value in row["held"].items()}
+        }
+
+
 CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
     {
         "robustness": views.robustness,
@@ -67,6 +75,8 @@ CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
         "drift": views.drift,
         "detectors": _detectors,
         "adaptive": views.adaptive,
+        "defences": _defences,
+        "defence-search": views.searched,
     }
 )
 

@@ -11,6 +11,7 @@ from pixelproof.views.attacks import (
     unpaired,
     worst_case,
 )
+from pixelproof.views.defences import budgets, defences, front, searched, utilities
 from pixelproof.views.detection import adaptive, detectors
 from pixelproof.views.examples import Example, examples
 from pixelproof.views.inside import by_class, drift, inside, projections
@@ -23,18 +24,21 @@ __all__ = [
     "Explained",
     "adaptive",
     "attack_names",
+    "budgets",
     "by_class",
     "classes",
     "confined",
     "confusion",
     "critical",
     "curves",
+    "defences",
     "detectors",
     "drift",
     "examples",
     "explained",
     "family",
     "focus",
+    "front",
     "gaps",
     "histograms",
     "history",
@@ -45,6 +49,8 @@ __all__ = [
     "projections",
     "robustness",
     "sanity",
+    "searched",
     "unpaired",
+    "utilities",
     "worst_case",
 ]
