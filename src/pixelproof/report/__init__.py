@@ -12,8 +12,10 @@ from pixelproof.report.classes import classes, confusions
 from pixelproof.report.defences import defences
 from pixelproof.report.detection import detection
 from pixelproof.report.examples import examples
+from pixelproof.report.guards import guards
 from pixelproof.report.html import html
 from pixelproof.report.inside import inside
+from pixelproof.report.neighbours import neighbours
 from pixelproof.report.page import Block, Figure, Fold, Grid, Section
 from pixelproof.report.paper import paper
 from pixelproof.report.pixels import pixels
@@ -34,6 +36,8 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     inside,
     detection,
     defences,
+    neighbours,
+    guards,
     classes,
     confusions,
     classifier,

@@ -77,6 +77,14 @@ CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
         "adaptive": views.adaptive,
         "defences": _defences,
         "defence-search": views.searched,
+        "alarm-rule": views.alarm_rule,
+        "cases": views.cases,
+        "recovered": views.recovered,
+        "disagreement": views.disagreement,
+        "depth": views.depth,
+        "detector-table": views.guard_table,
+        "natural-errors": views.natural_errors,
+        "detectors-known": views.known,
     }
 )
 
