@@ -53,11 +53,12 @@ def _detectors(run: Run) -> Rows:
 
 
 def _defences(run: Run) -> Rows:
-    """One row per network and row, without curves."""
-    for row in views.defences(run):
-        yield {key: value for key, value in row.items() if key not in ("history", "held", "macro")} | {
-            **{f"held_{name}": value["value"] for name, value in row["held"].items()}
-        }
+    """One row per network and row, without curves; empty where a row was not read with a mask on."""
+    rows = views.defences(run)
+    names = dict.fromkeys(name for row in rows for name in row["held"])
+    for row in rows:
+        held = {f"held {name}": row["held"].get(name, {}).get("value") for name in names}
+        yield {key: value for key, value in row.items() if key not in ("history", "held", "macro", "certified")} | held
 
 
 CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(

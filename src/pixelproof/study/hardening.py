@@ -19,7 +19,7 @@ from pixelproof.errors import BadInput
 from pixelproof.measure import BudgetRecord, Effort, HardenedRecord, SearchRecord, VerdictOfAudit
 from pixelproof.models import FRONTS, Card, Classifier, History, Training, suited
 from pixelproof.models.nets import build
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
 from pixelproof.study.training import load
