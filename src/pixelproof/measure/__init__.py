@@ -15,6 +15,7 @@ from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorReco
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
+from pixelproof.measure.hardening import BudgetRecord, HardenedRecord, SearchRecord, VerdictOfAudit
 from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord, WitnessRecord
 from pixelproof.measure.pixels import PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
@@ -37,6 +38,7 @@ __all__ = [
     "AttackRecord",
     "Audit",
     "Bound",
+    "BudgetRecord",
     "Candidate",
     "Cell",
     "CleanRecord",
@@ -52,6 +54,7 @@ __all__ = [
     "Finding",
     "FixedClass",
     "GuardRecord",
+    "HardenedRecord",
     "Histogram",
     "InsideRecord",
     "Judgement",
@@ -66,7 +69,9 @@ __all__ = [
     "RedFlag",
     "RowTable",
     "SanityRecord",
+    "SearchRecord",
     "Split",
+    "VerdictOfAudit",
     "VerdictRecord",
     "WitnessRecord",
     "answers",

@@ -11,7 +11,17 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, guard_table, guarding, inside, one_pixel, pixels, witnessing
+from pixelproof.study import (
+    detecting,
+    explaining,
+    guard_table,
+    guarding,
+    hardening,
+    inside,
+    one_pixel,
+    pixels,
+    witnessing,
+)
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -42,9 +52,18 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "detector table": guard_table.compare,
     }
 )
+DEFENCE_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        "harden": hardening.harden,
+        "budget": hardening.budget,
+        "resist": hardening.resist,
+        "search": hardening.search,
+        "audit": hardening.audit,
+    }
+)
 # The stages of a section run when a study has the section, in this order.
 SECTION_STAGES: Mapping[str, Mapping[str, Stage]] = MappingProxyType(
-    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES}
+    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES, "defences": DEFENCE_STAGES}
 )
 
 

@@ -11,6 +11,7 @@ from pixelproof.views.attacks import (
     unpaired,
     worst_case,
 )
+from pixelproof.views.defences import budgets, defences, front, searched, utilities
 from pixelproof.views.detection import adaptive, detectors
 from pixelproof.views.examples import Example, examples
 from pixelproof.views.guards import guard_names, guard_table, known, natural_errors
@@ -50,6 +51,7 @@ __all__ = [
     "adaptive",
     "alarm_rule",
     "attack_names",
+    "budgets",
     "by_class",
     "cases",
     "classes",
@@ -57,6 +59,7 @@ __all__ = [
     "confusion",
     "critical",
     "curves",
+    "defences",
     "depth",
     "detectors",
     "disagreement",
@@ -66,6 +69,7 @@ __all__ = [
     "family",
     "focus",
     "focus_of",
+    "front",
     "gaps",
     "guard_names",
     "guard_table",
@@ -85,8 +89,10 @@ __all__ = [
     "recovered",
     "robustness",
     "sanity",
+    "searched",
     "threshold_curves",
     "unpaired",
+    "utilities",
     "witnesses",
     "worst_case",
 ]
