@@ -7,7 +7,7 @@ from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
 from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord
-from pixelproof.measure.pixels import PixelSet, PixelSurvey
+from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
@@ -25,6 +25,7 @@ __all__ = [
     "AttackRecord",
     "Audit",
     "Bound",
+    "CertificateRecord",
     "CleanRecord",
     "Confined",
     "CriticalRecord",
