@@ -126,4 +126,6 @@ def subject(toy, eps=0.05, *, reported=None, trained_with=None, surrogate=None, 
     if not missed:
         return found
     nothing = torch.zeros_like(found.evaluation.success)
-    return replace(found, evaluation=replace(found.evaluation, success=nothing, broken_by=nothing.long() - 1))
+    return replace(
+        found, evaluation=replace(found.evaluation, success=nothing, rate=nothing.float(), broken_by=nothing.long() - 1)
+    )

@@ -1,10 +1,11 @@
 """audit: its verdict, what it refuses, what it keeps, and random models."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from audit_toys import SMALL, Noise, Quantise, linear
+from audit_toys import SMALL, Noise, Quantise, Short, linear
 
 from pixelproof import measure
 from pixelproof.attacks import PGD
@@ -16,8 +17,16 @@ from pixelproof.run import Run
 QUICK = replace(SMALL, planted=2, noisy=1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short():
+    """Audits with a short ensemble."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["pixelproof.measure.audit"], "Auto", Short)
+        yield
+
+
 @pytest.fixture(scope="module")
-def honest():
+def honest(short):
     model, data = linear()
     return measure.audit(model, data, eps=0.03, effort=QUICK, trained_with="pgd-at", surrogate=model)
 
@@ -64,9 +73,7 @@ def test_a_flag_that_does_not_block_leaves_the_bound():
 
 def test_too_few_images_for_the_interval_are_refused():
     model, data = linear()
-    with pytest.raises(
-        BadInput, match=r"audit: needs at least 93 images .* got 30, whose interval is up to 34 pp wide"
-    ):
+    with pytest.raises(BadInput, match=r"needs at least 93 images .* got 30, whose interval is up to 34 pp wide"):
         measure.audit(model, data, eps=0.03)
     more = Dataset("more", data.images.repeat(4, 1, 1, 1)[:92], data.labels.repeat(4)[:92], data.classes)
     with pytest.raises(BadInput, match="93"):

@@ -138,8 +138,8 @@ def test_what_was_not_given_is_not_run():
 def test_a_random_model_keeps_to_tests_that_mean_something():
     random = subject(linear(before=Noise()))
     assert random.random
-    names = ("silent success", "planted images missed", "black box beats white box")
-    assert [LOOK[name](random).status for name in names] == ["not run"] * 3
+    names = ("silent success", "planted images missed", "black box beats white box", "noisy loss surface")
+    assert [LOOK[name](random).status for name in names] == ["not run"] * 4
     assert LOOK["one step beats iterative"](random).status != "not run"
 
 
@@ -148,7 +148,7 @@ def test_the_loss_of_short_steps_is_still_falling():
         falling(subject(linear()).field, PGD(0.05, step_size=size, random_start=False), 0) for size in (0.0005, None)
     )
     assert ((short > 0.2) & (short < 0.4)).all()  # the last ten of forty equal steps
-    assert (whole < 0.01).all()
+    assert (whole < 0.05).all()
 
 
 def test_the_trap_holds_inside_the_ball_and_springs_at_its_edge(honest):

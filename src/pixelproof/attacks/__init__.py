@@ -57,9 +57,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
 )
 
 
-def parse(spec: str) -> Attack:
-    """The attack a spec string names, for example "pgd:eps=8/255,steps=40"."""
-    return specs.parse(spec, ATTACKS, "attack")
+def parse(spec: str, *, eps: float | None = None) -> Attack:
+    """The attack a spec string names, for example "pgd:eps=8/255,steps=40"; `eps` is the budget it may leave out."""
+    return specs.parse(spec, ATTACKS, "attack", defaults=None if eps is None else {"eps": eps})
 
 
 __all__ = [

@@ -10,12 +10,12 @@ import torch
 from pixelproof import specs
 from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.stochastic import expect, is_stochastic
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, expect, is_stochastic, seeded
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure import flags
-from pixelproof.measure.evaluate import ATTACK_DRAWS, FLAG_IMAGES, JUDGE_DRAWS, Live, evaluate, seeded
+from pixelproof.measure.evaluate import FLAG_IMAGES, Live, evaluate
 from pixelproof.measure.evaluation import Evaluation
 from pixelproof.measure.redflags import RED_FLAGS, Claim, Effort, Finding, RedFlag, Subject, connected
 from pixelproof.models import Classifier
@@ -100,7 +100,8 @@ def audit(
     tell = tell or (lambda what, done, total, note: None)
     trained = None if trained_with is None else _spec(trained_with)
     claim = Claim(reported or PGD(eps, norm=norm), trained, surrogate)
-    subject = prepare(model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, run=run, tell=tell)
+    with seeded(seed, wanted=True):
+        subject = prepare(model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, run=run, tell=tell)
     findings = []
     for number, flag in enumerate(RED_FLAGS):
         tell("red flags", number, len(RED_FLAGS), flag.name)
@@ -138,9 +139,9 @@ def prepare(
     blind = bool(flags.silent(model, probe.images, probe.labels, "margin").all())
     attacked = connected(model) if blind else model  # attacks must be able to run although no gradient leads anywhere
     found = evaluate(attacked, data, attack, seed=seed, run=run, tell=_heard(tell))
-    field = Field.of(expect(attacked, ATTACK_DRAWS) if random else attacked, data, None, None)
-    kept = data[torch.isin(data.index, found.index)]
-    field = replace(field, data=kept, goal=Goal(kept.labels))
+    field, kept = Field.of(attacked, data, None, None), data[torch.isin(data.index, found.index)]
+    seen = expect(attacked, ATTACK_DRAWS) if random else attacked
+    field = replace(field, model=seen, data=kept, goal=Goal(kept.labels))
     return Subject(model, field, attack, found, claim, effort, seed, random)
 
 
@@ -176,7 +177,7 @@ def _looked(subject: Subject, flag: RedFlag, number: int, run: Run | None) -> Fi
     name = f"flag/{number + 1:02d}"
     if run is not None and run.has(name):
         return run.load(name, Finding)
-    with seeded(1000 * subject.seed + number, wanted=subject.random):
+    with seeded(1000 * subject.seed + number, wanted=True):
         finding = flag.look(subject)
     if run is not None:
         run.save(name, finding)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pixelproof import attacks, specs
 from pixelproof.attacks import Attack
 from pixelproof.measure import AttackRecord
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 
 
@@ -53,11 +54,6 @@ def _mount(context: Context, attack: Attack, budgets: Sequence[float], spec: str
             examples = context.study.attacks.examples
             record = AttackRecord.of(adversarial, spec, examples, shared_cost=len(group) > 1)
             context.run.save(record_name(spec, eps), record)
-
-
-def slug(spec: str) -> str:
-    """A spec string as part of a file name."""
-    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in spec)
 
 
 def record_name(spec: str, eps: float) -> str:

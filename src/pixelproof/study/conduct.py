@@ -11,7 +11,17 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, guard_table, guarding, inside, one_pixel, pixels
+from pixelproof.study import (
+    detecting,
+    explaining,
+    guard_table,
+    guarding,
+    inside,
+    one_pixel,
+    pixels,
+    repairing,
+    witnessing,
+)
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -34,6 +44,7 @@ PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
         "screen": one_pixel.screen,
         "twins": one_pixel.pixel_set,
         "survey": one_pixel.survey,
+        "repair": repairing.repair,
         "certificate": one_pixel.certify,
     }
 )
@@ -43,6 +54,7 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "index": guarding.index,
         "tune": guarding.tune,
         "validate": guarding.validate,
+        "examples of each case": witnessing.witness,
         "detector table": guard_table.compare,
     }
 )

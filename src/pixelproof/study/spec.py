@@ -56,8 +56,9 @@ class SignatureSection(Section):
 
     `n` correctly classified test images are attacked with `attacks` at `eps`; `focus` is the attack that is looked at
     closely. DeepSHAP uses `background` training images. `k`: numbers of critical pixels, the middle one being shown.
-    `adaptive`: how many images the attack that knows the detector is given (0: none), for `steps` steps, with each
-    weight in `weights`.
+    `layers` are projected beside the images (none given: the penultimate one). `models`: how many more networks are
+    trained, with other seeds, to see how stable critical pixels are. `adaptive`: how many images the attack that knows
+    the detector is given (0: none), for `steps` steps, with each weight in `weights`.
     """
 
     attacks: tuple[str, ...] = Field(default=("fgsm", "pgd", "bim", "deepfool"), min_length=1)
@@ -67,9 +68,11 @@ class SignatureSection(Section):
     background: int = Field(default=10, ge=1)
     k: tuple[int, ...] = Field(default=(10, 25, 50, 100, 200), min_length=1)
     projection: Literal["pca", "umap", "auto"] = "pca"
+    layers: tuple[str, ...] = ()
+    models: int = Field(default=0, ge=0)
     rate: float = Field(default=0.05, gt=0, lt=1)
     adaptive: int = Field(default=0, ge=0)
-    weights: tuple[float, ...] = (0.1, 1.0, 10.0)
+    weights: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)
     steps: int = Field(default=40, ge=1)
 
     @field_validator("attacks")
@@ -106,7 +109,8 @@ class PixelSection(Section):
     `n` correctly classified test images are searched at the pixels that the gradient points at; those that fall make
     the data set. Of these, `maps` images are searched at every pixel. `validation`: the fewest examples (clean and
     attacked) that either half of the data set may have. The first `certify` correctly classified test images are
-    attacked or proven, within `budget` CPU seconds each.
+    attacked or proven, within `budget` CPU seconds each. `repair`: how many twins detection by repair is tried on, and
+    as many clean images; `evade`: on how many of them attacks that know it.
     """
 
     n: int = Field(default=2500, ge=1)
@@ -114,14 +118,20 @@ class PixelSection(Section):
     validation: int = Field(default=496, ge=2)
     certify: int = Field(default=0, ge=0)
     budget: float = Field(default=1800.0, gt=0)
+    repair: int = Field(default=250, ge=0)
+    evade: int = Field(default=60, ge=0)
 
 
 class Figure(Section):
-    """One row of a paper's figure or table: its values, to be printed beside ours."""
+    """One row of a paper's figure or table: its values, to be printed beside ours.
+
+    "neighbours k": the k that a paper chose for `layer` in its alarm rule.
+    """
 
     source: str
-    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1"]
+    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1", "neighbours k"]
     attack: str = ""
+    layer: str = ""
     class_name: str = Field(default="", alias="class")
     eps: tuple[Budget, ...] = ()
     values: tuple[float, ...]
@@ -163,6 +173,8 @@ class Study(Section):
             raise ValueError("training: only a network of pixelproof's own, without weights, is trained")
         if self.guards is not None and PIXELS in self.guards.attacks and self.pixels is None:
             raise ValueError(f"guards: attack '{PIXELS}' needs a section [pixels]")
+        if self.signatures and self.signatures.models and (self.model.net not in NETS or self.model.weights):
+            raise ValueError("signatures.models: only a network of pixelproof's own, without weights, is trained again")
         for figure in self.paper:
             if len(figure.values) != max(1, len(figure.eps)):
                 raise ValueError(f"paper: {figure.source} needs one value per eps")

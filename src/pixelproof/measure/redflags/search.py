@@ -38,7 +38,8 @@ def not_converged(subject: Subject) -> Finding:
     )
     for attack in attacks:
         if not fell.all():
-            fell[~fell] = subject.attack(attack, subject.among(rows[~fell]), salt=9).success
+            again = subject.among(rows[~fell])
+            fell[~fell] = subject.broken(subject.attack(attack, again, salt=9).images, again)
     gain = float(fell.double().mean()) * float(subject.standing.sum()) / subject.field.offered
     trace = falling(field, PGD(subject.eps, norm=subject.norm), subject.seed)
     detail = (

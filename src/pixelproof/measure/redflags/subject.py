@@ -10,15 +10,16 @@ from torch import Tensor, nn
 
 from pixelproof.attacks import FGSM, PGD, Attack, Auto
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.stochastic import fooling_rates
+from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure.evaluation import Evaluation
 from pixelproof.models import Classifier
-from pixelproof.types import Goal, Images, Logits, Mask
+from pixelproof.types import Goal, Images, Logits, Mask, PerImage
 
-JUDGE_DRAWS = 10  # passes of a random model that judge each image of a test; the evaluation itself takes more
+PROBE_DRAWS = 10  # passes of a random model that judge each probe; what would lower the bound gets JUDGE_DRAWS
+CLEARLY = 0.2  # by how much more often an image must fool a random model to count as newly broken
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,16 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What an attack did to the images of a field: the images, where they fool, and where only an iterate did."""
+    """What an attack did to the images of a field: the images, how often each fools, where only an iterate did."""
 
     images: Images
-    success: Mask
+    rate: PerImage
     silent: Mask
+
+    @property
+    def success(self) -> Mask:
+        """Where the images fool: for a random model, more often than not."""
+        return self.rate > 0.5
 
     @property
     def held(self) -> float:
@@ -123,16 +129,20 @@ class Subject:
         return replace(self.field, data=self.field.data[rows], goal=self.field.goal[rows])
 
     def attack(self, attack: Attack, field: Field, *, salt: int = 0) -> Hits:
-        """Run `attack` on a field and judge it: for a random model by the majority of ten passes."""
+        """Run `attack` on a field and judge it, a random model by ten passes per image."""
         outcome = field.run(attack, Draws.keyed(1000 * self.seed + salt, field.data.index))
-        success = self.fooled(outcome.images, field.goal)
-        return Hits(outcome.images, success, (outcome.first_break >= 0) & ~success)
+        rate = self.fooling(outcome.images, field.goal)
+        return Hits(outcome.images, rate, (outcome.first_break >= 0) & (rate <= 0.5))
 
-    def fooled(self, images: Images, goal: Goal) -> Mask:
-        """Whether each image fools the model itself, and not only its expectation."""
-        if self.random:
-            return fooling_rates(self.model, images, goal, draws=JUDGE_DRAWS).usually
-        return goal.reached(self.field.model.predict(images))
+    def fooling(self, images: Images, goal: Goal, draws: int = PROBE_DRAWS) -> PerImage:
+        """How often each image fools the model itself, and not only its expectation: 0 or 1 unless it is random."""
+        return fooling_rates(self.model, images, goal, draws=draws if self.random else 1).per_image
+
+    def broken(self, images: Images, field: Field) -> Mask:
+        """Where images break what the evaluation left standing; for a random model, clearly more often than its own."""
+        rate = self.fooling(images, field.goal, JUDGE_DRAWS)
+        rows = torch.isin(self.field.data.index, field.data.index)
+        return (rate > 0.5) & (rate > self.evaluation.rate[rows] + CLEARLY * self.random)
 
     @cached_property
     def one_step(self) -> Hits:

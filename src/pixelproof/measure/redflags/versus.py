@@ -13,7 +13,7 @@ from pixelproof.attacks.mount import Field
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import NONE, Finding, listed, points
 from pixelproof.measure.redflags.subject import Subject
-from pixelproof.types import Mask
+from pixelproof.types import Images, Mask
 
 BLACK_BOX = 0.002  # of all images: AutoAttack's own tolerance
 ONE_STEP = 0.01  # of the images; in 50 models x 4 budgets without masking 0.6 % was the most
@@ -61,23 +61,22 @@ def _only_by_transfer(subject: Subject) -> Mask:
     """What PGD on the surrogate breaks among the images that the evaluation left standing."""
     found = subject.standing.clone()
     if found.any():
-        found[found.clone()] = _transferred(subject, found)[1]
+        field = subject.among(found)
+        found[found.clone()] = subject.broken(_transferred(subject, field)[0], field)
     return found
 
 
-def _transferred(subject: Subject, rows: Mask) -> tuple[Mask, Mask]:
-    """Where PGD on the surrogate fools the surrogate, and where its images fool the model."""
+def _transferred(subject: Subject, field: Field) -> tuple[Images, Mask]:
+    """What PGD finds on the surrogate, and where it fools the surrogate."""
     assert subject.claim.surrogate is not None
-    field = subject.among(rows)
     attack = PGD(subject.eps, norm=subject.norm)
     outcome = replace(field, model=subject.claim.surrogate).run(attack, Draws.keyed(subject.seed, field.data.index))
-    there = field.goal.reached(subject.claim.surrogate.predict(outcome.images))
-    return there, subject.fooled(outcome.images, field.goal)
+    return outcome.images, field.goal.reached(subject.claim.surrogate.predict(outcome.images))
 
 
 def one_step_beats_iterative(subject: Subject) -> Finding:
     """5: images that FGSM breaks and PGD, at the same budget, does not."""
-    found = subject.one_step.success & ~subject.iterated.success
+    found = subject.one_step.rate - subject.iterated.rate > 0.5
     share, index = float(found.double().mean()), subject.probes.data.index[found]
     detail = f"FGSM breaks {int(found.sum())} of {len(found)} images that PGD-40 does not"
     return Finding(share > ONE_STEP, share, detail, "one step breaks images that forty do not", index)
@@ -106,9 +105,8 @@ def transfer_failure(subject: Subject) -> Finding:
     """12: adversarial on the surrogate, not on the model: what was found there says nothing here."""
     if subject.claim.surrogate is None:
         return Finding.not_run("no surrogate was given; every attack went through the model end to end")
-    rows = torch.isin(subject.field.data.index, subject.probes.data.index)
-    there, here = _transferred(subject, rows)
-    failed = there & ~here
+    images, there = _transferred(subject, subject.probes)
+    failed = there & (subject.fooling(images, subject.probes.goal) <= 0.5)
     share = float(failed.sum()) / max(1, int(there.sum()))
     detail = f"of {int(there.sum())} images that fool the surrogate {int(failed.sum())} do not fool the model"
     return Finding(
@@ -143,7 +141,8 @@ def _noise_breaks(subject: Subject, one: Field) -> Tensor:
         images = noise(subject.model, one.data.images[copies], one.goal[copies], stream[copies])
         fooled = one.goal[copies].reached(subject.model.predict(images))
         if subject.random and fooled.any():  # one lucky pass is not success
-            fooled = subject.fooled(images[fooled], one.goal[copies[fooled]])
+            best = fooled.nonzero()[0]
+            fooled = subject.broken(images[best], one)
         if fooled.any():
             return torch.tensor(True)
     return torch.tensor(False)

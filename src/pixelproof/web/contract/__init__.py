@@ -10,7 +10,7 @@ from pixelproof.web.contract.examples import (
     Neighbourhood,
     Unit,
 )
-from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery
+from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
 from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
 from pixelproof.web.contract.measures import Detectors, Maps, Projection, Robustness, Thresholds
 from pixelproof.web.contract.runs import Home, RunCard, RunPage
@@ -28,6 +28,7 @@ __all__ = [
     "ExamplePage",
     "ExampleSet",
     "Gallery",
+    "GalleryDetector",
     "Graph",
     "Home",
     "Job",

@@ -60,7 +60,10 @@ class Layer(Answer):
 
 
 class Verdict(Answer):
-    """What one detector says of one image, and which of the cases that is, in words."""
+    """What one detector says of one image, and which of the cases that is, in words.
+
+    `case` is one of Gallery.cases.
+    """
 
     score: float
     threshold: float
@@ -167,8 +170,12 @@ class Graph(Answer):
 
 
 class UnitChange(Answer):
-    """One unit (value of a layer): both activations, and its share of the distance."""
+    """One unit (value of a layer): both activations, and its share of the distance.
 
+    `layer` is where the unit is: in the composed layer, one of the layers that it joins, with scaled activations.
+    """
+
+    layer: str
     unit: int
     a: float
     b: float

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from pixelproof.web.contract.common import Answer, Atlas
@@ -24,18 +26,15 @@ class ExampleSet(Answer):
     attacked: int = Field(description="All images the attack was run on; the robustness figures count these.")
 
 
-class DetectorColumn(Answer):
-    """One detector's word on every row; score and alarm are null where it was not asked."""
+class GalleryDetector(Answer):
+    """A detector whose word on the rows can be asked for: GET .../gallery/{id} is its DetectorColumn."""
 
     id: str
     name: str
-    layer: str
+    source: str = Field(description="layer (one layer's neighbours) or detector (a row of the detector table).")
+    layer: str | None
     rule: str = Field(description="tuned (the paper's, on one attack) or calibrated (clean images only).")
-    threshold: float
     about: str
-    score: tuple[float | None, ...]
-    alarm: tuple[bool | None, ...]
-    case: tuple[int, ...] = Field(description="Positions in Gallery.cases.")
 
 
 class Gallery(Answer):
@@ -55,4 +54,17 @@ class Gallery(Answer):
     success_8bit: tuple[bool, ...] = Field(description="It still does after rounding to 8 bits.")
     margin: tuple[float | None, ...] = Field(description="Logit of the true class minus the highest other.")
     distance: dict[str, tuple[float | None, ...]] = Field(description="By norm; null for clean rows and failures.")
-    detectors: tuple[DetectorColumn, ...]
+    detectors: tuple[GalleryDetector, ...]
+
+
+class DetectorColumn(Answer):
+    """One detector's word on every row of the gallery; score and alarm are null where it was not asked."""
+
+    available: Literal[True] = True
+    id: str
+    name: str
+    threshold: float = Field(description="An alarm is a score above it.")
+    rate: float | None = Field(description="The false-alarm rate the threshold was set for; null for the tuned rule.")
+    score: tuple[float | None, ...]
+    alarm: tuple[bool | None, ...]
+    case: tuple[int, ...] = Field(description="Positions in Gallery.cases.")

@@ -18,66 +18,77 @@ class Roc(Answer):
 
 
 class Space(Answer):
-    """One layer of a detector: its thresholds, and its ROC figures on the images nothing was tuned on."""
+    """One layer: its rules, and its ROC on the images that nothing was tuned on.
+
+    The score of an image is the number of strangers (neighbours of another class than the predicted one) plus up to
+    one half, which orders equal counts. The tuned rule, more than `count` strangers, is the same as a score above
+    `threshold`; the calibrated rule is a score above `limit`.
+    """
 
     name: str
-    k: int | None
-    threshold: float | None = Field(description="Of the tuned rule: alarm when the score exceeds it.")
-    limit: float | None = Field(description="Of the calibrated rule, from clean images at the false-alarm rate.")
+    k: int
+    count: int
+    threshold: float
+    limit: float
     figures: dict[str, Estimate] = Field(description="auroc, tpr1, tpr5, eer, accuracy.")
-    eer_threshold: float | None = Field(description="The score where false positives and misses are nearest to equal.")
+    eer_threshold: float = Field(description="The score at which false positives and misses are nearest to equal.")
     roc: Roc
 
 
 class Against(Answer):
-    """What a detector's scores are compared on: clean images against one attack's successes."""
+    """Clean images against one attack's successes, none of which anything was tuned on."""
 
     attack: str
     clean: int
     attacked: int
     spaces: tuple[Space, ...]
     scores: Numbers = Field(description="(spaces, clean + attacked): clean images first.")
-    index: tuple[int, ...] = Field(description="The images' positions in the test file, in the order of the scores.")
-    set: str | None = Field(description="Id of the set whose examples these are, for links into the gallery.")
+    examples: tuple[str, ...] = Field(description="The images' example ids, in the order of the scores.")
 
 
 class Accuracy(Answer):
-    """Balanced accuracy over k for one layer, tuned on one half and measured on the other, with the chosen k."""
+    """Balanced accuracy over k = 1, 2, ... for one layer, with the threshold tuned for each k on the tuning half.
+
+    `best` is the k chosen on the tuning half, `papers_k` the one the paper would pick from the validation curve.
+    """
 
     layer: str
-    k: tuple[int, ...]
     tuning: tuple[float, ...]
     validation: tuple[float, ...]
+    eer: tuple[float, ...] = Field(description="Equal error rate over k on the tuning half.")
     best: int
+    papers_k: int
 
 
 class Thresholds(Answer):
     """Scores of every layer, so that a slider can move thresholds in the browser."""
 
     available: Literal[True] = True
-    detector: str
-    rate: float
-    attacks: tuple[str, ...]
+    rate: float = Field(description="The false-alarm rate of the calibrated rule.")
+    tuned_on: str
     against: tuple[Against, ...]
     accuracy: tuple[Accuracy, ...]
     note: str
 
 
 class Detector(Answer):
-    """One detector of the run as a table row: figures against one attack on held-out images."""
+    """One detector against one attack, on images it was not fitted on."""
 
     id: str
     name: str
+    source: str = Field(description="guards or signatures.")
     control: bool
+    fitted_on: str = Field(description="The attack it was fitted or tuned on; empty where it saw clean images only.")
     attack: str
     clean: int
     attacked: int
-    figures: dict[str, Estimate]
+    figures: dict[str, Estimate] = Field(description="auroc, tpr1, tpr5, eer, accuracy.")
+    noise: Estimate | None = Field(description="AUROC against clean images with the same perturbation, shuffled.")
+    rate: float
     alarms: Rate
     false_alarms: Rate
-    noise_alarms: Rate | None
-    rate: float
-    roc: Roc | None
+    recovered: Rate | None = Field(description="Attacked images whose recovered class is the true one.")
+    roc: Roc
 
 
 class Adaptive(Answer):
@@ -87,9 +98,12 @@ class Adaptive(Answer):
     attack: str
     n: int
     eps: float
+    steps: int
+    rate: float
     fooled: Rate
     evaded: Rate
     auroc: float | None
+    lost: Rate = Field(description="Images lost to any of the attacks that know this detector.")
 
 
 class Detectors(Answer):
@@ -127,6 +141,7 @@ class Projection(Answer):
     n: int
     of: int = Field(description="Examples there are; fewer are shown when a stratified sample was taken.")
     explained: tuple[float, float] | None = Field(description="Shares of the variance (PCA).")
+    fitted: int = Field(description="Clean images that the directions were fitted on.")
     set: tuple[int, ...] = Field(description="Positions in the gallery's sets.")
     index: tuple[int, ...]
     label: tuple[int, ...]
