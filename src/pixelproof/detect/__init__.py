@@ -12,6 +12,7 @@ from pixelproof.detect.density import KernelDensity
 from pixelproof.detect.distance import LocalDimension, NeighbourDistance
 from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
 from pixelproof.detect.ensemble import MEMBERS, Ensemble, EnsembleGuard
+from pixelproof.detect.evade import Evasion, evade
 from pixelproof.detect.evaluate import Evaluation, evaluate, evaluate_all, natural_errors
 from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
 from pixelproof.detect.index import ExactIndex, Found, Index, recall
@@ -20,6 +21,7 @@ from pixelproof.detect.mahalanobis import Mahalanobis
 from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
 from pixelproof.detect.noise import matched_noise
 from pixelproof.detect.reconstruction import Reconstruction
+from pixelproof.detect.repair import Repair, Repaired, RepairGuard, neighbour_medians
 from pixelproof.detect.scored import ScoreGuard, Scorer
 from pixelproof.detect.signature import SignatureDetector
 from pixelproof.detect.spectral import Spectral
@@ -28,7 +30,9 @@ from pixelproof.detect.store import Store
 from pixelproof.detect.surrogate import Surrogate, surrogate
 from pixelproof.detect.tune import Cases, Grid, Tuned, tune
 
-DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({**MEMBERS, Ensemble.name: Ensemble})
+DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
+    {**MEMBERS, Ensemble.name: Ensemble, Repair.name: Repair}
+)
 SUPERVISED: Mapping[str, Callable[..., Detector]] = MappingProxyType(  # these cannot be fitted without an attack
     {SignatureDetector.name: SignatureDetector}
 )
@@ -54,6 +58,7 @@ __all__ = [
     "EnsembleGuard",
     "Estimate",
     "Evaluation",
+    "Evasion",
     "ExactIndex",
     "FeatureSqueezing",
     "Figures",
@@ -72,6 +77,9 @@ __all__ = [
     "Neighbours",
     "NoiseConsistency",
     "Reconstruction",
+    "Repair",
+    "RepairGuard",
+    "Repaired",
     "ScoreGuard",
     "Scorer",
     "SignatureDetector",
@@ -85,6 +93,7 @@ __all__ = [
     "adapt",
     "difference",
     "divide",
+    "evade",
     "evaluate",
     "evaluate_all",
     "figures",
@@ -92,6 +101,7 @@ __all__ = [
     "matched_noise",
     "natural_errors",
     "near_duplicates",
+    "neighbour_medians",
     "parse",
     "recall",
     "roc",

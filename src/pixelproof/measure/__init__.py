@@ -17,7 +17,7 @@ from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
 from pixelproof.measure.hardening import BudgetRecord, HardenedRecord, SearchRecord, VerdictOfAudit
 from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord, WitnessRecord
-from pixelproof.measure.pixels import PixelSet, PixelSurvey
+from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey, RepairRecord
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
@@ -41,6 +41,7 @@ __all__ = [
     "BudgetRecord",
     "Candidate",
     "Cell",
+    "CertificateRecord",
     "CleanRecord",
     "Comparison",
     "Confined",
@@ -67,6 +68,7 @@ __all__ = [
     "PixelSurvey",
     "ProjectionRecord",
     "RedFlag",
+    "RepairRecord",
     "RowTable",
     "SanityRecord",
     "SearchRecord",

@@ -16,6 +16,7 @@ from pixelproof.report.guards import guards
 from pixelproof.report.html import html
 from pixelproof.report.inside import inside
 from pixelproof.report.neighbours import neighbours
+from pixelproof.report.one_pixel import one_pixel
 from pixelproof.report.page import Block, Figure, Fold, Grid, Section
 from pixelproof.report.paper import paper
 from pixelproof.report.pixels import pixels
@@ -33,6 +34,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     examples,
     signatures,
     pixels,
+    one_pixel,
     inside,
     detection,
     defences,

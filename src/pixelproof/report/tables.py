@@ -61,9 +61,17 @@ def _defences(run: Run) -> Rows:
         yield {key: value for key, value in row.items() if key not in ("history", "held", "macro", "certified")} | held
 
 
+def _one_pixel(run: Run) -> Rows:
+    """One row per class: images of it that fall, and pairs that reach it."""
+    for row in (views.one_pixel(run) or {"classes": []})["classes"]:
+        counts = {f"{side}_{key}": row[side][key] for side in ("from", "to") for key in ("hits", "n")}
+        yield {"class": row["class"], **counts}
+
+
 CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
     {
         "robustness": views.robustness,
+        "one-pixel": _one_pixel,
         "worst-case": views.worst_case,
         "paper": views.paper,
         "clean-classes": lambda run: views.overview(run)["per_class"],

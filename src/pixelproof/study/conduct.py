@@ -20,6 +20,7 @@ from pixelproof.study import (
     inside,
     one_pixel,
     pixels,
+    repairing,
     witnessing,
 )
 from pixelproof.study.attacking import attack
@@ -40,7 +41,13 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     }
 )
 PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {"screen": one_pixel.screen, "twins": one_pixel.pixel_set, "survey": one_pixel.survey}
+    {
+        "screen": one_pixel.screen,
+        "twins": one_pixel.pixel_set,
+        "survey": one_pixel.survey,
+        "repair": repairing.repair,
+        "certificate": one_pixel.certify,
+    }
 )
 GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
     {

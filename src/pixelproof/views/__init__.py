@@ -30,6 +30,7 @@ from pixelproof.views.neighbours import (
     threshold_curves,
     witnesses,
 )
+from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pixel_examples, repairs
 from pixelproof.views.overview import history, overview
 from pixelproof.views.paper import paper
 from pixelproof.views.signatures import (
@@ -47,6 +48,7 @@ from pixelproof.views.signatures import (
 __all__ = [
     "Example",
     "Explained",
+    "PixelExample",
     "Witness",
     "adaptive",
     "alarm_rule",
@@ -54,6 +56,7 @@ __all__ = [
     "budgets",
     "by_class",
     "cases",
+    "certificate",
     "classes",
     "confined",
     "confusion",
@@ -82,11 +85,14 @@ __all__ = [
     "known",
     "layer_rocs",
     "natural_errors",
+    "one_pixel",
     "overall",
     "overview",
     "paper",
+    "pixel_examples",
     "projections",
     "recovered",
+    "repairs",
     "robustness",
     "sanity",
     "searched",
