@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pixelproof import __version__
-from pixelproof.cli import data, evaluate, single, studies
+from pixelproof.cli import data, detect, evaluate, single, studies
 from pixelproof.cli.screen import err
 from pixelproof.errors import BadInput, PixelproofError
 
@@ -30,6 +30,7 @@ app.command("run")(studies.run)
 app.command("report")(studies.report)
 app.command("attack")(single.attack)
 app.command("evaluate")(evaluate.evaluate)
+app.command("detect")(detect.detect)
 app.command("train")(single.train)
 app.command("list")(single.components)
 app.add_typer(data.app, name="data")
