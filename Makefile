@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test fast lint bench clean
+.PHONY: demo test fast lint bench web clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pixelproof demo
@@ -24,13 +24,16 @@ lint: $(VENV)/.tested
 bench: $(VENV)/.tested
 	$(BIN)/python -m benchmarks
 
+web:
+	cd frontend && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+
 clean:
 	rm -rf $(VENV) dist build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt hatch_build.py frontend/package-lock.json
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	touch $@
 

@@ -15,8 +15,8 @@ import platform
 import subprocess
 import time
 import types
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -122,21 +122,42 @@ class Run:
 
     def load(self, name: str, kind: type[T]) -> T:
         """A result read back as the dataclass it was saved from."""
+        with self._opened(name, kind.__name__) as file:
+            plain = json.loads((file.metadata() or {})["plain"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            value: T = _build(kind, plain, "", tensors)
+        return value
+
+    def plain(self, name: str) -> dict[str, Any]:
+        """The values of a result that are no tensors, without reading the tensors; RunError when it is not there."""
+        with self._opened(name) as file:
+            found: dict[str, Any] = json.loads((file.metadata() or {})["plain"])
+            return found
+
+    def keys(self, name: str) -> frozenset[str]:
+        """The dotted paths of a result's tensors."""
+        with self._opened(name) as file:
+            return frozenset(file.keys())
+
+    def tensor(self, name: str, key: str, rows: slice | None = None) -> Tensor:
+        """One tensor of a result (its dotted path), or consecutive rows of it, without reading the rest."""
+        with self._opened(name) as file:
+            found: Tensor = file.get_tensor(key) if rows is None else file.get_slice(key)[rows]
+            return found
+
+    @contextmanager
+    def _opened(self, name: str, kind: str = "result") -> Iterator[Any]:
+        """The file of a result, opened; RunError or CorruptFile instead of what reading may raise."""
         path = self.path(name)
         try:
             with safetensors.safe_open(path, framework="pt") as file:
-                plain = json.loads((file.metadata() or {})["plain"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            value: T = _build(kind, plain, "", tensors)
+                yield file
         except FileNotFoundError as reason:
             raise RunError(
                 str(self.folder), f"has no result '{name}'", do="Run the study to its end first."
             ) from reason
         except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
-            raise CorruptFile(
-                str(path), f"expected a saved {kind.__name__}", reason, "Delete it and run again."
-            ) from reason
-        return value
+            raise CorruptFile(str(path), f"expected a saved {kind}", reason, "Delete it and run again.") from reason
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write run.json, and with it declare the run complete."""

@@ -23,8 +23,12 @@ from pixelproof.attacks import (
     Auto,
     Critical,
     DeepFool,
+    FewPixel,
     Foolbox,
+    HopSkipJump,
     MarginPGD,
+    OnePixel,
+    OnePixelDE,
     SigmaZero,
     SignNoise,
     Square,
@@ -61,6 +65,8 @@ ALL = (
     Square(0.25, queries=40),
     Square(12.0, queries=40, norm="l1"),
     SPSA(0.2, steps=8, pairs=4, rate=0.05),
+    HopSkipJump(queries=150, samples=20),
+    HopSkipJump(queries=100, samples=20, norm="linf", eps=0.3),
     Auto(0.05),
     DDN(steps=20, precision="float32"),
     FMN("linf", steps=30, precision="float32"),
@@ -68,6 +74,9 @@ ALL = (
     CW(steps=30, searches=2, rate=0.1, weight=1.0),
     SigmaZero(steps=40),
     PDPGD("linf", steps=40),
+    OnePixel(ranked=8),
+    OnePixelDE(population=24, iterations=8),
+    FewPixel(k=2, queries=60, ranked=2),
 )
 
 

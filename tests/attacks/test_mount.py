@@ -152,6 +152,18 @@ def test_the_first_break_is_the_pass_that_saw_it():
         torch.testing.assert_close(found.images[row : row + 1], x)
 
 
+@pytest.mark.parametrize("spec", ["bim:eps=0.3,steps=6", "pgd:eps=0.3,steps=6,precision=float32"])
+def test_without_early_stop_every_image_takes_every_step_and_no_success_is_lost(spec):
+    model, _, toy = linear()
+    stopped, going = (mount(attacks.parse(f"{spec},early_stop={word}"), model, toy) for word in ("true", "false"))
+    assert stopped.success.any()
+    assert (going.backwards == 6).all()
+    assert (going.forwards == 7).all()
+    assert (stopped.backwards[stopped.success] < 6).any()
+    assert not (stopped.success & ~going.success).any()
+    assert going.attack.endswith("early_stop=false")
+
+
 def test_progress_reaches_the_end():
     model, _, toy = linear()
     seen = []

@@ -1,6 +1,7 @@
 """Our attacks against foolbox 3.3 on the same weights: image by image, the same ones fall."""
 
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from pixelproof import data, models
 from pixelproof.attacks import BIM, FGSM, PGD, DeepFool, Foolbox, mount, sweep
 from pixelproof.models import Training
+from pixelproof.types import Goal
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # foolbox imports from places that scipy has moved
@@ -67,6 +69,29 @@ def test_pgd_without_random_start(eps):
     attack = foolbox.attacks.LinfPGD(rel_stepsize=2.5 / 40, steps=40, random_start=False)
     ours = mount(PGD(eps, steps=40, random_start=False), model, test)
     agree(ours, peer(attack, test.images, test.labels, eps))
+
+
+@pytest.mark.parametrize("eps", [0.05, 0.2])
+def test_attacks_that_do_not_stop_early_end_where_foolbox_ends(eps):
+    model, test = net()
+    for ours, kind, share in (
+        (BIM(eps, steps=10, early_stop=False), foolbox.attacks.LinfBasicIterativeAttack, 0.2),
+        (PGD(eps, steps=20, random_start=False, early_stop=False, precision="float32"), foolbox.attacks.LinfPGD, 0.125),
+    ):
+        found = mount(ours, model, test)
+        peers = peer(kind(rel_stepsize=share, steps=ours.steps, random_start=False), test.images, test.labels, eps)
+        same = torch.isclose(found.images, peers, atol=1e-4).flatten(1).float().mean(1)
+        fooled = found.success & (model.predict(peers).argmax(1) != test.labels)
+        assert fooled.any()
+        assert float(same[fooled].mean()) > 0.97  # the sign of a gradient near 0 is decided by rounding
+        stopped = mount(replace(ours, early_stop=True), model, test)
+        assert torch.equal(stopped.success & ~found.success, torch.zeros_like(found.success))
+        deep = goal_loss(model, found)[fooled & stopped.success].mean()
+        assert deep < goal_loss(model, stopped)[fooled & stopped.success].mean() - 0.2
+
+
+def goal_loss(model, found):
+    return Goal(found.labels).loss(model.predict(found.images))
 
 
 @pytest.mark.parametrize("eps", L2_GRID)

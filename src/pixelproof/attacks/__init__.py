@@ -9,18 +9,20 @@ from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.ensemble import Auto
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
-from pixelproof.attacks.blackbox import SPSA
+from pixelproof.attacks.blackbox import SPSA, transfer
 from pixelproof.attacks.critical import Critical, confined
 from pixelproof.attacks.deepfool import DeepFool
 from pixelproof.attacks.foolbox import Foolbox
 from pixelproof.attacks.gradient import BIM, FGSM, PGD
+from pixelproof.attacks.hopskip import HopSkipJump
 from pixelproof.attacks.minimal import CW, DDN, FMN
 from pixelproof.attacks.momentum import MIFGSM, MarginPGD
 from pixelproof.attacks.mount import mount
 from pixelproof.attacks.noise import SignNoise, UniformNoise
+from pixelproof.attacks.pixel import FewPixel, OnePixel, OnePixelDE
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.sparse import PDPGD, SigmaZero
-from pixelproof.attacks.sweep import searches_smallest, sweep
+from pixelproof.attacks.sweep import has_own_budget, searches_smallest, sweep
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
     {
@@ -35,6 +37,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
             FAB,
             Square,
             SPSA,
+            HopSkipJump,
             Auto,
             DeepFool,
             Critical,
@@ -43,6 +46,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
             CW,
             SigmaZero,
             PDPGD,
+            OnePixel,
+            OnePixelDE,
+            FewPixel,
             UniformNoise,
             SignNoise,
             Foolbox,
@@ -51,9 +57,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
 )
 
 
-def parse(spec: str) -> Attack:
-    """The attack a spec string names, for example "pgd:eps=8/255,steps=40"."""
-    return specs.parse(spec, ATTACKS, "attack")
+def parse(spec: str, *, eps: float | None = None) -> Attack:
+    """The attack a spec string names, for example "pgd:eps=8/255,steps=40"; `eps` is the budget it may leave out."""
+    return specs.parse(spec, ATTACKS, "attack", defaults=None if eps is None else {"eps": eps})
 
 
 __all__ = [
@@ -74,16 +80,22 @@ __all__ = [
     "Auto",
     "Critical",
     "DeepFool",
+    "FewPixel",
     "Foolbox",
+    "HopSkipJump",
     "MarginPGD",
     "Model",
+    "OnePixel",
+    "OnePixelDE",
     "SigmaZero",
     "SignNoise",
     "Square",
     "UniformNoise",
     "confined",
+    "has_own_budget",
     "mount",
     "parse",
     "searches_smallest",
     "sweep",
+    "transfer",
 ]

@@ -9,7 +9,7 @@ import torch
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Attack, Model, budget, check_settings
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import Field, Progress
 from pixelproof.attacks.objectives import Loss, Objective
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.watch import watch
@@ -18,7 +18,7 @@ from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.models import Classifier
-from pixelproof.types import Goal, Images
+from pixelproof.types import Goal, Images, Labels
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,27 @@ class SPSA:
 
 
 def transfer(
-    attack: Attack, surrogate: Classifier, model: Classifier, data: Dataset, *, seed: int = 0
+    attack: Attack,
+    surrogate: Classifier,
+    model: Classifier,
+    data: Dataset,
+    *,
+    targets: Labels | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> AdversarialSet:
     """What `attack` finds against `surrogate`, judged on `model`, which is never asked during the search.
 
-    Attacked are the images that `model` gets right. Passes and first breaks are the surrogate's.
+    Attacked are the images that `model` gets right. Passes and first breaks are the surrogate's. Raises BadInput for
+    a surrogate of another input shape or number of classes.
     """
-    field = Field.of(model, data, None, None)
-    outcome = replace(field, model=surrogate).run(attack, Draws.keyed(seed, field.data.index))
-    return field.judge(outcome, attack, seed)
+    field = Field.of(model, data, targets, None)
+    for what, wanted, got in (
+        ("input shape", model.card.input_shape, surrogate.card.input_shape),
+        ("number of classes", len(model.card.classes), len(surrogate.card.classes)),
+    ):
+        if wanted != got:
+            raise BadInput("transfer", f"the surrogate must have the model's {what} {wanted}", got)
+    with field.seeded(seed):
+        outcome = replace(field, model=surrogate).run(attack, Draws.keyed(seed, field.data.index), progress=progress)
+        return field.judge(outcome, attack, seed)

@@ -45,13 +45,15 @@ class FGSM:
 class BIM:
     """FGSM in small steps from the clean image, projected back each time (Kurakin et al. 2017, arXiv 1607.02533).
 
-    `step_size` defaults to 2 eps / steps.
+    `step_size` defaults to 2 eps / steps. Without `early_stop` every image takes all steps, as foolbox and Madry's own
+    code do: it then lies deep behind the boundary instead of just behind it.
     """
 
     eps: float
     steps: int = 10
     step_size: float | None = None
     norm: Ball = "linf"
+    early_stop: bool = True
 
     name: ClassVar[str] = "bim"
 
@@ -60,9 +62,10 @@ class BIM:
         check_step(self.name, self.step_size)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """The first iterate that reaches the goal, else the one with the lowest goal loss."""
+        """The first iterate that reaches the goal (the last one without `early_stop`), else that of lowest loss."""
         eps = budget(self.eps, images)
-        walk = Walk(self.steps, eps, step(self.step_size, eps, 2.0 / self.steps), self.norm)
+        size = step(self.step_size, eps, 2.0 / self.steps)
+        walk = Walk(self.steps, eps, size, self.norm, early_stop=self.early_stop)
         return walk(watch(model, goal), images, goal, images)[0]
 
 
@@ -70,7 +73,8 @@ class BIM:
 class PGD:
     """Projected gradient descent from random starts (Madry et al. 2018, arXiv 1706.06083).
 
-    `step_size` defaults to 2.5 eps / steps. Each restart attacks only what the earlier ones left standing.
+    `step_size` defaults to 2.5 eps / steps. Each restart attacks only what the earlier ones left standing. Without
+    `early_stop` every image takes all steps of its restart, as foolbox and Madry's own code do.
     `precision` "auto" takes gradients in bfloat16 where the processor has it natively and the start is random (such a
     run depends on its seed anyway); successes are always float32.
     """
@@ -82,6 +86,7 @@ class PGD:
     norm: Ball = "linf"
     random_start: bool = True
     precision: Precision = "auto"
+    early_stop: bool = True
 
     name: ClassVar[str] = "pgd"
 
@@ -92,7 +97,7 @@ class PGD:
             raise BadInput(self.name, "restarts need a random start", f"restarts={self.restarts}, random_start=false")
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """The first iterate that reaches the goal, else the one with the lowest goal loss over all restarts."""
+        """The first iterate that reaches the goal (the last one of its restart without `early_stop`), else the best."""
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
         best = images.clone()
         lowest = torch.full((len(images),), float("inf"), device=images.device)
@@ -114,7 +119,7 @@ class PGD:
         half = self.precision == "bf16" or (
             self.precision == "auto" and self.random_start and native_bf16(images.device)
         )
-        return Walk(self.steps, eps, step(self.step_size, eps, 2.5 / self.steps), self.norm, half)
+        return Walk(self.steps, eps, step(self.step_size, eps, 2.5 / self.steps), self.norm, half, self.early_stop)
 
     def start(self, images: Images, draws: Draws, eps: PerImage | None = None) -> Images:
         """Where to start: uniformly inside the ball, or at the image itself."""

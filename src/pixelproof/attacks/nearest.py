@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
+from pixelproof.attacks.objectives import Objective
+from pixelproof.attacks.rounds import ask, descend
 from pixelproof.attacks.watch import Watched
+from pixelproof.lp import Convex
 from pixelproof.types import Goal, Images, Mask, Norm, PerImage
 
 BISECTIONS = 10
+PROJECTIONS, BEYOND = 4, 1.01
 
 
 @dataclass(eq=False)
@@ -43,6 +47,20 @@ class Nearest:
             return self.images
         radius = torch.full_like(self.distance, eps)
         return (self.clean + lp.project(self.images - self.clean, radius, self.norm)).clamp(0, 1)
+
+    def straighten(self, model: Watched, objective: Objective, norm: Convex) -> Nearest:
+        """The same after a few projections of the clean image onto the boundary as it looks at the nearest success.
+
+        The last step of a projection method (Croce & Hein 2020, arXiv 1907.02044) for iterates that slide along the
+        boundary too slowly to meet its nearest point; a candidate counts only where it succeeds and is nearer.
+        """
+        for _ in range(PROJECTIONS):
+            gradient, _, gap = descend(model, self.images, objective)
+            at_clean = gap + (gradient * (self.clean - self.images)).flatten(1).sum(1)
+            step = lp.onto_plane(self.clean, gradient, -at_clean, norm)
+            tried = (self.clean + BEYOND * step).clamp(0, 1)
+            self.note(tried, ask(model, tried, objective)[0] & self.distance.isfinite())
+        return self
 
     def polish(self, model: Watched, goal: Goal) -> Nearest:
         """The same after a bisection, image by image, of the line from the clean image to its nearest success.

@@ -81,7 +81,8 @@ class PDPGD:
     """Primal-dual proximal gradient descent (Matyasko & Chau 2021, arXiv 2106.01538) for l1, l2 and linf.
 
     Descends on the perturbation's size plus a price times the margin; each step ends with the proximal operator of
-    the size, and the price, kept as a softmax of two dual variables, rises while the image is not adversarial.
+    the size, and the price, kept as a softmax of two dual variables, rises while the image is not adversarial. At the
+    end, as `Nearest.straighten` says, a few projections of the clean image onto the boundary found.
     """
 
     norm: Convex = "linf"
@@ -128,6 +129,7 @@ class PDPGD:
             dual = dual - self.dual_rate * torch.where(hit, 1.0, -1.0) * share * 10
         with torch.no_grad():
             nearest.note(images + delta, goal.reached(watched(images + delta)))
+        nearest.polish(watched, goal).straighten(watched, objective, self.norm)
         return nearest.polish(watched, goal).within(self.eps)
 
     def _unit(self, delta: Images) -> PerImage:

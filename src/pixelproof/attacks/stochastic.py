@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,15 +11,28 @@ from torch import Tensor, nn
 
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
-from pixelproof.types import Goal, Images, Logits, PerImage, Rate
+from pixelproof.types import Goal, Images, Logits, Mask, PerImage, Rate
 
-SAME = 1e-4  # logits of two passes that differ by more, relative to their size, are not rounding
+ATTACK_DRAWS = 20  # passes of a random model behind each gradient, as in AutoAttack's version for such models
+JUDGE_DRAWS = 100  # passes that judge each of its images
+SAME = 1e-4  # logits of two passes, scaled to length 1, that lie further apart are no rounding
+PASSES = 5
+
+
+def unsteady(model: Classifier, images: Images) -> Mask:
+    """Which images get other answers in one of five passes, in evaluation mode: AutoAttack's test, image by image."""
+    with seeded(0, wanted=True):
+        passes = torch.stack([model.predict(images) for _ in range(PASSES)])
+    answers = passes.argmax(2)
+    directions = passes / passes.norm(dim=2, keepdim=True).clamp_min(1e-12)
+    apart = (directions[:, None] - directions[None]).norm(dim=3).amax((0, 1))
+    found: Mask = (apart > SAME) | (answers != answers[0]).any(0)
+    return found
 
 
 def is_stochastic(model: Classifier, images: Images) -> bool:
-    """Whether two passes over the same images, in evaluation mode, differ by more than rounding."""
-    first, second = model.predict(images), model.predict(images)
-    return bool((first - second).abs().max() > SAME * first.abs().max().clamp_min(1.0))
+    """Whether passes over the same images differ by more than rounding."""
+    return bool(unsteady(model, images).any())
 
 
 def expect(model: Classifier, draws: int) -> Classifier:
@@ -80,3 +95,14 @@ def fooling_rates(model: Classifier, images: Images, goal: Goal, *, draws: int =
     with evaluating(model):
         passes = [goal.reached(model.predict(images)) for _ in range(draws)]
     return FoolingRates(torch.stack(passes).sum(0), draws)
+
+
+@contextmanager
+def seeded(seed: int, *, wanted: bool) -> Iterator[None]:
+    """Inside, a random model draws from a seeded generator; torch's own is left as it was."""
+    if not wanted:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

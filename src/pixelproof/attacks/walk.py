@@ -53,19 +53,25 @@ def _look(model: Watched, images: Images, goal: Goal, half: bool) -> Look:
 
 @dataclass(frozen=True)
 class Walk:
-    """Projected steps down the goal loss, with a budget and a step size per image."""
+    """Projected steps down the goal loss, with a budget and a step size per image.
+
+    With `early_stop` an image leaves at the first iterate that reaches the goal; without it every image takes every
+    step, and the last iterate that reaches the goal is kept.
+    """
 
     steps: int
     eps: PerImage
     step_size: PerImage
     norm: Ball
     half: bool = False
+    early_stop: bool = True
 
     def __call__(self, model: Watched, clean: Images, goal: Goal, start: Images) -> tuple[Images, Mask, PerImage]:
-        """Per image: the first iterate that reaches the goal, else the best one; whether it did; its goal loss."""
+        """Per image: the first (or last) iterate that reaches the goal, else the best one; whether it did; its loss."""
         crowd = _Crowd(self, model, clean, goal, start)
         for _ in range(self.steps):
-            crowd.ask(crowd.expected)
+            if self.early_stop:
+                crowd.ask(crowd.expected)
             if not len(crowd.rows):
                 break
             crowd.move(look(crowd.model, crowd.x, crowd.goal, half=self.half), self.norm)
@@ -83,7 +89,7 @@ class _Crowd:
         self.reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
         self.rows = torch.arange(n, device=clean.device)
         self.model, self.clean, self.goal, self.x = model, clean, goal, start
-        self.eps, self.size = walk.eps, walk.step_size
+        self.eps, self.size, self.early_stop = walk.eps, walk.step_size, walk.early_stop
         self.margin = torch.full_like(self.lowest, -float("inf"))
         self.expected = torch.zeros_like(self.reached)
 
@@ -108,14 +114,16 @@ class _Crowd:
 
     def _note(self, places: Tensor, loss: PerImage, hit: Mask) -> None:
         rows = self.rows[places]
-        better = (hit | (loss < self.lowest[rows])) & ~self.reached[rows]
+        better = hit | (loss < self.lowest[rows]) & ~self.reached[rows]
+        if self.early_stop:
+            better &= ~self.reached[rows]
         self.best[rows[better]], self.lowest[rows[better]] = self.x[places[better]], loss[better]
         self.reached[rows] |= hit
 
     def _leave(self) -> None:
         """Drop the fooled: at once on a CPU, by halves on a GPU, where new shapes cost more."""
         done = self.reached[self.rows]
-        if not done.any() or (done.is_cuda and 2 * done.sum() < len(done)):
+        if not self.early_stop or not done.any() or (done.is_cuda and 2 * done.sum() < len(done)):
             return
         stay = ~done
         self.rows, self.x, self.clean, self.eps = self.rows[stay], self.x[stay], self.clean[stay], self.eps[stay]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,9 @@ def attack(
     weights: Weights = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Attack a seeded stratified sample of n images.")] = None,
     target: Annotated[int | None, typer.Option("--target", help="Make every image be taken for this class.")] = None,
+    surrogate: Annotated[
+        str | None, typer.Option("--surrogate", help="Search on this model instead; --model only judges (transfer).")
+    ] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Write images and facts to this .npz file.")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -44,17 +48,18 @@ def attack(
         if target is not None:
             images = images[images.labels != target]
             targets = images.labels.new_full((len(images),), target)
-        found = attacks.mount(
-            chosen,
-            model,
-            images,
-            targets=targets,
-            seed=seed,
-            progress=lambda done, total: tell(f"attack {chosen.name}", done, total, ""),
-        )
+        attacked = model if surrogate is None else _model(surrogate, None, data_name, data_dir, device, seed, tell)
+
+        def told(done: int, total: int) -> None:
+            tell(f"attack {chosen.name} on {attacked.card.name}", done, total, "")
+
+        if surrogate is None:
+            found = attacks.mount(chosen, model, images, targets=targets, seed=seed, progress=told)
+        else:
+            found = attacks.transfer(chosen, attacked, model, images, targets=targets, seed=seed, progress=told)
     if save is not None:
         _save(found, save)
-    facts = _facts(found)
+    facts = _facts(found) if surrogate is None else {**_facts(found), "searched_on": attacked.card.name}
     if as_json:
         emit(facts)
         return
@@ -115,31 +120,38 @@ def train(
 
 
 def components(as_json: AsJson = False) -> None:
-    """List attacks and networks with their settings and defaults."""
-    from pixelproof import attacks, models
+    """List attacks, defences and networks with their settings and defaults."""
+    from pixelproof import attacks, defend, models
 
-    rows = []
-    for name, kind in attacks.ATTACKS.items():
-        fields = [
-            field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default}"
-            for field in dataclasses.fields(kind)  # type: ignore[arg-type]
-        ]
-        rows.append((name, ", ".join(fields), _first_line(kind)))
+    rows, hardening = _table(attacks.ATTACKS), _table(defend.DEFENCES)
     nets = [(name, _first_line(net)) for name, net in models.NETS.items()]
     if as_json:
         emit(
             {
                 "attacks": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in rows],
+                "defences": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in hardening],
                 "networks": dict(nets),
             }
         )
         return
-    for title, entries in (("Attacks", rows), ("Networks", nets)):
+    for title, entries in (("Attacks", rows), ("Defences", hardening), ("Networks", nets)):
         out.print(f"[bold]{title}[/bold]")
         for entry in entries:
             out.print(f"  [bold]{entry[0]}[/bold]  {entry[-1]}", highlight=False)
             if len(entry) == 3:
                 out.print(f"      settings: {entry[1]}", highlight=False, markup=False)
+
+
+def _table(table: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, settings with defaults, and first line of every component of a table."""
+    rows = []
+    for name, kind in table.items():
+        fields = [
+            field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default}"
+            for field in dataclasses.fields(kind)
+        ]
+        rows.append((name, ", ".join(fields), _first_line(kind)))
+    return rows
 
 
 def _first_line(thing: object) -> str:
@@ -180,6 +192,7 @@ def _facts(found: AdversarialSet) -> dict[str, Any]:
         "fooled_8bit": int(found.success_8bit.sum()),
         "robust_accuracy": rate(found.robust_accuracy),
         "overall_accuracy": rate(found.overall_accuracy),
+        **({} if found.rate is None else {"expected_robust_accuracy": round(found.expected_robust_accuracy, 6)}),
         f"median_{found.norm}_of_fooled": median(found.distance[found.norm][found.success]),
         "median_first_break": median(found.first_break[looked]),
         "forwards_per_image": round(float(found.forwards.double().mean()), 2),

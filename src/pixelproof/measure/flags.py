@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from pixelproof.attacks.objectives import Loss, Objective
 from pixelproof.attacks.stochastic import is_stochastic
 from pixelproof.models import Classifier, evaluating, frozen
-from pixelproof.types import Goal, Images, Labels
+from pixelproof.types import Goal, Images, Labels, Logits, Mask
 
 RANDOMISED = "randomised: two passes over the same images differ; success is judged as a rate over draws"
 PROBABILITIES = "probabilities: the outputs lie in [0, 1] and sum to 1; gradients vanish where the softmax saturates"
 NO_GRADIENT = "zero gradient"
 BLACK_BOX = "black box beats white box"
+ROUNDING = 1e-5  # by how much probabilities may miss [0, 1] and a sum of 1 (AutoAttack's own tolerance)
 INFERENCE = "optimisation at inference: the forward pass computes gradients itself; attack the whole process"
 
 
@@ -25,12 +27,11 @@ def before(model: Classifier, images: Images, labels: Labels) -> tuple[str, ...]
     if is_stochastic(model, images):
         found.append(RANDOMISED)
     logits = model.predict(images)
-    sums = logits.sum(1)
-    if logits.min() >= 0 and logits.max() <= 1 and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+    if are_probabilities(logits):
         found.append(PROBABILITIES)
     if optimises(model, images[:2]):
         found.append(INFERENCE)
-    elif still := zero_gradients(model, images, labels):
+    elif still := int(silent(model, images, labels).sum()):
         found.append(f"{NO_GRADIENT}: the loss has none at {still} of {len(images)} clean images")
     return tuple(found)
 
@@ -42,15 +43,23 @@ def after(black_box: int, standing: int) -> tuple[str, ...]:
     return (f"{BLACK_BOX}: Square broke {black_box} of {standing} images that every gradient attack had left standing",)
 
 
-def zero_gradients(model: Classifier, images: Images, labels: Labels) -> int:
-    """At how many images the gradient of the cross-entropy is exactly zero, or cannot be computed at all."""
+def are_probabilities(outputs: Logits) -> bool:
+    """Whether every output lies in [0, 1] and every row sums to 1."""
+    inside = outputs.min() > -ROUNDING and outputs.max() < 1 + ROUNDING
+    return bool(inside and ((outputs.sum(1) - 1).abs() < ROUNDING).all())
+
+
+def silent(model: Classifier, images: Images, labels: Labels, loss: Loss = "ce") -> Mask:
+    """At which images the gradient of the loss is exactly zero, or cannot be computed at all."""
     x = images.to(model.device).requires_grad_()
+    objective = Objective.of(Goal(labels.to(model.device)), loss)
     with frozen(model), torch.enable_grad():
-        loss = Goal(labels.to(model.device)).loss(model(x)).sum()
-        if not loss.requires_grad:
-            return len(images)
-        gradient: Tensor = torch.autograd.grad(loss, x)[0]
-    return int((gradient == 0).flatten(1).all(1).sum())
+        value = objective.loss(model(x)).sum()
+        try:
+            gradient: Tensor = torch.autograd.grad(value, x)[0]
+        except RuntimeError:  # nothing leads back to the image, or an operation on the way has no derivative
+            return torch.ones(len(images), dtype=torch.bool)
+    return (gradient == 0).flatten(1).all(1).cpu()
 
 
 def optimises(model: Classifier, images: Images) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import stratified
-from pixelproof.types import Labels, Mask, PerImage
+from pixelproof.types import Goal, Labels, Mask, PerImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,8 @@ class AttackRecord:
     """One attack at one budget: facts for every attacked image, whole images for the rows in `shown`.
 
     `label` names the attack without its budget, `spec` with everything. `shared_cost`: passes, seconds and first break
-    are those of one search over several budgets, not of this one.
+    are those of one search over several budgets, not of this one. `margin`: logit of the true class minus the highest
+    other one, negative where the image is misclassified (None in runs from before it was kept).
     """
 
     label: str
@@ -57,6 +58,7 @@ class AttackRecord:
     clean: Float[Tensor, "m c h w"]
     images: Float[Tensor, "m c h w"]
     shared_cost: bool = False
+    margin: PerImage | None = None
 
     @classmethod
     def of(cls, adversarial: AdversarialSet, label: str, examples: int, *, shared_cost: bool) -> AttackRecord:
@@ -84,6 +86,7 @@ class AttackRecord:
             clean=adversarial.clean[shown],
             images=adversarial.images[shown],
             shared_cost=shared_cost,
+            margin=Goal(adversarial.labels).margin(adversarial.logits),
         )
 
     def __len__(self) -> int:

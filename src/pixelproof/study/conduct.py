@@ -30,7 +30,7 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     }
 )
 PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {"one pixel": one_pixel.survey, "twins of one pixel": one_pixel.pixel_set}
+    {"screen": one_pixel.screen, "twins": one_pixel.pixel_set, "survey": one_pixel.survey}
 )
 GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
     {
@@ -41,6 +41,10 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "examples of each case": witnessing.witness,
         "detector table": guard_table.compare,
     }
+)
+# The stages of a section run when a study has the section, in this order.
+SECTION_STAGES: Mapping[str, Mapping[str, Stage]] = MappingProxyType(
+    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES}
 )
 
 
@@ -59,9 +63,8 @@ def conduct(
     run = Run.create(Path(folder), study.model_dump(mode="json"))
     context = Context(study, run, root, device, listener or (lambda event: None))
     wanted = dict(STAGES)
-    wanted |= SIGNATURE_STAGES if study.signatures is not None else {}
-    wanted |= PIXEL_STAGES if study.pixels is not None else {}
-    wanted |= GUARD_STAGES if study.guards is not None else {}
+    for section, stages in SECTION_STAGES.items():
+        wanted |= stages if getattr(study, section) is not None else {}
     for name, stage in wanted.items():
         started = time.perf_counter()
         try:
@@ -76,4 +79,4 @@ def conduct(
     return run
 
 
-__all__ = ["GUARD_STAGES", "PIXEL_STAGES", "SIGNATURE_STAGES", "STAGES", "Event", "Listener", "conduct"]
+__all__ = ["SECTION_STAGES", "STAGES", "Event", "Listener", "conduct"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,7 +47,7 @@ def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
         context.model,
         subjects(context),
         seed=context.study.seed,
-        progress=lambda done, total: context.tell(which, done, total),
+        progress=partial(context.tell, which),
     )
 
 

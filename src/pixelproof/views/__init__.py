@@ -31,7 +31,17 @@ from pixelproof.views.neighbours import (
 )
 from pixelproof.views.overview import history, overview
 from pixelproof.views.paper import paper
-from pixelproof.views.signatures import Explained, confined, critical, curves, explained, gaps, histograms, sanity
+from pixelproof.views.signatures import (
+    Explained,
+    confined,
+    critical,
+    curves,
+    explained,
+    gaps,
+    histograms,
+    overall,
+    sanity,
+)
 
 __all__ = [
     "Example",
@@ -68,6 +78,7 @@ __all__ = [
     "known",
     "layer_rocs",
     "natural_errors",
+    "overall",
     "overview",
     "paper",
     "projections",

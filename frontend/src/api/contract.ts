@@ -1,0 +1,817 @@
+// Made by `python -m pixelproof.web.typescript` from src/pixelproof/web/contract; do not edit.
+
+/**
+ * Balanced accuracy over k = 1, 2, ... for one layer, with the threshold tuned for each k on the tuning half.
+ *
+ * `best` is the k chosen on the tuning half, `papers_k` the one the paper would pick from the validation curve.
+ */
+export interface Accuracy {
+  layer: string;
+  tuning: number[];
+  validation: number[];
+  /** Equal error rate over k on the tuning half. */
+  eer: number[];
+  best: number;
+  papers_k: number;
+}
+
+/** An attack that knows a detector: how many images it fooled the classifier with, and how many of those unseen. */
+export interface Adaptive {
+  detector: string;
+  attack: string;
+  n: number;
+  eps: number;
+  steps: number;
+  rate: number;
+  fooled: Rate;
+  evaded: Rate;
+  auroc: number | null;
+  /** Images lost to any of the attacks that know this detector. */
+  lost: Rate;
+}
+
+/** Clean images against one attack's successes, none of which anything was tuned on. */
+export interface Against {
+  attack: string;
+  clean: number;
+  attacked: number;
+  spaces: Space[];
+  /** (spaces, clean + attacked): clean images first. */
+  scores: Numbers;
+  /** The images' example ids, in the order of the scores. */
+  examples: string[];
+}
+
+/**
+ * An image to judge: little-endian float32 values in [0, 1], (c, h, w), as base64.
+ *
+ * Within a `session` (a name the browser draws) the highest `sequence` wins: older questions get 409.
+ */
+export interface Ask {
+  session: string;
+  sequence: number;
+  pixels: string;
+  /** How many to list per layer. */
+  neighbours?: number;
+}
+
+/** Pages of tiles at native size. Tile i is on page i // (columns * rows), in reading order; pages count from 0. */
+export interface Atlas {
+  /** With {page} in it, relative to the API's root. */
+  href: string;
+  /** Width and height of a tile in pixels. */
+  tile: [number, number];
+  columns: number;
+  rows: number;
+  pages: number;
+  tiles: number;
+}
+
+/** At which pixels some colour fools the classifier: the complete one-pixel map of a clean image. */
+export interface Attackability {
+  available: true;
+  /** Positions row * width + column. */
+  vulnerable: number[];
+  /** Wrong classes that some one-pixel change reaches. */
+  targets: number[];
+  candidates: number;
+  /** What is proven about colours that were not tried; null if nothing. */
+  certificate: string | null;
+  note: string;
+}
+
+/**
+ * DeepSHAP of both images for the class predicted for each; `values` is (2, c, h, w), or (1, ...) for clean rows.
+ *
+ * `gap` is the relative additivity gap: attributions with more than 0.001 do not add up.
+ */
+export interface Attributions {
+  available: true;
+  method: string;
+  classes: number[];
+  base: number[];
+  gap: number[];
+  /** Largest |value|: the common, zero-centred scale of both maps. */
+  limit: number;
+  values: Numbers;
+  critical: Critical[];
+  background: number;
+  /** False when computed now, from the run's classifier and background images. */
+  stored: boolean;
+}
+
+/** One class on the clean test images. */
+export interface ClassRow {
+  name: string;
+  n: number;
+  correct: number;
+  precision: number;
+  recall: number;
+  f1: number;
+}
+
+/** Critical pixels in one of paper 1's senses: positions row * width + column, most critical first. */
+export interface Critical {
+  sense: string;
+  positions: number[];
+}
+
+/** Robust accuracy over eps for one attack; points in ascending order. */
+export interface Curve {
+  attack: string;
+  family: string;
+  control: boolean;
+  norm: string;
+  seed: number;
+  points: Point[];
+}
+
+/**
+ * What one layer's neighbours say of one image.
+ *
+ * Tuned rule (the paper's): alarm when more than `threshold` of the `k` neighbours belong to another class than the
+ * predicted one. Calibrated rule: alarm when `score` (the same count, ties ordered by distance) is above `limit`,
+ * which clean images set at the false-alarm rate `rate`.
+ */
+export interface Decision {
+  k: number;
+  strangers: number;
+  threshold: number;
+  alarm: boolean;
+  score: number;
+  limit: number;
+  /** Conformal: at most p in a share p of clean images. */
+  p_value: number;
+  calibrated_alarm: boolean;
+  rate: number;
+  /** Neighbours per class, among the k nearest. */
+  votes: number[];
+  /** The class of most neighbours where it is not the predicted one. */
+  recovered: number | null;
+  /** Why, in words, from these numbers (tuned rule). */
+  sentence: string;
+  sentence_calibrated: string;
+}
+
+/** One detector against one attack, on images it was not fitted on. */
+export interface Detector {
+  id: string;
+  name: string;
+  /** guards or signatures. */
+  source: string;
+  control: boolean;
+  /** The attack it was fitted or tuned on; empty where it saw clean images only. */
+  fitted_on: string;
+  attack: string;
+  clean: number;
+  attacked: number;
+  /** auroc, tpr1, tpr5, eer, accuracy. */
+  figures: Record<string, Estimate>;
+  /** AUROC against clean images with the same perturbation, shuffled. */
+  noise: Estimate | null;
+  rate: number;
+  alarms: Rate;
+  false_alarms: Rate;
+  /** Attacked images whose recovered class is the true one. */
+  recovered: Rate | null;
+  roc: Roc;
+}
+
+/** One detector's word on every row of the gallery; score and alarm are null where it was not asked. */
+export interface DetectorColumn {
+  available: true;
+  id: string;
+  name: string;
+  /** An alarm is a score above it. */
+  threshold: number;
+  /** The false-alarm rate the threshold was set for; null for the tuned rule. */
+  rate: number | null;
+  score: (number | null)[];
+  alarm: (boolean | null)[];
+  /** Positions in Gallery.cases. */
+  case: number[];
+}
+
+/** One detector on both images. */
+export interface DetectorVerdict {
+  id: string;
+  name: string;
+  about: string;
+  clean: Verdict | null;
+  adversarial: Verdict | null;
+}
+
+/** Every detector that was judged; `adaptive` are attacks that know one. */
+export interface Detectors {
+  available: true;
+  detectors: Detector[];
+  adaptive: Adaptive[];
+}
+
+/**
+ * Activations of two images in one layer, and who carries their distance.
+ *
+ * `share` of a unit: |difference|^p / sum, p = 2 (euclidean), 1 (manhattan); by Chebyshev one unit carries all; by
+ * cosine shares are those of the squared difference of the rows divided by their lengths. `carried[m]` is the share
+ * of the m + 1 largest units together.
+ */
+export interface Difference {
+  available: true;
+  layer: string;
+  metric: string;
+  a: string;
+  b: string;
+  width: number;
+  distance: number;
+  units: UnitChange[];
+  carried: number[];
+  vectors: Numbers;
+  sentence: string;
+}
+
+/** How far the adversarial image's activations are from the clean image's. */
+export interface Drift {
+  /** Length of the change relative to the clean activations' length. */
+  norm: number;
+  /** Cosine distance, 0 to 2. */
+  cosine: number;
+}
+
+/** A figure with its 95 % bootstrap interval. */
+export interface Estimate {
+  value: number;
+  low: number;
+  high: number;
+}
+
+/**
+ * Everything about an example but the bulk: that is behind the links of the same name.
+ *
+ * GET .../clean.png, .../adversarial.png: 8-bit, native size. `pixels` (2, c, h, w): clean and adversarial, exact.
+ * A row of the clean images has no adversarial twin: `adversarial`, `distance` and every drift are null, and its
+ * arrays have one image instead of two.
+ */
+export interface ExamplePage {
+  id: string;
+  run: string;
+  set: ExampleSet;
+  index: number;
+  label: number;
+  success: boolean;
+  success_8bit: boolean;
+  clean: Output;
+  adversarial: Output | null;
+  distance: Record<string, number> | null;
+  /** Pixels that differ in any channel. */
+  changed: number | null;
+  pixels: Numbers;
+  layers: Layer[];
+  detectors: DetectorVerdict[];
+  /** Why layers say nothing here, when they do not. */
+  guard: Missing | null;
+  /** What the thresholds rest on: n, half, attack, rate. Empty without a guard. */
+  guard_note: string;
+  /** Whether no threshold was tuned on this image; null without a guard. */
+  held_out: boolean | null;
+  /** What happened, in one sentence. */
+  sentence: string;
+  attribution: Numbers | Missing;
+  /** Whether the run holds this image's one-pixel map. */
+  attackability: boolean;
+}
+
+/** Examples that one attack made at one budget; `attack` is null for the clean images. */
+export interface ExampleSet {
+  /** Example ids are '{set id}~{index}', index being the image's place in the test file. */
+  id: string;
+  label: string;
+  /** clean, attacks, signatures, guards or pixels: the study's section it comes from. */
+  source: string;
+  attack: string | null;
+  family: string | null;
+  control: boolean;
+  spec: string;
+  norm: string | null;
+  eps: number | null;
+  seed: number | null;
+  /** Examples with whole images: these are in the gallery. */
+  kept: number;
+  /** All images the attack was run on; the robustness figures count these. */
+  attacked: number;
+}
+
+/** A training image and how strongly it excites the unit. */
+export interface Exciting {
+  index: number;
+  label: number;
+  activation: number;
+}
+
+/** All examples, one row each, by column. */
+export interface Gallery {
+  run: string;
+  n: number;
+  sets: ExampleSet[];
+  /** The cases in words: what happened and what the detector said. */
+  cases: string[];
+  /** Tile i shows row i: the adversarial image, or the clean one of a clean row. */
+  atlas: Atlas;
+  /** Positions in sets. */
+  set: number[];
+  index: number[];
+  /** True class. */
+  label: number[];
+  /** Class the classifier gives to the row's image. */
+  predicted: number[];
+  /** Class it gives to the clean image. */
+  clean: number[];
+  /** The attack succeeded; always false for clean rows. */
+  success: boolean[];
+  /** It still does after rounding to 8 bits. */
+  success_8bit: boolean[];
+  /** Logit of the true class minus the highest other. */
+  margin: (number | null)[];
+  /** By norm; null for clean rows and failures. */
+  distance: Record<string, (number | null)[]>;
+  detectors: GalleryDetector[];
+}
+
+/** A detector whose word on the rows can be asked for: GET .../gallery/{id} is its DetectorColumn. */
+export interface GalleryDetector {
+  id: string;
+  name: string;
+  /** layer (one layer's neighbours) or detector (a row of the detector table). */
+  source: string;
+  layer: string | null;
+  /** tuned (the paper's, on one attack) or calibrated (clean images only). */
+  rule: string;
+  about: string;
+}
+
+/**
+ * The neighbour graph, already laid out in [-1, 1]^2: node 0 is the example, then its neighbours, nearest first.
+ *
+ * `links`: the example to every neighbour, and every neighbour to the `near` nodes nearest to it.
+ */
+export interface Graph {
+  available: true;
+  layer: string;
+  metric: string;
+  side: string;
+  near: number;
+  /** Share of the squared distances that two dimensions cannot show, 0 to 1. */
+  stress: number;
+  nodes: Node[];
+  links: Link[];
+}
+
+/** Where the explorer begins. */
+export interface Home {
+  version: string;
+  /** True in an exported copy: nothing but the files beside it can be asked for. */
+  static: boolean;
+  live: boolean;
+  runs: RunCard[];
+}
+
+/** A running attack: GET its `events` (server-sent events, each a Step), DELETE it to cancel. */
+export interface Job {
+  job: string;
+  events: string;
+}
+
+/** The classifier's output, every judged layer's decision, and how unlike the training data the image is. */
+export interface Judged {
+  sequence: number;
+  output: Output;
+  layers: LiveLayer[];
+  neighbours: LiveNeighbours[];
+  guard: Missing | null;
+  /** A warning when the image is farther from the training images than usual. */
+  unlike: string | null;
+  milliseconds: number;
+}
+
+/** One layer of the classifier, in order; decisions are null for layers that were not judged. */
+export interface Layer {
+  name: string;
+  kind: string;
+  width: number;
+  drift: Drift | null;
+  clean: Decision | null;
+  adversarial: Decision | null;
+}
+
+/** A layer that can be looked at; `judged` where the run holds what it says about examples. */
+export interface LayerCard {
+  name: string;
+  /** conv, dense, flatten, or composed (all judged layers together). */
+  kind: string;
+  /** Values per image. */
+  width: number;
+  judged: boolean;
+}
+
+/** An edge between two nodes (positions in `nodes`) with their distance. */
+export interface Link {
+  a: number;
+  b: number;
+  distance: number;
+}
+
+/** An attack that the live page offers, with its settings and their defaults. */
+export interface LiveAttack {
+  name: string;
+  about: string;
+  settings: Record<string, string>;
+  stepwise: string;
+}
+
+/** One judged layer's decision. */
+export interface LiveLayer {
+  name: string;
+  decision: Decision;
+}
+
+/** The nearest training images in one layer. */
+export interface LiveNeighbours {
+  layer: string;
+  index: number[];
+  label: number[];
+  distance: number[];
+}
+
+/** What the live page can do with this run. */
+export interface LivePage {
+  attacks: LiveAttack[];
+  guard: Missing | null;
+  upload_bytes: number;
+  upload_pixels: number;
+  formats: string[];
+  /** The rule by which uploads are made to fit, in words. */
+  resize: string;
+}
+
+/** A projection that can be shown. */
+export interface MapCard {
+  id: string;
+  space: string;
+  method: string;
+  stored: boolean;
+  n: number;
+}
+
+/** The projections of a run. */
+export interface Maps {
+  maps: MapCard[];
+  /** How to get UMAP, when no stored projection used it. */
+  umap: Missing | null;
+}
+
+/** A part that this run does not hold, with what would have to be added to its study. */
+export interface Missing {
+  available: false;
+  /** What is missing, for example 'neighbours'. */
+  part: string;
+  /** One sentence for the reader. */
+  why: string;
+  /** What to do, for example a section to add to the study's TOML file. */
+  add: string;
+}
+
+/**
+ * An attack to run on an image, by its spec, for example 'pgd:eps=0.1,steps=20' or 'one-pixel'.
+ *
+ * `label` is the true class, `target` a class to reach. A new attack in the same session cancels the one before.
+ */
+export interface Mount {
+  session: string;
+  pixels: string;
+  label: number;
+  target?: number | null;
+  attack: string;
+  seed?: number;
+}
+
+/** The nearest training images in one layer by one metric; the client shows the first k it wants. */
+export interface Neighbourhood {
+  available: true;
+  layer: string;
+  metric: string;
+  /** The metric the layer's decision was made with. */
+  guard_metric: string;
+  /** Training images that were searched: the correctly classified ones. */
+  indexed: number;
+  clean: Side;
+  adversarial: Side | null;
+  /** Tiles: the clean side's neighbours, then the adversarial side's. */
+  atlas: Atlas | null;
+}
+
+/** A node of the graph: the example (index null) or a training image, laid out by classical scaling. */
+export interface Node {
+  index: number | null;
+  label: number;
+  distance: number;
+  x: number;
+  y: number;
+}
+
+/** Where raw numbers are: little-endian float32 in C order, of this shape (also in the header X-Shape). */
+export interface Numbers {
+  /** Relative to the API's root, for example 'runs/digits/maps/pca~fc1/points.f32'. */
+  href: string;
+  shape: number[];
+}
+
+/** What the classifier says of one image. */
+export interface Output {
+  predicted: number;
+  logits: number[];
+  probabilities: number[];
+}
+
+/** A part that a run may hold, and how to get it. */
+export interface Part {
+  name: string;
+  available: boolean;
+  about: string;
+  add: string;
+}
+
+/** One attack at one budget. */
+export interface Point {
+  eps: number | null;
+  n: number;
+  robust_accuracy: Rate;
+  overall_accuracy: Rate;
+  misclassified: number;
+  misclassified_8bit: number;
+  median_distance: Record<string, number | null>;
+  forwards_per_image: number;
+  backwards_per_image: number;
+  seconds: number;
+  shared_cost: boolean;
+  /** Robust accuracy of every class, in the order of the classes. */
+  per_class: Rate[];
+  /** Id of the set with its examples; null when none were kept. */
+  set: string | null;
+}
+
+/** Two coordinates per image. Point i is clean where `twin[i]` is null, else it was made from point `twin[i]`. */
+export interface Projection {
+  available: true;
+  id: string;
+  space: string;
+  method: string;
+  n: number;
+  /** Examples there are; fewer are shown when a stratified sample was taken. */
+  of: number;
+  /** Shares of the variance (PCA). */
+  explained: [number, number] | null;
+  /** Clean images that the directions were fitted on. */
+  fitted: number;
+  /** Positions in the gallery's sets. */
+  set: number[];
+  index: number[];
+  label: number[];
+  predicted: number[];
+  success: boolean[];
+  twin: (number | null)[];
+  /** (n, 2) */
+  points: Numbers;
+}
+
+/** A share `hits / n` with its 95 % Wilson interval; `value` is null when nothing was counted. */
+export interface Rate {
+  value: number | null;
+  low: number;
+  high: number;
+  hits: number;
+  n: number;
+}
+
+/** The body of every 4xx and 5xx answer: one sentence that says what was expected and what to do. */
+export interface Refusal {
+  error: string;
+}
+
+/** Curves with intervals: upper bounds, every one of them. */
+export interface Robustness {
+  available: true;
+  clean_accuracy: Rate;
+  curves: Curve[];
+  together: Together[];
+  /** Where FGSM ran and PGD did not. */
+  unpaired: (Record<string, string | number>)[];
+  /** Set id of the attack and budget to look at first, chosen by rule. */
+  focus: string | null;
+  /** The audit's verdict, in sentences. */
+  audit: string[] | Missing;
+}
+
+/** A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null). */
+export interface Roc {
+  thresholds: (number | null)[];
+  fpr: number[];
+  tpr: number[];
+}
+
+/** One run in the list. */
+export interface RunCard {
+  id: string;
+  name: string;
+  title: string;
+  about: string;
+  data: string;
+  net: string;
+  defences: string[];
+  seed: number;
+  /** False while the study still runs, or when it was interrupted. */
+  complete: boolean;
+  /** Unix seconds; null when not complete. */
+  finished: number | null;
+  /** Of the classifier's weights: equal digests are the same classifier. */
+  digest: string;
+  clean_accuracy: Rate | null;
+  /** Examples with whole images in the run: the rows of its gallery. */
+  examples: number;
+  attacks: string[];
+  /** An adversarial example to begin with: it fools the classifier. */
+  start: string | null;
+}
+
+/** A run: classifier, data, settings, versions, and which parts it holds. */
+export interface RunPage {
+  card: RunCard;
+  classes: string[];
+  /** Channels, height, width of an image. */
+  shape: [number, number, number];
+  parameters: number;
+  layers: LayerCard[];
+  parts: Part[];
+  per_class: ClassRow[];
+  history: Record<string, unknown> | null;
+  settings: Record<string, unknown>;
+  facts: Record<string, unknown>;
+  /** Whether the training images are on disk, for thumbnails. */
+  training_images: boolean;
+}
+
+/** Neighbours of one image, nearest first. `alike`: place in this list of a near-duplicate before it, or null. */
+export interface Side {
+  /** Positions in the original training file. */
+  index: number[];
+  label: number[];
+  distance: number[];
+  alike: (number | null)[];
+}
+
+/**
+ * One layer: its rules, and its ROC on the images that nothing was tuned on.
+ *
+ * The score of an image is the number of strangers (neighbours of another class than the predicted one) plus up to
+ * one half, which orders equal counts. The tuned rule, more than `count` strangers, is the same as a score above
+ * `threshold`; the calibrated rule is a score above `limit`.
+ */
+export interface Space {
+  name: string;
+  k: number;
+  count: number;
+  threshold: number;
+  limit: number;
+  /** auroc, tpr1, tpr5, eer, accuracy. */
+  figures: Record<string, Estimate>;
+  /** The score at which false positives and misses are nearest to equal. */
+  eer_threshold: number;
+  roc: Roc;
+}
+
+/**
+ * How a running attack stands. The last one has `done`; `error` says why when it failed.
+ *
+ * `margin` is the true class's logit minus the highest other (negative: fooled), or the way still to go to the target.
+ * One-pixel attacks give `lowest`: per pixel the lowest margin seen so far, null where nothing was tried yet.
+ */
+export interface Step {
+  step: number;
+  total: number | null;
+  done: boolean;
+  cancelled: boolean;
+  success: boolean;
+  /** Judged at the end only. */
+  success_8bit: boolean | null;
+  margin: number | null;
+  output: Output | null;
+  /** The image now, base64 float32 as in Ask. */
+  pixels: string | null;
+  distance: Record<string, number> | null;
+  lowest: (number | null)[] | null;
+  /** What the search proves, when it tried everything. */
+  proven: string | null;
+  seconds: number;
+  error: string | null;
+}
+
+/** Scores of every layer, so that a slider can move thresholds in the browser. */
+export interface Thresholds {
+  available: true;
+  /** The false-alarm rate of the calibrated rule. */
+  rate: number;
+  tuned_on: string;
+  against: Against[];
+  accuracy: Accuracy[];
+  note: string;
+}
+
+/** All attacks of one norm and budget: the strongest, and what none of them broke. */
+export interface Together {
+  norm: string;
+  eps: number;
+  n: number;
+  strongest: string;
+  robust_accuracy: Rate;
+  together: Rate;
+}
+
+/** What else excites a unit: the training images with its highest activations, and its quantiles over all. */
+export interface Unit {
+  available: true;
+  layer: string;
+  unit: number;
+  indexed: number;
+  /** 0, 5, 25, 50, 75, 95, 100 %. */
+  quantiles: number[];
+  top: Exciting[];
+}
+
+/**
+ * One unit (value of a layer): both activations, and its share of the distance.
+ *
+ * `layer` is where the unit is: in the composed layer, one of the layers that it joins, with scaled activations.
+ */
+export interface UnitChange {
+  layer: string;
+  unit: number;
+  a: number;
+  b: number;
+  share: number;
+}
+
+/** An uploaded image, made to fit the classifier. It is not kept: the browser holds it from now on. */
+export interface Uploaded {
+  pixels: string;
+  /** Width and height before. */
+  was: [number, number];
+  format: string;
+  /** What was done to it, in words. */
+  rule: string;
+  notes: string[];
+}
+
+/**
+ * What one detector says of one image, and which of the cases that is, in words.
+ *
+ * `case` is one of Gallery.cases.
+ */
+export interface Verdict {
+  score: number;
+  threshold: number;
+  p_value: number | null;
+  alarm: boolean;
+  recovered: number | null;
+  case: string;
+}
+
+// GET    /api  Home
+// GET    /api/runs/{run}  RunPage | Missing
+// GET    /api/runs/{run}/gallery  Gallery | Missing
+// GET    /api/runs/{run}/gallery/{detector}  DetectorColumn | Missing
+// GET    /api/runs/{run}/atlas/{page}.png  bytes
+// GET    /api/runs/{run}/training/{index}.png  bytes
+// GET    /api/runs/{run}/examples/{example}  ExamplePage | Missing
+// GET    /api/runs/{run}/examples/{example}/clean.png  bytes
+// GET    /api/runs/{run}/examples/{example}/adversarial.png  bytes
+// GET    /api/runs/{run}/examples/{example}/pixels.f32  bytes
+// GET    /api/runs/{run}/examples/{example}/neighbours/{layer}/{metric}.png  bytes
+// GET    /api/runs/{run}/examples/{example}/neighbours/{layer}/{metric}  Neighbourhood | Missing
+// GET    /api/runs/{run}/examples/{example}/graph/{layer}/{metric}/{side}  Graph | Missing
+// GET    /api/runs/{run}/examples/{example}/difference/{layer}/{metric}/{a}/{b}  Difference | Missing
+// GET    /api/runs/{run}/examples/{example}/vectors/{layer}/{a}/{b}.f32  bytes
+// GET    /api/runs/{run}/examples/{example}/attributions  Attributions | Missing
+// GET    /api/runs/{run}/examples/{example}/attributions.f32  bytes
+// GET    /api/runs/{run}/examples/{example}/attackability  Attackability | Missing
+// GET    /api/runs/{run}/units/{layer}/{unit}  Unit | Missing
+// GET    /api/runs/{run}/robustness  Robustness | Missing
+// GET    /api/runs/{run}/detectors  Detectors | Missing
+// GET    /api/runs/{run}/thresholds  Thresholds | Missing
+// GET    /api/runs/{run}/thresholds/{attack}/scores.f32  bytes
+// GET    /api/runs/{run}/maps  Maps | Missing
+// GET    /api/runs/{run}/maps/{map}  Projection | Missing
+// GET    /api/runs/{run}/maps/{map}/points.f32  bytes
+// GET    /api/runs/{run}/live  LivePage | Missing
+// POST   /api/runs/{run}/live/judge  Judged | Missing
+// POST   /api/runs/{run}/live/attacks  Job | Missing
+// GET    /api/live/{job}/events  Step
+// DELETE /api/live/{job}  bytes
+// POST   /api/runs/{run}/live/upload  Uploaded

@@ -1,0 +1,40 @@
+"""Commands on the explorer: serve runs, or write a copy that needs no server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelproof.cli.options import DataDir, Quiet
+from pixelproof.cli.screen import err, out
+
+Folders = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders that hold such folders.")
+]
+
+
+def explore(
+    folders: Folders,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; any but 127.0.0.1 asks visitors for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")] = 8477,
+    token: Annotated[
+        str | None, typer.Option("--token", help="What visitors must know.", envvar="PIXELPROOF_TOKEN")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the link.")] = False,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Walk through runs in the browser: examples, layers, neighbours, thresholds, maps, robustness, live attacks."""
+    from pixelproof.web.library import Library
+    from pixelproof.web.serve import Place, serve
+
+    def tell(link: str) -> None:
+        out.print(f"explorer: {link}", soft_wrap=True, highlight=False, markup=False)
+        if not quiet:
+            err.print("Press Ctrl-C to stop.", style="dim")
+
+    serve(Library(folders, data_dir), Place(host, port, token), tell=tell, browser=not no_browser)

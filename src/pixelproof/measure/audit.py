@@ -1,0 +1,191 @@
+"""audit: is this robustness believable? Every red flag, and one sentence that says what may be said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from pixelproof import specs
+from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
+from pixelproof.attacks.mount import Field
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, expect, is_stochastic, seeded
+from pixelproof.data import Dataset
+from pixelproof.errors import BadInput
+from pixelproof.lp import Ball
+from pixelproof.measure import flags
+from pixelproof.measure.evaluate import FLAG_IMAGES, Live, evaluate
+from pixelproof.measure.evaluation import Evaluation
+from pixelproof.measure.redflags import RED_FLAGS, Claim, Effort, Finding, RedFlag, Subject, connected
+from pixelproof.models import Classifier
+from pixelproof.run import Run
+from pixelproof.types import Goal, Rate
+
+Tell = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """An evaluation with what speaks against it: one finding per row of RED_FLAGS, in that order."""
+
+    evaluation: Evaluation
+    findings: tuple[Finding, ...]
+    random: bool
+    reported: str
+    trained_with: str | None
+    surrogate: str | None
+    effort: Effort
+
+    @property
+    def flags(self) -> tuple[tuple[RedFlag, Finding], ...]:
+        """Every row of the table with its finding."""
+        return tuple(zip(RED_FLAGS, self.findings, strict=True))
+
+    @property
+    def raised(self) -> tuple[RedFlag, ...]:
+        """The flags that are raised."""
+        return tuple(flag for flag, finding in self.flags if finding.raised)
+
+    @property
+    def believable(self) -> bool:
+        """Whether no raised flag blocks, or nothing is claimed because nothing was left standing."""
+        return not self.evaluation.robust_accuracy.hits or not any(flag.blocks for flag in self.raised)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: "robust accuracy <= ... under ...", or "not shown robust, because ..."."""
+        found = self.evaluation
+        under = f"under {found.attack}"
+        if self.random:
+            under += f", EOT over {ATTACK_DRAWS} draws, scored over {JUDGE_DRAWS} draws"
+        bound = f"robust accuracy <= {found.robust_accuracy} {under}, seed {found.seed}"
+        if self.believable:
+            return bound
+        reasons = "; ".join(finding.reason for flag, finding in self.flags if finding.raised and flag.blocks)
+        return f"not shown robust, because {reasons} (measured: {bound})"
+
+    def __getitem__(self, name: str) -> Finding:
+        """The finding of the flag with this name."""
+        return next(finding for flag, finding in self.flags if flag.name == name)
+
+    def __repr__(self) -> str:
+        return f"Audit({self.verdict})"
+
+
+def audit(
+    model: Classifier,
+    data: Dataset,
+    *,
+    eps: float,
+    norm: Ball = "linf",
+    trained_with: Attack | str | None = None,
+    surrogate: Classifier | None = None,
+    reported: Attack | None = None,
+    effort: Effort | None = None,
+    seed: int = 0,
+    run: Run | None = None,
+    tell: Tell | None = None,
+) -> Audit:
+    """Evaluate `model` with the ensemble and look for every red flag.
+
+    `trained_with` is the attack (or its spec) of the training, `surrogate` a model that attacks may be transferred
+    from, `reported` the attack whose figure somebody quotes (PGD-40 unless said). A random model is attacked in
+    expectation over draws. With a `run`, what is finished is kept, and the same call goes on from there. `tell` hears
+    (what, done, total, note).
+
+    Raises BadInput for data that do not fit the model, and for so few images that the interval would be wider than
+    `effort.width`.
+    """
+    tell = tell or (lambda what, done, total, note: None)
+    trained = None if trained_with is None else _spec(trained_with)
+    claim = Claim(reported or PGD(eps, norm=norm), trained, surrogate)
+    with seeded(seed, wanted=True):
+        subject = prepare(model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, run=run, tell=tell)
+    findings = []
+    for number, flag in enumerate(RED_FLAGS):
+        tell("red flags", number, len(RED_FLAGS), flag.name)
+        findings.append(_looked(subject, flag, number, run))
+    tell("red flags", len(RED_FLAGS), len(RED_FLAGS), "")
+    result = Audit(
+        evaluation=subject.evaluation,
+        findings=tuple(findings),
+        random=subject.random,
+        reported=specs.write(claim.reported),
+        trained_with=trained,
+        surrogate=None if surrogate is None else surrogate.card.name,
+        effort=subject.effort,
+    )
+    if run is not None:
+        run.save("audit", result)
+    return result
+
+
+def prepare(
+    model: Classifier,
+    data: Dataset,
+    attack: Auto,
+    claim: Claim,
+    effort: Effort,
+    *,
+    seed: int = 0,
+    run: Run | None = None,
+    tell: Tell,
+) -> Subject:
+    """Evaluate, and gather what the red flags look at; random and blind models become what attacks can run on."""
+    check_enough(len(data), effort.width)
+    probe = data[:FLAG_IMAGES]
+    random = is_stochastic(model, probe.images)
+    blind = bool(flags.silent(model, probe.images, probe.labels, "margin").all())
+    attacked = connected(model) if blind else model  # attacks must be able to run although no gradient leads anywhere
+    found = evaluate(attacked, data, attack, seed=seed, run=run, tell=_heard(tell))
+    field, kept = Field.of(attacked, data, None, None), data[torch.isin(data.index, found.index)]
+    seen = expect(attacked, ATTACK_DRAWS) if random else attacked
+    field = replace(field, model=seen, data=kept, goal=Goal(kept.labels))
+    return Subject(model, field, attack, found, claim, effort, seed, random)
+
+
+def check_enough(n: int, width: float) -> None:
+    """Refuse so few images that the 95 % interval of a robust accuracy of one half is wider than `width`."""
+    low, high = Rate(n // 2, n).interval
+    if high - low > width:
+        need = next(count for count in range(n, 10**6) if _width(count) <= width)
+        raise BadInput(
+            "audit",
+            f"needs at least {need} images for an interval of at most {100 * width:.0f} pp",
+            f"{n}, whose interval is up to {100 * (high - low):.0f} pp wide",
+            "Give more images, or accept a wider interval.",
+        )
+
+
+def _width(n: int) -> float:
+    low, high = Rate(n // 2, n).interval
+    return high - low
+
+
+def _spec(attack: Attack | str) -> str:
+    """The whole spec of an attack; a training's own attack, which the table does not hold, stays as it is written."""
+    if isinstance(attack, str):
+        if attack.partition(":")[0].strip() not in ATTACKS:
+            return attack
+        attack = parse(attack)
+    return specs.write(attack)
+
+
+def _looked(subject: Subject, flag: RedFlag, number: int, run: Run | None) -> Finding:
+    """The finding of one flag, from the run where it is there already."""
+    name = f"flag/{number + 1:02d}"
+    if run is not None and run.has(name):
+        return run.load(name, Finding)
+    with seeded(1000 * subject.seed + number, wanted=True):
+        finding = flag.look(subject)
+    if run is not None:
+        run.save(name, finding)
+    return finding
+
+
+def _heard(tell: Tell) -> Callable[[Live], None]:
+    """What the evaluation tells, in the audit's words."""
+    return lambda live: tell(
+        live.part, live.done, live.total, f"robust accuracy <= {live.bound} after {live.seconds:.1f} s"
+    )

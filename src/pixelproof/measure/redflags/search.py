@@ -1,0 +1,95 @@
+"""Has the search come to its end, and does it hand over what it found? Flags 9, 10 and 16."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from pixelproof import lp, specs
+from pixelproof.attacks import APGD, PGD, MarginPGD
+from pixelproof.attacks.attack import Attack
+from pixelproof.attacks.mount import Field
+from pixelproof.attacks.walk import look
+from pixelproof.attacks.watch import Watched
+from pixelproof.draws import Draws
+from pixelproof.measure.redflags.finding import Finding, points
+from pixelproof.measure.redflags.subject import Subject
+from pixelproof.models import frozen
+from pixelproof.types import PerImage
+
+GAIN = 0.005  # of all images: what twice the steps may still break
+RANGE = 0.05  # of the loss's whole descent: what its last steps may still bring
+LAST = 10
+TRACED = 50
+
+
+def not_converged(subject: Subject) -> Finding:
+    """9: twice the steps break more, from new starts; beside it, how far the loss of PGD was still falling."""
+    rows = subject.standing.nonzero()[:, 0]
+    if not len(rows):
+        return Finding(False, 0.0, "nothing was left standing for more steps to break")
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(subject.seed))]
+    rows = rows[: subject.effort.doubled].sort().values
+    field, fell = subject.among(rows), torch.zeros(len(rows), dtype=torch.bool)
+    attacks: tuple[Attack, ...] = (
+        MarginPGD(subject.eps, 40, norm=subject.norm),
+        APGD(subject.eps, 200, norm=subject.norm),
+    )
+    for attack in attacks:
+        if not fell.all():
+            again = subject.among(rows[~fell])
+            fell[~fell] = subject.broken(subject.attack(attack, again, salt=9).images, again)
+    gain = float(fell.double().mean()) * float(subject.standing.sum()) / subject.field.offered
+    trace = falling(field, PGD(subject.eps, norm=subject.norm), subject.seed)
+    detail = (
+        f"twice the steps (margin-pgd 40, apgd ce 200) break {int(fell.sum())} of {len(rows)} images that stood "
+        f"({points(gain)} of all); the last {LAST} steps of PGD-40 bring "
+        f"{100 * float(trace.median()):.1f} % of its descent"
+    )
+    raised = gain > GAIN and int(fell.sum()) > 1
+    reason = f"twice the steps lower the bound by {points(gain)} more"
+    return Finding(raised, gain, detail, reason, field.data.index[fell])
+
+
+def falling(field: Field, attack: PGD, seed: int) -> PerImage:
+    """The share of its whole descent that the loss of PGD, made monotone, still takes in the last steps, per image.
+
+    The indicator of incomplete optimisation of Pintor et al. 2022 (arXiv 2106.09947); no image leaves the walk.
+    """
+    part = replace(field, data=field.data[:TRACED], goal=field.goal[:TRACED])
+    clean, goal = part.data.images.to(field.model.device), part.goal.to(field.model.device)
+    walk = attack.walk(clean)
+    x, losses = attack.start(clean, Draws.keyed(seed, part.data.index)), []
+    with frozen(field.model):
+        watched = Watched(field.model, goal)
+        for _ in range(attack.steps):
+            seen = look(watched, x, goal, half=False)
+            losses.append(seen.loss)
+            step = lp.ascent(seen.gradient, attack.norm) * lp.per_image(walk.step_size)
+            x = lp.clip(x - step, clean, walk.eps, attack.norm)
+    lowest = torch.stack(losses).cummin(0).values.cpu()
+    whole, last = lowest[0] - lowest[-1], lowest[-min(LAST, len(lowest))] - lowest[-1]
+    return torch.where(whole > 0, last / whole.clamp_min(lp.TINY), 0.0)
+
+
+def silent_success(subject: Subject) -> Finding:
+    """10: an iterate fooled the model, the image that was handed over does not."""
+    if subject.random:
+        return Finding.not_run("every pass of a random model differs")
+    found = subject.quoted.silent
+    counted = f"{int(found.sum())} of {len(found)} images"
+    detail = f"{specs.write(subject.claim.reported)} saw an adversarial image and returned another at {counted}"
+    index = subject.probes.data.index[found]
+    reason = "the reported attack loses what it finds"
+    return Finding(bool(found.any()), float(found.double().mean()), detail, reason, index)
+
+
+def trained_on_the_attack(subject: Subject) -> Finding:
+    """16: the reported attack is the one the model was trained with."""
+    if subject.claim.trained_with is None:
+        return Finding.not_run("the attack of the training, if any, was not given")
+    reported = specs.write(subject.claim.reported)
+    same = reported == subject.claim.trained_with
+    detail = f"trained with {subject.claim.trained_with}, reported {reported}"
+    return Finding(same, float(same), detail, "the reported attack is the training's own")

@@ -1,0 +1,78 @@
+"""Images as PNG at native size, alone and as atlas pages; pixels as exact numbers."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from pixelproof.errors import BadInput
+from pixelproof.views.explorer.gallery import atlas
+from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.explorer.shelf import Shelf
+
+
+def clean(shelf: Shelf, example: str) -> bytes:
+    """The clean image of an example."""
+    found, row = shelf.find(example)
+    return png(found.clean_image(row))
+
+
+def adversarial(shelf: Shelf, example: str) -> bytes:
+    """The attacked image of an example; Lacking for a clean one."""
+    found, row = shelf.find(example)
+    if found.attack is None:
+        raise Lacking("adversarial image", "This is a clean image: nothing was attacked.", "Choose an attacked one.")
+    return png(found.image(row))
+
+
+def pixels(shelf: Shelf, example: str) -> Float[Tensor, "s c h w"]:
+    """Clean and attacked pixels, exact; one image for a clean example."""
+    found, row = shelf.find(example)
+    images = [found.clean_image(row)] if found.attack is None else [found.clean_image(row), found.image(row)]
+    return torch.stack(images)
+
+
+def training(shelf: Shelf, index: int) -> bytes:
+    """A training image by its position in the original file."""
+    return png(shelf.training[shelf.place(index)].images[0])
+
+
+def page(shelf: Shelf, number: int) -> bytes:
+    """A page of the gallery's atlas."""
+    total = sum(len(each) for each in shelf.sets)
+    plan = atlas(shelf.shape, total, "")
+    if not 0 <= number < plan["pages"]:
+        raise BadInput("explore", f"atlas pages go from 0 to {plan['pages'] - 1}", number)
+    size = plan["columns"] * plan["rows"]
+    first, last = number * size, min((number + 1) * size, total)
+    images, start = [], 0
+    for each in shelf.sets:
+        low, high = max(first - start, 0), min(last - start, len(each))
+        if low < high:
+            images.append(each.part(low, high))
+        start += len(each)
+    return sheet(torch.cat(images), plan["columns"])
+
+
+def sheet(images: Float[Tensor, "n c h w"], columns: int) -> bytes:
+    """Images side by side, `columns` in a row, without gaps."""
+    n, channels, height, width = images.shape
+    rows = -(-n // columns)
+    canvas = torch.zeros(rows * columns, channels, height, width)
+    canvas[:n] = images
+    joined = canvas.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
+    return png(joined.reshape(channels, rows * height, columns * width))
+
+
+def png(image: Float[Tensor, "c h w"]) -> bytes:
+    """A PNG of an image in [0, 1], rounded to 8 bits; of other numbers of channels than 1 and 3 the first is shown."""
+    levels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    array = levels.permute(1, 2, 0).numpy() if len(levels) == 3 else levels[0].numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()

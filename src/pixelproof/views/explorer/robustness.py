@@ -1,0 +1,72 @@
+"""Robustness curves with intervals, per class, and where the examples behind each point are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pixelproof.measure import AttackRecord
+from pixelproof.types import Rate
+from pixelproof.views import attacks
+from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.overview import overview, rate
+
+AUDIT = Lacking("audit", "No audit of this robustness is in the run.", "Add [audit] to the study.")
+
+
+def robustness(shelf: Shelf) -> dict[str, Any]:
+    """Curves by attack, all attacks together, and the set to look at first."""
+    run = shelf.run
+    rows = attacks.robustness(run)
+    if not rows:
+        raise Lacking("robustness", "This run attacked nothing.", "Add [attacks] with specs = [...] to the study.")
+    kept = {(each.attack, each.eps): each.id for each in shelf.sets if each.source == "attacks"}
+    per_class = {(record.label, record.eps): _classes(shelf, record) for record in attacks.records(run)}
+    focus = attacks.focus(run)
+    return {
+        "clean_accuracy": overview(run)["clean_accuracy"],
+        "curves": [
+            {
+                **{key: own[0][key] for key in ("attack", "family", "control", "norm", "seed")},
+                "points": [_point(row, kept, per_class) for row in own],
+            }
+            for own in _curves(rows)
+        ],
+        "together": [{key: value for key, value in row.items() if key != "attacks"} for row in attacks.worst_case(run)],
+        "unpaired": attacks.unpaired(run),
+        "focus": None if focus is None else kept.get((focus["attack"], focus["eps"])),
+        "audit": AUDIT.answer(),
+    }
+
+
+def _curves(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    names = dict.fromkeys(row["attack"] for row in rows)
+    return [[row for row in rows if row["attack"] == name] for name in names]
+
+
+def _point(row: dict[str, Any], kept: dict[Any, str], per_class: dict[Any, Any]) -> dict[str, Any]:
+    same = (
+        "eps",
+        "n",
+        "robust_accuracy",
+        "overall_accuracy",
+        "misclassified",
+        "misclassified_8bit",
+        "median_distance",
+        "forwards_per_image",
+        "backwards_per_image",
+        "seconds",
+        "shared_cost",
+    )
+    key = (row["attack"], row["eps"])
+    return {**{name: row[name] for name in same}, "per_class": per_class[key], "set": kept.get(key)}
+
+
+def _classes(shelf: Shelf, record: AttackRecord) -> list[dict[str, Any]]:
+    """Robust accuracy of every class among the attacked images."""
+    k = len(shelf.clean.classes)
+    n = torch.bincount(record.labels, minlength=k).tolist()
+    held = torch.bincount(record.labels[~record.success], minlength=k).tolist()
+    return [rate(Rate(hits, of)) for hits, of in zip(held, n, strict=True)]

@@ -1,0 +1,121 @@
+"""The list of runs and the overview of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from pixelproof.types import Rate
+from pixelproof.views.attacks import focus
+from pixelproof.views.explorer.catalog import Shown
+from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.overview import history, overview, rate
+
+PARTS = {
+    "attacks": ("attack/", "Robustness curves and attacked images.", "Add [attacks] with specs = [...] to the study."),
+    "signatures": (
+        "signatures/twins/",
+        "SHAP values, critical pixels, projections.",
+        "Add [signatures] to the study.",
+    ),
+    "guards": ("guards/verdicts/", "What every layer's neighbours say of an image.", "Add [guards] to the study."),
+    "pixels": ("pixels/", "One-pixel attacks and attackability maps.", "Add [pixels] to the study."),
+}
+
+
+def card(shelf: Shelf) -> dict[str, Any]:
+    """One line of the list of runs; what an unfinished run does not know yet is null or empty."""
+    run = shelf.run
+    spec = run.spec
+    clean = shelf.clean if run.has("clean") else None
+    right = None if clean is None else Rate(int((clean.labels == clean.predicted).sum()), len(clean.labels))
+    sets = shelf.sets if clean is not None else ()
+    return {
+        "id": shelf.name,
+        "name": spec["name"],
+        "title": spec["title"],
+        "about": spec["about"],
+        "data": spec["data"]["name"],
+        "net": spec["model"]["net"],
+        "defences": list(shelf.model.card.defences) if shelf.has("model") else [],
+        "seed": spec["seed"],
+        "complete": run.complete,
+        "finished": run.facts.get("finished"),
+        "digest": "" if clean is None else clean.digest,
+        "clean_accuracy": None if right is None else rate(right),
+        "examples": sum(len(each) for each in sets),
+        "attacks": list(spec["attacks"]["specs"]),
+        "start": start(shelf) if sets else None,
+    }
+
+
+def page(shelf: Shelf) -> dict[str, Any]:
+    """A run's overview: classifier, classes, layers, parts, training, settings and versions."""
+    clean, found = shelf.clean, overview(shelf.run)
+    return {
+        "card": card(shelf),
+        "classes": list(clean.classes),
+        "shape": list(shelf.shape),
+        "parameters": clean.parameters,
+        "layers": layers(shelf) if shelf.has("model") else [],
+        "parts": [
+            {"name": name, "available": bool(shelf.run.names(prefix)), "about": about, "add": add}
+            for name, (prefix, about, add) in PARTS.items()
+        ],
+        "per_class": [_renamed(row) for row in found["per_class"]],
+        "history": history(shelf.run),
+        "settings": dict(shelf.run.spec),
+        "facts": shelf.run.facts,
+        "training_images": shelf.has("training"),
+    }
+
+
+def start(shelf: Shelf) -> str | None:
+    """An adversarial example to begin with, by rule: the first success of the set the run looks at most closely.
+
+    That is the guards' focus attack, else the signatures', else the attack and budget that `views.focus` chooses.
+    """
+    order = [_preferred(shelf, "guards"), _preferred(shelf, "signatures"), _focused(shelf)]
+    rest = [each for each in shelf.sets if each.attack is not None and not each.control]
+    for each in [*order, *rest]:
+        if each is not None and each.success.any():
+            return each.example(int(each.success.nonzero()[0, 0]))
+    return None
+
+
+def layers(shelf: Shelf) -> list[dict[str, Any]]:
+    """The classifier's layers in the order they run, with their width and whether their neighbours were judged."""
+    modules = dict(shelf.model.net.named_modules())
+    widths = shelf.widths
+    return [
+        {"name": name, "kind": kind(modules.get(name)), "width": width, "judged": name in shelf.judged}
+        for name, width in widths.items()
+    ]
+
+
+def kind(module: nn.Module | None) -> str:
+    """What a layer is, in one word."""
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
+        return "conv"
+    if isinstance(module, nn.Linear):
+        return "dense"
+    return "composed" if module is None else type(module).__name__.lower()
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its class under "name": "class" is no name for a field in Python."""
+    return {"name" if key == "class" else key: value for key, value in row.items()}
+
+
+def _preferred(shelf: Shelf, source: str) -> Shown | None:
+    wanted = (shelf.run.spec.get(source) or {}).get("focus")
+    return next((each for each in shelf.sets if each.source == source and each.attack == wanted), None)
+
+
+def _focused(shelf: Shelf) -> Shown | None:
+    chosen = focus(shelf.run)
+    if chosen is None:
+        return None
+    pair = (chosen["attack"], chosen["eps"])
+    return next((s for s in shelf.sets if s.source == "attacks" and (s.attack, s.eps) == pair), None)

@@ -1,0 +1,1 @@
+"""The explorer: an API over runs, and the built pages that show it."""

@@ -1,0 +1,94 @@
+"""The application: the API under /api, the built pages beside it, and one sentence for everything that goes wrong."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from pixelproof import __version__
+from pixelproof.errors import BadInput, PixelproofError, UnknownName
+from pixelproof.views.explorer import Lacking
+from pixelproof.web.contract import Refusal
+from pixelproof.web.desk import Desk
+from pixelproof.web.gate import Gate
+from pixelproof.web.library import Library
+from pixelproof.web.routes import examples, live, measures, runs
+
+NO_PAGES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>pixelproof: pages not built</title>
+<body><main><h1>The explorer's pages are not built</h1>
+<p>The API answers under <a href="api">api</a>, but the pages are made by node and were not there when pixelproof was
+installed. With node 20.19 or later: <code>make web</code>. Without: <code>pip install -e .</code> builds them with a
+node of its own while the package registries can be reached.</p></main></body></html>"""
+
+
+def pages() -> Path:
+    """The folder with the built pages, whether it is there or not."""
+    return Path(str(files("pixelproof.web"))) / "static"
+
+
+def create(library: Library, *, hosts: tuple[str, ...], token: str | None = None, live_page: bool = True) -> ASGIApp:
+    """The whole application behind its gate."""
+    return Gate(api(Desk(library, live_page)), hosts, token)
+
+
+def api(desk: Desk) -> FastAPI:
+    """The API and the pages, without the gate."""
+    app = FastAPI(
+        title="pixelproof explorer",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        responses={404: {"model": Refusal}, 400: {"model": Refusal}},
+    )
+    for subject in (runs, examples, measures, live):
+        app.include_router(subject.router(desk), prefix="/api")
+    app.add_exception_handler(PixelproofError, _refuse)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+    @app.get("/api/{rest:path}", include_in_schema=False)
+    def unknown(rest: str) -> JSONResponse:
+        return JSONResponse({"error": f"explore: no such address: api/{rest[:80]}."}, status_code=404)
+
+    if (pages() / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=pages(), html=True))
+    else:
+        app.add_api_route("/{rest:path}", _no_pages, include_in_schema=False, response_class=HTMLResponse)
+    return app
+
+
+def _no_pages() -> HTMLResponse:
+    return HTMLResponse(NO_PAGES, status_code=503)
+
+
+def _refuse(_request: Request, reason: Exception) -> JSONResponse:
+    if isinstance(reason, Lacking):
+        return JSONResponse(reason.answer(), status_code=404)
+    status = 404 if isinstance(reason, UnknownName) else 400 if isinstance(reason, BadInput) else 500
+    return JSONResponse({"error": str(reason)}, status_code=status)
+
+
+def _invalid(_request: Request, reason: Exception) -> JSONResponse:
+    assert isinstance(reason, RequestValidationError)
+    first = reason.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return JSONResponse({"error": f"explore: {where}: {first['msg']}."}, status_code=422)
+
+
+def _http(_request: Request, reason: Exception) -> JSONResponse:
+    assert isinstance(reason, HTTPException)
+    return JSONResponse({"error": f"explore: {reason.detail}."}, status_code=reason.status_code)
+
+
+def _unexpected(_request: Request, reason: Exception) -> JSONResponse:
+    what = " ".join(f"{type(reason).__name__}: {reason}".split())[:300]
+    return JSONResponse({"error": f"explore: unexpected {what}."}, status_code=500)

@@ -1,0 +1,52 @@
+"""The contract: the models of every answer and question of the API. OpenAPI is made from these."""
+
+from pixelproof.web.contract.common import Answer, Atlas, Estimate, Missing, Numbers, Rate, Refusal
+from pixelproof.web.contract.examples import (
+    Attackability,
+    Attributions,
+    Difference,
+    ExamplePage,
+    Graph,
+    Neighbourhood,
+    Unit,
+)
+from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
+from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
+from pixelproof.web.contract.measures import Detectors, Maps, Projection, Robustness, Thresholds
+from pixelproof.web.contract.runs import Home, RunCard, RunPage
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Atlas",
+    "Attackability",
+    "Attributions",
+    "DetectorColumn",
+    "Detectors",
+    "Difference",
+    "Estimate",
+    "ExamplePage",
+    "ExampleSet",
+    "Gallery",
+    "GalleryDetector",
+    "Graph",
+    "Home",
+    "Job",
+    "Judged",
+    "LivePage",
+    "Maps",
+    "Missing",
+    "Mount",
+    "Neighbourhood",
+    "Numbers",
+    "Projection",
+    "Rate",
+    "Refusal",
+    "Robustness",
+    "RunCard",
+    "RunPage",
+    "Step",
+    "Thresholds",
+    "Unit",
+    "Uploaded",
+]

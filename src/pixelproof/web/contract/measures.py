@@ -1,0 +1,203 @@
+"""Whole-run figures: thresholds, maps, robustness."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pixelproof.web.contract.common import Answer, Estimate, Missing, Numbers, Rate
+
+
+class Roc(Answer):
+    """A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null)."""
+
+    thresholds: tuple[float | None, ...]
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+
+
+class Space(Answer):
+    """One layer: its rules, and its ROC on the images that nothing was tuned on.
+
+    The score of an image is the number of strangers (neighbours of another class than the predicted one) plus up to
+    one half, which orders equal counts. The tuned rule, more than `count` strangers, is the same as a score above
+    `threshold`; the calibrated rule is a score above `limit`.
+    """
+
+    name: str
+    k: int
+    count: int
+    threshold: float
+    limit: float
+    figures: dict[str, Estimate] = Field(description="auroc, tpr1, tpr5, eer, accuracy.")
+    eer_threshold: float = Field(description="The score at which false positives and misses are nearest to equal.")
+    roc: Roc
+
+
+class Against(Answer):
+    """Clean images against one attack's successes, none of which anything was tuned on."""
+
+    attack: str
+    clean: int
+    attacked: int
+    spaces: tuple[Space, ...]
+    scores: Numbers = Field(description="(spaces, clean + attacked): clean images first.")
+    examples: tuple[str, ...] = Field(description="The images' example ids, in the order of the scores.")
+
+
+class Accuracy(Answer):
+    """Balanced accuracy over k = 1, 2, ... for one layer, with the threshold tuned for each k on the tuning half.
+
+    `best` is the k chosen on the tuning half, `papers_k` the one the paper would pick from the validation curve.
+    """
+
+    layer: str
+    tuning: tuple[float, ...]
+    validation: tuple[float, ...]
+    eer: tuple[float, ...] = Field(description="Equal error rate over k on the tuning half.")
+    best: int
+    papers_k: int
+
+
+class Thresholds(Answer):
+    """Scores of every layer, so that a slider can move thresholds in the browser."""
+
+    available: Literal[True] = True
+    rate: float = Field(description="The false-alarm rate of the calibrated rule.")
+    tuned_on: str
+    against: tuple[Against, ...]
+    accuracy: tuple[Accuracy, ...]
+    note: str
+
+
+class Detector(Answer):
+    """One detector against one attack, on images it was not fitted on."""
+
+    id: str
+    name: str
+    source: str = Field(description="guards or signatures.")
+    control: bool
+    fitted_on: str = Field(description="The attack it was fitted or tuned on; empty where it saw clean images only.")
+    attack: str
+    clean: int
+    attacked: int
+    figures: dict[str, Estimate] = Field(description="auroc, tpr1, tpr5, eer, accuracy.")
+    noise: Estimate | None = Field(description="AUROC against clean images with the same perturbation, shuffled.")
+    rate: float
+    alarms: Rate
+    false_alarms: Rate
+    recovered: Rate | None = Field(description="Attacked images whose recovered class is the true one.")
+    roc: Roc
+
+
+class Adaptive(Answer):
+    """An attack that knows a detector: how many images it fooled the classifier with, and how many of those unseen."""
+
+    detector: str
+    attack: str
+    n: int
+    eps: float
+    steps: int
+    rate: float
+    fooled: Rate
+    evaded: Rate
+    auroc: float | None
+    lost: Rate = Field(description="Images lost to any of the attacks that know this detector.")
+
+
+class Detectors(Answer):
+    """Every detector that was judged; `adaptive` are attacks that know one."""
+
+    available: Literal[True] = True
+    detectors: tuple[Detector, ...]
+    adaptive: tuple[Adaptive, ...]
+
+
+class MapCard(Answer):
+    """A projection that can be shown."""
+
+    id: str
+    space: str
+    method: str
+    stored: bool
+    n: int
+
+
+class Maps(Answer):
+    """The projections of a run."""
+
+    maps: tuple[MapCard, ...]
+    umap: Missing | None = Field(description="How to get UMAP, when no stored projection used it.")
+
+
+class Projection(Answer):
+    """Two coordinates per image. Point i is clean where `twin[i]` is null, else it was made from point `twin[i]`."""
+
+    available: Literal[True] = True
+    id: str
+    space: str
+    method: str
+    n: int
+    of: int = Field(description="Examples there are; fewer are shown when a stratified sample was taken.")
+    explained: tuple[float, float] | None = Field(description="Shares of the variance (PCA).")
+    fitted: int = Field(description="Clean images that the directions were fitted on.")
+    set: tuple[int, ...] = Field(description="Positions in the gallery's sets.")
+    index: tuple[int, ...]
+    label: tuple[int, ...]
+    predicted: tuple[int, ...]
+    success: tuple[bool, ...]
+    twin: tuple[int | None, ...]
+    points: Numbers = Field(description="(n, 2)")
+
+
+class Point(Answer):
+    """One attack at one budget."""
+
+    eps: float | None
+    n: int
+    robust_accuracy: Rate
+    overall_accuracy: Rate
+    misclassified: int
+    misclassified_8bit: int
+    median_distance: dict[str, float | None]
+    forwards_per_image: float
+    backwards_per_image: float
+    seconds: float
+    shared_cost: bool
+    per_class: tuple[Rate, ...] = Field(description="Robust accuracy of every class, in the order of the classes.")
+    set: str | None = Field(description="Id of the set with its examples; null when none were kept.")
+
+
+class Curve(Answer):
+    """Robust accuracy over eps for one attack; points in ascending order."""
+
+    attack: str
+    family: str
+    control: bool
+    norm: str
+    seed: int
+    points: tuple[Point, ...]
+
+
+class Together(Answer):
+    """All attacks of one norm and budget: the strongest, and what none of them broke."""
+
+    norm: str
+    eps: float
+    n: int
+    strongest: str
+    robust_accuracy: Rate
+    together: Rate
+
+
+class Robustness(Answer):
+    """Curves with intervals: upper bounds, every one of them."""
+
+    available: Literal[True] = True
+    clean_accuracy: Rate
+    curves: tuple[Curve, ...]
+    together: tuple[Together, ...]
+    unpaired: tuple[dict[str, str | float], ...] = Field(description="Where FGSM ran and PGD did not.")
+    focus: str | None = Field(description="Set id of the attack and budget to look at first, chosen by rule.")
+    audit: tuple[str, ...] | Missing = Field(description="The audit's verdict, in sentences.")

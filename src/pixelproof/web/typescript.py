@@ -1,0 +1,87 @@
+"""The contract as TypeScript interfaces, written to frontend/src/api/contract.ts: python -m pixelproof.web.typescript.
+
+A test compares that file with what this module makes of the API, so that pages and server cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pixelproof.atomic import write_whole
+from pixelproof.web.app import api
+from pixelproof.web.desk import Desk
+from pixelproof.web.library import Library
+
+TARGET = Path(__file__).parents[3] / "frontend" / "src" / "api" / "contract.ts"
+HEAD = "// Made by `python -m pixelproof.web.typescript` from src/pixelproof/web/contract; do not edit.\n"
+PLAIN = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"}
+
+
+def typescript() -> str:
+    """Every model of the API as an exported interface, and every path with the type of its answer."""
+    found = api(Desk(Library([]))).openapi()
+    models = {name: schema for name, schema in found["components"]["schemas"].items() if "Validation" not in name}
+    parts = [HEAD, *(interface(name, schema) for name, schema in sorted(models.items())), paths(found["paths"])]
+    return "\n".join(parts)
+
+
+def interface(name: str, schema: Mapping[str, Any]) -> str:
+    """One model; descriptions become comments."""
+    lines = [_comment(schema, ""), f"export interface {name} {{"]
+    required = set(schema.get("required", ())) | {key for key in schema["properties"] if not name.startswith(ASKED)}
+    for key, value in schema["properties"].items():
+        mark = "" if key in required else "?"
+        lines += [_comment(value, "  "), f"  {key}{mark}: {kind(value)};"]
+    return "\n".join(line for line in (*lines, "}", "") if line is not None)
+
+
+ASKED = ("Ask", "Mount")  # what the browser sends: fields with a default may be left out
+
+
+def kind(schema: Mapping[str, Any]) -> str:
+    """The TypeScript type of a JSON schema."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    if "anyOf" in schema:
+        return " | ".join(kind(each) for each in schema["anyOf"])
+    if schema.get("type") == "array":
+        if "prefixItems" in schema:
+            return f"[{', '.join(kind(each) for each in schema['prefixItems'])}]"
+        inner = kind(schema["items"])
+        return f"({inner})[]" if "|" in inner else f"{inner}[]"
+    if schema.get("type") == "object":
+        values = schema.get("additionalProperties")
+        return f"Record<string, {kind(values)}>" if isinstance(values, dict) else "Record<string, unknown>"
+    return PLAIN.get(str(schema.get("type")), "unknown")
+
+
+def paths(found: Mapping[str, Any]) -> str:
+    """The answer of every address that gives JSON, as a comment table for the reader."""
+    rows = []
+    for path, methods in found.items():
+        for method, entry in methods.items():
+            content = entry["responses"].get("200", {}).get("content", {}).get("application/json")
+            answer = kind(content["schema"]) if content else "bytes"
+            rows.append(f"// {method.upper():6} {path}  {answer}")
+    return "\n".join([*rows, ""])
+
+
+def _comment(schema: Mapping[str, Any], indent: str) -> str | None:
+    text = schema.get("description")
+    if not text:
+        return None
+    lines = str(text).split("\n")
+    if len(lines) == 1:
+        return f"{indent}/** {text} */"
+    return "\n".join([f"{indent}/**", *(f"{indent} * {line}".rstrip() for line in lines), f"{indent} */"])
+
+
+if __name__ == "__main__":
+    write_whole(TARGET, typescript())
+    sys.exit(0)
