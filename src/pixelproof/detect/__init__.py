@@ -19,6 +19,7 @@ from pixelproof.detect.keeping import load_guard, save_guard
 from pixelproof.detect.mahalanobis import Mahalanobis
 from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
 from pixelproof.detect.noise import matched_noise
+from pixelproof.detect.quiet_pixel import QuietPixel, adapt_pixel
 from pixelproof.detect.reconstruction import Reconstruction
 from pixelproof.detect.scored import ScoreGuard, Scorer
 from pixelproof.detect.signature import SignatureDetector
@@ -71,6 +72,7 @@ __all__ = [
     "NeighbourGuard",
     "Neighbours",
     "NoiseConsistency",
+    "QuietPixel",
     "Reconstruction",
     "ScoreGuard",
     "Scorer",
@@ -83,6 +85,7 @@ __all__ = [
     "Tuned",
     "Verdict",
     "adapt",
+    "adapt_pixel",
     "difference",
     "divide",
     "evaluate",
