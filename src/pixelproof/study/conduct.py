@@ -11,7 +11,17 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, guard_table, guarding, inside, one_pixel, pixels, witnessing
+from pixelproof.study import (
+    detecting,
+    duplicating,
+    explaining,
+    guard_table,
+    guarding,
+    inside,
+    one_pixel,
+    pixels,
+    witnessing,
+)
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -39,6 +49,7 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "tune": guarding.tune,
         "validate": guarding.validate,
         "examples of each case": witnessing.witness,
+        "near-duplicates": duplicating.duplicates,
         "detector table": guard_table.compare,
     }
 )
