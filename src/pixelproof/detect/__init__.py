@@ -12,6 +12,7 @@ from pixelproof.detect.density import KernelDensity
 from pixelproof.detect.distance import LocalDimension, NeighbourDistance
 from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
 from pixelproof.detect.ensemble import MEMBERS, Ensemble, EnsembleGuard
+from pixelproof.detect.evade import Evasion, evade
 from pixelproof.detect.evaluate import Evaluation, evaluate, evaluate_all, natural_errors
 from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
 from pixelproof.detect.index import ExactIndex, Found, Index, recall
@@ -21,6 +22,7 @@ from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourG
 from pixelproof.detect.noise import matched_noise
 from pixelproof.detect.quiet_pixel import QuietPixel, adapt_pixel
 from pixelproof.detect.reconstruction import Reconstruction
+from pixelproof.detect.repair import Repair, Repaired, RepairGuard, neighbour_medians
 from pixelproof.detect.scored import ScoreGuard, Scorer
 from pixelproof.detect.signature import SignatureDetector
 from pixelproof.detect.spectral import Spectral
@@ -55,6 +57,7 @@ __all__ = [
     "EnsembleGuard",
     "Estimate",
     "Evaluation",
+    "Evasion",
     "ExactIndex",
     "FeatureSqueezing",
     "Figures",
@@ -74,6 +77,9 @@ __all__ = [
     "NoiseConsistency",
     "QuietPixel",
     "Reconstruction",
+    "Repair",
+    "RepairGuard",
+    "Repaired",
     "ScoreGuard",
     "Scorer",
     "SignatureDetector",
@@ -88,6 +94,7 @@ __all__ = [
     "adapt_pixel",
     "difference",
     "divide",
+    "evade",
     "evaluate",
     "evaluate_all",
     "figures",
@@ -95,6 +102,7 @@ __all__ = [
     "matched_noise",
     "natural_errors",
     "near_duplicates",
+    "neighbour_medians",
     "parse",
     "recall",
     "roc",

@@ -12,8 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from pixelproof.attacks.pixel import Executor, executor
 from pixelproof.detect import (
     confidence,
     consistency,
@@ -32,6 +34,7 @@ from pixelproof.detect import signature as signatures
 from pixelproof.detect.guard import Calibration, Guard, SameModel
 from pixelproof.detect.index import ExactIndex
 from pixelproof.detect.neighbours import NeighbourGuard, Scoring
+from pixelproof.detect.repair import RepairGuard
 from pixelproof.detect.scored import ScoreGuard
 from pixelproof.detect.storage import read, write
 from pixelproof.detect.store import Store
@@ -47,6 +50,7 @@ KINDS: Mapping[str, type] = MappingProxyType(
             NeighbourGuard,
             ensemble.EnsembleGuard,
             ensemble.Surprise,
+            RepairGuard,
             Calibration,
             Scoring,
             rules.Rule,
@@ -128,6 +132,8 @@ def _pack(value: Any, place: str, tensors: dict[str, Tensor], folder: Path) -> A
         return {"store": place}
     if isinstance(value, SameModel):
         return {"fitted on": value.digest}
+    if isinstance(value, Executor):
+        return {"executor": value.note}
     if isinstance(value, ExactIndex):
         tensors |= {f"{place}.rows": value.rows, f"{place}.ids": value.ids}
         return {"index": place, "metric": value.metric}
@@ -165,6 +171,8 @@ def _unpack(value: Any, tensors: dict[str, Tensor], folder: Path, model: Classif
         return Store.load(folder / value["store"], model)
     if "fitted on" in value:
         return SameModel(model)
+    if "executor" in value:
+        return executor(model, torch.zeros(model.card.input_shape, device=model.device))
     if "index" in value:
         rows = tensors[f"{value['index']}.rows"]
         index = ExactIndex(rows.shape[1], value["metric"])

@@ -16,7 +16,7 @@ from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
 from pixelproof.measure.neighbours import DuplicateRecord, NeighbourRecord, VerdictRecord, WitnessRecord
-from pixelproof.measure.pixels import PixelSet, PixelSurvey
+from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
@@ -39,6 +39,7 @@ __all__ = [
     "Bound",
     "Candidate",
     "Cell",
+    "CertificateRecord",
     "CleanRecord",
     "Comparison",
     "Confined",

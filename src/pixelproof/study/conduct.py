@@ -40,7 +40,12 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     }
 )
 PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {"screen": one_pixel.screen, "twins": one_pixel.pixel_set, "survey": one_pixel.survey}
+    {
+        "screen": one_pixel.screen,
+        "twins": one_pixel.pixel_set,
+        "survey": one_pixel.survey,
+        "certificate": one_pixel.certify,
+    }
 )
 GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
     {

@@ -104,16 +104,19 @@ class SignatureSection(Section):
 
 
 class PixelSection(Section):
-    """What can one pixel do: attack rates, attackability maps, and paper 3's data set of twins.
+    """What can one pixel do: attack rates, attackability maps, paper 3's data set of twins, and certificates.
 
     `n` correctly classified test images are searched at the pixels that the gradient points at; those that fall make
     the data set. Of these, `maps` images are searched at every pixel. `validation`: the fewest examples (clean and
-    attacked) that either half of the data set may have.
+    attacked) that either half of the data set may have. The first `certify` correctly classified test images are
+    attacked or proven, within `budget` CPU seconds each.
     """
 
     n: int = Field(default=2500, ge=1)
     maps: int = Field(default=500, ge=1)
     validation: int = Field(default=496, ge=2)
+    certify: int = Field(default=0, ge=0)
+    budget: float = Field(default=1800.0, gt=0)
 
 
 class Figure(Section):
