@@ -13,6 +13,7 @@ from pixelproof import models
 from pixelproof.run import Run
 from pixelproof.study import (
     detecting,
+    duplicating,
     explaining,
     guard_table,
     guarding,
@@ -56,6 +57,7 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "tune": guarding.tune,
         "validate": guarding.validate,
         "examples of each case": witnessing.witness,
+        "near-duplicates": duplicating.duplicates,
         "detector table": guard_table.compare,
     }
 )
