@@ -21,9 +21,8 @@ from pixelproof.views.explorer.example import output
 from pixelproof.web.live.images import packed
 from pixelproof.web.live.offer import CERTIFICATE, SECONDS, Certificate
 
-ALL = 80  # steps that are all told; of later ones those that come at least PAUSE seconds after the last
-PAUSE = 0.03
-MOST = 400
+ALL = 80  # steps that are all told; of later ones those that come long enough after the one before
+PAUSES = ((200, 0.03), (10**9, 0.25))  # seconds between steps while fewer than so many were told
 
 
 class Stopped(Exception):
@@ -59,6 +58,7 @@ class Task:
     def run(self, attack: Attack | OnePixel | Certificate) -> None:
         """Run to the end, whatever it is; the last step says which."""
         try:
+            self._tell(image=self.clean, step=0)
             if isinstance(attack, OnePixel):
                 self._search(attack)
             elif isinstance(attack, Certificate):
@@ -79,9 +79,8 @@ class Task:
         """A forward pass of a watched attack: the image that is nearest to the goal is shown."""
         self._check()
         self.passes += 1
-        now = time.monotonic()
-        late = self.passes > ALL and now - self.told < PAUSE
-        if late or len(self.job.steps) >= MOST:
+        pause = next(seconds for most, seconds in PAUSES if len(self.job.steps) < most)
+        if self.passes > ALL and time.monotonic() - self.told < pause:
             return
         goals = Goal(self.goal.labels.expand(len(images)), self.goal.targeted)
         row = int(goals.margin(logits).argmin())
