@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelproof.detect import Store, Tuned
 from pixelproof.detect.index import ExactIndex, Metric
 from pixelproof.measure import NeighbourRecord, VerdictRecord
-from pixelproof.measure.neighbours import CALIBRATION, CLEAN, verdicts
+from pixelproof.measure.neighbours import CALIBRATION, CLEAN, Subject, verdicts
 from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.types import Images, Labels
@@ -105,8 +105,8 @@ class Watch:
 
     def look(self, images: Images, labels: Labels) -> NeighbourRecord:
         """The neighbours of any images, looked up now as the study looked up its own."""
-        about = ("now", torch.full((len(images),), -1), labels)
-        return NeighbourRecord.of(self.store, self.model, images, k=self.section["k"], about=about)
+        subject = Subject("now", images, torch.full((len(images),), -1), labels)
+        return NeighbourRecord.of(self.store, self.model, subject, k=self.section["k"])
 
     def verdicts(self, seen: NeighbourRecord) -> VerdictRecord:
         """What the study's rules say of looked-up images."""

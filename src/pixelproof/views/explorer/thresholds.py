@@ -96,7 +96,7 @@ def curve_of(limits: Tensor, fpr: Tensor, tpr: Tensor) -> dict[str, Any]:
     return {"thresholds": finite, "fpr": _short(fpr), "tpr": _short(tpr)}
 
 
-def _short(rates: Tensor) -> list[float]:
+def _short(rates: Tensor) -> list[float | None]:
     """Rates for drawing: six digits."""
     return [round(value, 6) for value in rates.tolist()]
 

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
 from pixelproof.attacks import ATTACKS
-from pixelproof.attacks.pixel import PIXEL_ATTACKS, OnePixel
+from pixelproof.attacks.pixel import OnePixel
 from pixelproof.errors import BadInput
 
 SECONDS = 120.0
@@ -31,7 +31,7 @@ class Certificate:
 
 
 TABLE: dict[str, Callable[..., Any]] = {
-    **{name: kind for name, kind in {**ATTACKS, **PIXEL_ATTACKS}.items() if name not in LEFT_OUT},
+    **{name: kind for name, kind in ATTACKS.items() if name not in LEFT_OUT},
     CERTIFICATE: Certificate,
 }
 
