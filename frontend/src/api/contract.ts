@@ -1,12 +1,18 @@
 // Made by `python -m pixelproof.web.typescript` from src/pixelproof/web/contract; do not edit.
 
-/** Balanced accuracy over k for one layer, tuned on one half and measured on the other, with the chosen k. */
+/**
+ * Balanced accuracy over k = 1, 2, ... for one layer, with the threshold tuned for each k on the tuning half.
+ *
+ * `best` is the k chosen on the tuning half, `papers_k` the one the paper would pick from the validation curve.
+ */
 export interface Accuracy {
   layer: string;
-  k: number[];
   tuning: number[];
   validation: number[];
+  /** Equal error rate over k on the tuning half. */
+  eer: number[];
   best: number;
+  papers_k: number;
 }
 
 /** An attack that knows a detector: how many images it fooled the classifier with, and how many of those unseen. */
@@ -15,12 +21,16 @@ export interface Adaptive {
   attack: string;
   n: number;
   eps: number;
+  steps: number;
+  rate: number;
   fooled: Rate;
   evaded: Rate;
   auroc: number | null;
+  /** Images lost to any of the attacks that know this detector. */
+  lost: Rate;
 }
 
-/** What a detector's scores are compared on: clean images against one attack's successes. */
+/** Clean images against one attack's successes, none of which anything was tuned on. */
 export interface Against {
   attack: string;
   clean: number;
@@ -28,10 +38,8 @@ export interface Against {
   spaces: Space[];
   /** (spaces, clean + attacked): clean images first. */
   scores: Numbers;
-  /** The images' positions in the test file, in the order of the scores. */
-  index: number[];
-  /** Id of the set whose examples these are, for links into the gallery. */
-  set: string | null;
+  /** The images' example ids, in the order of the scores. */
+  examples: string[];
 }
 
 /**
@@ -145,35 +153,28 @@ export interface Decision {
   sentence_calibrated: string;
 }
 
-/** One detector of the run as a table row: figures against one attack on held-out images. */
+/** One detector against one attack, on images it was not fitted on. */
 export interface Detector {
   id: string;
   name: string;
+  /** guards or signatures. */
+  source: string;
   control: boolean;
+  /** The attack it was fitted or tuned on; empty where it saw clean images only. */
+  fitted_on: string;
   attack: string;
   clean: number;
   attacked: number;
+  /** auroc, tpr1, tpr5, eer, accuracy. */
   figures: Record<string, Estimate>;
+  /** AUROC against clean images with the same perturbation, shuffled. */
+  noise: Estimate | null;
+  rate: number;
   alarms: Rate;
   false_alarms: Rate;
-  noise_alarms: Rate | null;
-  rate: number;
-  roc: Roc | null;
-}
-
-/** One detector's word on every row; score and alarm are null where it was not asked. */
-export interface DetectorColumn {
-  id: string;
-  name: string;
-  layer: string;
-  /** tuned (the paper's, on one attack) or calibrated (clean images only). */
-  rule: string;
-  threshold: number;
-  about: string;
-  score: (number | null)[];
-  alarm: (boolean | null)[];
-  /** Positions in Gallery.cases. */
-  case: number[];
+  /** Attacked images whose recovered class is the true one. */
+  recovered: Rate | null;
+  roc: Roc;
 }
 
 /** One detector on both images. */
@@ -317,7 +318,19 @@ export interface Gallery {
   margin: (number | null)[];
   /** By norm; null for clean rows and failures. */
   distance: Record<string, (number | null)[]>;
-  detectors: DetectorColumn[];
+  detectors: GalleryDetector[];
+}
+
+/** A detector whose word on the rows can be asked for: GET .../gallery/{id} is its DetectorColumn. */
+export interface GalleryDetector {
+  id: string;
+  name: string;
+  /** layer (one layer's neighbours) or detector (a row of the detector table). */
+  source: string;
+  layer: string | null;
+  /** tuned (the paper's, on one attack) or calibrated (clean images only). */
+  rule: string;
+  about: string;
 }
 
 /**
@@ -637,18 +650,23 @@ export interface Side {
   alike: (number | null)[];
 }
 
-/** One layer of a detector: its thresholds, and its ROC figures on the images nothing was tuned on. */
+/**
+ * One layer: its rules, and its ROC on the images that nothing was tuned on.
+ *
+ * The score of an image is the number of strangers (neighbours of another class than the predicted one) plus up to
+ * one half, which orders equal counts. The tuned rule, more than `count` strangers, is the same as a score above
+ * `threshold`; the calibrated rule is a score above `limit`.
+ */
 export interface Space {
   name: string;
-  k: number | null;
-  /** Of the tuned rule: alarm when the score exceeds it. */
-  threshold: number | null;
-  /** Of the calibrated rule, from clean images at the false-alarm rate. */
-  limit: number | null;
+  k: number;
+  count: number;
+  threshold: number;
+  limit: number;
   /** auroc, tpr1, tpr5, eer, accuracy. */
   figures: Record<string, Estimate>;
-  /** The score where false positives and misses are nearest to equal. */
-  eer_threshold: number | null;
+  /** The score at which false positives and misses are nearest to equal. */
+  eer_threshold: number;
   roc: Roc;
 }
 
@@ -681,9 +699,9 @@ export interface Step {
 /** Scores of every layer, so that a slider can move thresholds in the browser. */
 export interface Thresholds {
   available: true;
-  detector: string;
+  /** The false-alarm rate of the calibrated rule. */
   rate: number;
-  attacks: string[];
+  tuned_on: string;
   against: Against[];
   accuracy: Accuracy[];
   note: string;
@@ -710,8 +728,13 @@ export interface Unit {
   top: Exciting[];
 }
 
-/** One unit (value of a layer): both activations, and its share of the distance. */
+/**
+ * One unit (value of a layer): both activations, and its share of the distance.
+ *
+ * `layer` is where the unit is: in the composed layer, one of the layers that it joins, with scaled activations.
+ */
 export interface UnitChange {
+  layer: string;
   unit: number;
   a: number;
   b: number;
@@ -729,7 +752,11 @@ export interface Uploaded {
   notes: string[];
 }
 
-/** What one detector says of one image, and which of the cases that is, in words. */
+/**
+ * What one detector says of one image, and which of the cases that is, in words.
+ *
+ * `case` is one of Gallery.cases.
+ */
 export interface Verdict {
   score: number;
   threshold: number;
