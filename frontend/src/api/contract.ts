@@ -177,6 +177,21 @@ export interface Detector {
   roc: Roc;
 }
 
+/** One detector's word on every row of the gallery; score and alarm are null where it was not asked. */
+export interface DetectorColumn {
+  available: true;
+  id: string;
+  name: string;
+  /** An alarm is a score above it. */
+  threshold: number;
+  /** The false-alarm rate the threshold was set for; null for the tuned rule. */
+  rate: number | null;
+  score: (number | null)[];
+  alarm: (boolean | null)[];
+  /** Positions in Gallery.cases. */
+  case: number[];
+}
+
 /** One detector on both images. */
 export interface DetectorVerdict {
   id: string;
@@ -554,6 +569,8 @@ export interface Projection {
   of: number;
   /** Shares of the variance (PCA). */
   explained: [number, number] | null;
+  /** Clean images that the directions were fitted on. */
+  fitted: number;
   /** Positions in the gallery's sets. */
   set: number[];
   index: number[];
@@ -769,6 +786,7 @@ export interface Verdict {
 // GET    /api  Home
 // GET    /api/runs/{run}  RunPage | Missing
 // GET    /api/runs/{run}/gallery  Gallery | Missing
+// GET    /api/runs/{run}/gallery/{detector}  DetectorColumn | Missing
 // GET    /api/runs/{run}/atlas/{page}.png  bytes
 // GET    /api/runs/{run}/training/{index}.png  bytes
 // GET    /api/runs/{run}/examples/{example}  ExamplePage | Missing

@@ -1,11 +1,32 @@
 """What the explorer shows: pure functions from a Shelf (a run opened for reading) to JSON-able values."""
 
-from pixelproof.views.explorer import pictures
-from pixelproof.views.explorer.example import GUARDS, SIGNATURES, example
+from pixelproof.views.explorer import activations, attributions, columns, maps, neighbours, pictures, thresholds
+from pixelproof.views.explorer.attackability import attackability
+from pixelproof.views.explorer.detectors import detectors
+from pixelproof.views.explorer.example import example
 from pixelproof.views.explorer.gallery import gallery
+from pixelproof.views.explorer.guard import GUARDS
 from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.robustness import robustness
 from pixelproof.views.explorer.runs import card, page
 from pixelproof.views.explorer.shelf import Shelf
 
-__all__ = ["GUARDS", "SIGNATURES", "Lacking", "Shelf", "card", "example", "gallery", "page", "pictures", "robustness"]
+__all__ = [
+    "GUARDS",
+    "Lacking",
+    "Shelf",
+    "activations",
+    "attackability",
+    "attributions",
+    "card",
+    "columns",
+    "detectors",
+    "example",
+    "gallery",
+    "maps",
+    "neighbours",
+    "page",
+    "pictures",
+    "robustness",
+    "thresholds",
+]

@@ -99,6 +99,8 @@ def catalog(run: Run, clean: CleanRecord) -> tuple[Shown, ...]:
     """Every set of examples of a run that kept whole images: the clean ones, then the attacks in the study's order."""
     order = {spec: place for place, spec in enumerate(run.spec["attacks"]["specs"])}
     names = [name for name in run.names() if name.startswith(tuple(SOURCES))]
+    if "guards/sets/pixels" in names:  # the guards' copy of the same images, which their verdicts are about
+        names.remove("pixels/set")
     found = [each for each in (_attacked(run, name, clean) for name in names) if len(each)]
     sections = list(SOURCES.values())
     found.sort(key=lambda each: (sections.index(each.source), order.get(each.attack or "", len(order)), each.eps or 0))

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.explain.penultimate import drift
-from pixelproof.views.explorer.catalog import Shown
+from pixelproof.views.explorer.attackability import surveyed
+from pixelproof.views.explorer.attributions import attribution_of
+from pixelproof.views.explorer.catalog import CLEAN, Shown
+from pixelproof.views.explorer.columns import state_of, verdicts
+from pixelproof.views.explorer.decisions import decisions
 from pixelproof.views.explorer.gallery import facts
-from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.pictures import pixels
 from pixelproof.views.explorer.runs import layers
 from pixelproof.views.explorer.shelf import Shelf
-
-GUARDS = Lacking("guards", "This run does not know what its layers' neighbours say.", "Add [guards] to the study.")
-SIGNATURES = Lacking("attributions", "This run holds no SHAP values.", "Add [signatures] to the study.")
 
 
 def example(shelf: Shelf, name: str) -> dict[str, Any]:
@@ -41,14 +41,14 @@ def example(shelf: Shelf, name: str) -> dict[str, Any]:
         "distance": None if change is None else {norm: float(size) for norm, size in _distances(images).items()},
         "changed": None if change is None else int((change != 0).any(0).sum()),
         "pixels": {"href": f"{base}/pixels.f32", "shape": list(images.shape)},
-        "layers": _layers(shelf, images),
-        "detectors": [],
-        "guard": GUARDS.answer(),
-        "guard_note": "",
-        "held_out": None,
+        "layers": _layers(shelf, found, row, images),
+        "detectors": verdicts(shelf, found, row),
+        "guard": shelf.lacks("watch"),
+        "guard_note": shelf.watch.note if shelf.has("watch") else "",
+        "held_out": _held_out(shelf, int(found.index[row])),
         "sentence": sentence(shelf, found, row, logits),
-        "attribution": SIGNATURES.answer(),
-        "attackability": False,
+        "attribution": attribution_of(shelf, name),
+        "attackability": surveyed(shelf, int(found.index[row])) is not None,
     }
 
 
@@ -76,22 +76,61 @@ def sentence(shelf: Shelf, found: Shown, row: int, logits: Tensor) -> str:
     return f"{taken}. After {found.label} it is taken for '{after}' ({sure[1]}).{rounded}"
 
 
-def _layers(shelf: Shelf, images: Tensor) -> list[dict[str, Any]]:
+def _layers(shelf: Shelf, found: Shown, row: int, images: Tensor) -> list[dict[str, Any]]:
+    """Every layer with its drift and, where it was judged, its decision on both images."""
+    said = judged(shelf, found, row, images)
     moved = {}
     if len(images) == 2:
-        found = drift(shelf.model, images[:1], images[1:], layers=[n for n in shelf.layers if "@" not in n])
-        moved = {each.layer: {"norm": float(each.norm[0]), "cosine": float(each.cosine[0])} for each in found}
+        moves = drift(shelf.model, images[:1], images[1:], layers=[n for n in shelf.layers if "@" not in n])
+        moved = {each.layer: {"norm": float(each.norm[0]), "cosine": float(each.cosine[0])} for each in moves}
     return [
         {
             "name": layer["name"],
             "kind": layer["kind"],
             "width": layer["width"],
             "drift": moved.get(layer["name"]),
-            "clean": None,
-            "adversarial": None,
+            "clean": said[0].get(layer["name"]),
+            "adversarial": said[1].get(layer["name"]),
         }
         for layer in layers(shelf)
     ]
+
+
+def judged(shelf: Shelf, found: Shown, row: int, images: Tensor) -> list[dict[str, dict[str, Any]]]:
+    """The decisions on the clean image and on the attacked one: the run's own, or made now where it has none."""
+    if not shelf.has("watch"):
+        return [{}, {}]
+    index, label, said = int(found.index[row]), int(found.labels[row]), []
+    for image, state in zip(images, (CLEAN, state_of(found)), strict=False):
+        said.append(_stored(shelf, state, index) or _now(shelf, image, label))
+    return [*said, {}][:2]
+
+
+def _stored(shelf: Shelf, state: str | None, index: int) -> dict[str, dict[str, Any]]:
+    if state is None or state not in shelf.watch.states():
+        return {}
+    rows = (shelf.watch.index_of(state) == index).nonzero()[:, 0].tolist()
+    if not rows:
+        return {}
+    predicted = shelf.watch.run.tensor(f"guards/neighbours/{state}", "predicted", slice(rows[0], rows[0] + 1))
+    return decisions(shelf.watch.states()[state], rows[0], int(predicted), shelf.clean.classes)
+
+
+def _now(shelf: Shelf, image: Tensor, label: int) -> dict[str, dict[str, Any]]:
+    record = shelf.watch.judge(image[None], torch.tensor([label]))
+    predicted = int(shelf.model.predict(image[None]).argmax())
+    return decisions(record, 0, predicted, shelf.clean.classes)
+
+
+def _held_out(shelf: Shelf, index: int) -> bool | None:
+    """Whether an image is in the half that nothing was tuned on; None where the run does not know."""
+    if not shelf.has("watch"):
+        return None
+    for state, record in shelf.watch.states().items():
+        rows = (shelf.watch.index_of(state) == index).nonzero()[:, 0].tolist()
+        if rows:
+            return bool(record.validation[rows[0]])
+    return None
 
 
 def _distances(images: Tensor) -> dict[str, Tensor]:

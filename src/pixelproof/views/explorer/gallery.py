@@ -26,7 +26,7 @@ DIGITS = 6
 
 
 def gallery(shelf: Shelf) -> dict[str, Any]:
-    """Columns over all examples of a run, the clean images first, then set by set."""
+    """Columns over all examples of a run, the clean images first, then set by set; detectors are told elsewhere."""
     sets = shelf.sets
     rows = sum(len(each) for each in sets)
     return {
@@ -44,7 +44,6 @@ def gallery(shelf: Shelf) -> dict[str, Any]:
         "success_8bit": _joined([each.success_8bit for each in sets]),
         "margin": [value for each in sets for value in _numbers(each.margin, len(each))],
         "distance": {norm: [value for each in sets for value in _distance(each, norm)] for norm in _norms(sets)},
-        "detectors": [],
     }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -13,12 +14,16 @@ from pixelproof.data import Dataset
 from pixelproof.data.sources import SOURCES
 from pixelproof.data.storage import find
 from pixelproof.detect.layers import activations
-from pixelproof.errors import BadInput, CorruptFile, DataUnavailable, PixelproofError
+from pixelproof.detect.store import COMPOSED
+from pixelproof.errors import BadInput, CorruptFile, DataUnavailable
 from pixelproof.measure import CleanRecord
 from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.views.explorer.catalog import Shown, catalog
+from pixelproof.views.explorer.guard import Watch
 from pixelproof.views.explorer.missing import Lacking
+
+T = TypeVar("T")
 
 
 class Shelf:
@@ -29,6 +34,7 @@ class Shelf:
 
     def __init__(self, run: Run, name: str, root: Path | None = None) -> None:
         self.run, self.name, self.root = run, name, root
+        self._kept: dict[Callable[[Shelf], Any], Any] = {}
 
     @cached_property
     def clean(self) -> CleanRecord:
@@ -76,7 +82,8 @@ class Shelf:
     def layers(self) -> tuple[str, ...]:
         """The layers to look at, as registered: convolutional ones, dense ones, and those that were judged."""
         known = {*self.model.layers, *self.judged}
-        return tuple(name for name, _ in self.model.net.named_modules() if name in known)
+        order = [name for name, _ in self.model.net.named_modules() if name in known]
+        return (*order, *(name for name in self.judged if name not in order and name != COMPOSED))
 
     @cached_property
     def widths(self) -> dict[str, int]:
@@ -84,13 +91,25 @@ class Shelf:
         rows, _ = activations(self.model, torch.zeros(1, *self.shape), self.layers)
         widths = {layer: found.shape[1] for layer, found in rows.items()}
         if self.judged:
-            widths["composed"] = sum(widths.get(layer, 0) for layer in self.judged)
+            widths[COMPOSED] = sum(widths.get(layer, 0) for layer in self.judged)
         return widths
+
+    @cached_property
+    def watch(self) -> Watch:
+        """The neighbour guard; Lacking without [guards]."""
+        return Watch.of(self.run, self.model)
 
     @cached_property
     def judged(self) -> tuple[str, ...]:
         """The layers whose neighbours the run knows, and last the composed layer; none without [guards]."""
-        return ()
+        return self.watch.clean.layers if self.has("watch") else ()
+
+    def kept(self, make: Callable[[Shelf], T]) -> T:
+        """What `make` makes of this shelf, made once."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+        found: T = self._kept[make]
+        return found
 
     @cached_property
     def training(self) -> Dataset:
@@ -120,13 +139,12 @@ class Shelf:
 
     def has(self, part: str) -> bool:
         """Whether one of the attributes above can be had."""
+        return self.lacks(part) is None
+
+    def lacks(self, part: str) -> dict[str, Any] | None:
+        """Why one of the attributes above cannot be had, for the reader; None where it can."""
         try:
             getattr(self, part)
-        except (Lacking, PixelproofError):
-            return False
-        return True
-
-    @property
-    def section(self) -> dict[str, Any]:
-        """The study's settings."""
-        return dict(self.run.spec)
+        except Lacking as lacking:
+            return lacking.answer()
+        return None

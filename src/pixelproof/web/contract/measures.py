@@ -141,6 +141,7 @@ class Projection(Answer):
     n: int
     of: int = Field(description="Examples there are; fewer are shown when a stratified sample was taken.")
     explained: tuple[float, float] | None = Field(description="Shares of the variance (PCA).")
+    fitted: int = Field(description="Clean images that the directions were fitted on.")
     set: tuple[int, ...] = Field(description="Positions in the gallery's sets.")
     index: tuple[int, ...]
     label: tuple[int, ...]

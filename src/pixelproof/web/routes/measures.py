@@ -24,36 +24,36 @@ def router(desk: Desk) -> APIRouter:
     def detectors(run: str, request: Request) -> Response:
         """Every detector that was judged, with intervals, ROC and the attacks that know it."""
         shelf = library.shelf(run)
-        return answers.json(request, shelf, Detectors | Missing, explorer.SIGNATURES.answer)
+        return answers.json(request, shelf, Detectors | Missing, lambda: explorer.detectors(shelf))
 
     @routes.get("/runs/{run}/thresholds", response_model=Thresholds | Missing)
     def thresholds(run: str, request: Request) -> Response:
         """Per layer: thresholds, ROC and accuracy over k; the scores are behind their links."""
         shelf = library.shelf(run)
-        return answers.json(request, shelf, Thresholds | Missing, explorer.GUARDS.answer)
+        return answers.json(request, shelf, Thresholds | Missing, lambda: explorer.thresholds.thresholds(shelf))
 
     @routes.get("/runs/{run}/thresholds/{attack}/scores.f32", response_class=Response)
     def scores(run: str, attack: str, request: Request) -> Response:
         """Scores (spaces, images): clean images first."""
         shelf = library.shelf(run)
-        return answers.json(request, shelf, Thresholds | Missing, explorer.GUARDS.answer)
+        return answers.array(request, shelf, lambda: explorer.thresholds.scores(shelf, attack))
 
     @routes.get("/runs/{run}/maps", response_model=Maps | Missing)
     def maps(run: str, request: Request) -> Response:
         """The projections that can be shown."""
         shelf = library.shelf(run)
-        return answers.json(request, shelf, Maps | Missing, explorer.SIGNATURES.answer)
+        return answers.json(request, shelf, Maps | Missing, lambda: explorer.maps.maps(shelf))
 
     @routes.get("/runs/{run}/maps/{map}", response_model=Projection | Missing)
     def one(run: str, map: str, request: Request) -> Response:
         """One projection: which example each point is."""
         shelf = library.shelf(run)
-        return answers.json(request, shelf, Projection | Missing, explorer.SIGNATURES.answer)
+        return answers.json(request, shelf, Projection | Missing, lambda: explorer.maps.one(shelf, map))
 
     @routes.get("/runs/{run}/maps/{map}/points.f32", response_class=Response)
     def points(run: str, map: str, request: Request) -> Response:
         """Coordinates (n, 2)."""
         shelf = library.shelf(run)
-        return answers.json(request, shelf, Projection | Missing, explorer.SIGNATURES.answer)
+        return answers.array(request, shelf, lambda: explorer.maps.points(shelf, map))
 
     return routes

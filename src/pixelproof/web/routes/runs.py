@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from pixelproof import __version__
 from pixelproof.views import explorer
-from pixelproof.web.contract import Gallery, Home, Missing, RunPage
+from pixelproof.web.contract import DetectorColumn, Gallery, Home, Missing, RunPage
 from pixelproof.web.desk import Desk
 
 
@@ -32,7 +32,13 @@ def router(desk: Desk) -> APIRouter:
     def gallery(run: str, request: Request) -> Response:
         """Every example as columns."""
         shelf = library.shelf(run)
-        return answers.json(request, shelf, Gallery | Missing, lambda: explorer.gallery(shelf))
+        return answers.json(request, shelf, Gallery | Missing, lambda: explorer.columns.whole(shelf))
+
+    @routes.get("/runs/{run}/gallery/{detector}", response_model=DetectorColumn | Missing)
+    def column(run: str, detector: str, request: Request) -> Response:
+        """What one detector says of every row, and which case that is."""
+        shelf = library.shelf(run)
+        return answers.json(request, shelf, DetectorColumn | Missing, lambda: explorer.columns.column(shelf, detector))
 
     @routes.get("/runs/{run}/atlas/{page}.png", response_class=Response)
     def atlas(run: str, page: int, request: Request) -> Response:

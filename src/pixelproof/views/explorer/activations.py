@@ -1,0 +1,159 @@
+"""Activations of two images in one layer: who carries their distance, and what else excites a unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pixelproof.detect.index import Metric
+from pixelproof.detect.layers import activations
+from pixelproof.detect.store import COMPOSED
+from pixelproof.errors import BadInput, UnknownName
+from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.explorer.shelf import Shelf
+
+LARGEST = 24  # units that are listed one by one
+EXCITED = 16
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+def difference(shelf: Shelf, example: str, layer: str, metric: Metric, pair: tuple[str, str]) -> dict[str, Any]:
+    """How two images differ in a layer; each is "clean", "adversarial" or the position of a training image."""
+    rows = vectors(shelf, example, layer, pair)
+    shares, distance = carried(rows, metric)
+    order = shares.argsort(descending=True, stable=True)
+    top = order[:LARGEST].tolist()
+    names = _units(shelf, layer, rows.shape[1])
+    share = shares[order].cumsum(0).clamp(max=1)
+    half = int((share < 0.5).sum()) + 1
+    first = names(top[0])
+    told = (
+        f"{half} of {rows.shape[1]} units carry half of the {metric} distance {distance:.4g}; "
+        f"unit {first[1]} of {first[0]} alone carries {100 * float(shares[top[0]]):.0f} %."
+    )
+    return {
+        "layer": layer,
+        "metric": metric,
+        "a": pair[0],
+        "b": pair[1],
+        "width": rows.shape[1],
+        "distance": distance,
+        "units": [
+            {
+                "layer": names(unit)[0],
+                "unit": names(unit)[1],
+                "a": float(rows[0, unit]),
+                "b": float(rows[1, unit]),
+                "share": float(shares[unit]),
+            }
+            for unit in top
+        ],
+        "carried": [round(value, 6) for value in share[:LARGEST].tolist()],
+        "vectors": {
+            "href": f"runs/{shelf.name}/examples/{example}/vectors/{layer}/{pair[0]}/{pair[1]}.f32",
+            "shape": list(rows.shape),
+        },
+        "sentence": told if distance > 0 else f"Both images have the same activations in {layer}.",
+    }
+
+
+def carried(rows: Float[Tensor, "2 d"], metric: Metric) -> tuple[Float[Tensor, " d"], float]:
+    """Each unit's share of the distance of two rows, and the distance itself; shares are 0 where it is 0."""
+    rows = rows.double()
+    if metric == "cosine":
+        rows = torch.nn.functional.normalize(rows, dim=1)
+    apart = (rows[0] - rows[1]).abs()
+    if metric == "chebyshev":
+        distance = float(apart.amax())
+        shares = torch.zeros_like(apart)
+        shares[apart.argmax()] = 1.0 if distance > 0 else 0.0
+        return shares, distance
+    power = apart if metric == "manhattan" else apart.square()
+    total = float(power.sum())
+    shares = power / total if total > 0 else power
+    distance = total if metric == "manhattan" else total / 2 if metric == "cosine" else total**0.5
+    return shares, distance
+
+
+def vectors(shelf: Shelf, example: str, layer: str, pair: tuple[str, str]) -> Float[Tensor, "2 d"]:
+    """The two activation vectors; in the composed layer those of its layers, scaled as the guard scales them."""
+    return torch.stack([_vector(shelf, example, layer, which) for which in pair])
+
+
+def _vector(shelf: Shelf, example: str, layer: str, which: str) -> Float[Tensor, " d"]:
+    layers = _parts(shelf, layer)
+    if which in ("clean", "adversarial"):
+        shown, row = shelf.find(example)
+        if which == "adversarial" and shown.attack is None:
+            raise Lacking("adversarial image", "This is a clean image: nothing was attacked.", "Take 'clean'.")
+        image = shown.clean_image(row) if which == "clean" else shown.image(row)
+        found, _ = activations(shelf.model, image[None], layers)
+        rows = [found[name][0] for name in layers]
+    else:
+        rows = [_trained(shelf, name, which) for name in layers]
+    if layer != COMPOSED:
+        return rows[0]
+    return torch.cat([row * weight for row, weight in zip(rows, shelf.watch.store.weights, strict=True)])
+
+
+def _trained(shelf: Shelf, layer: str, which: str) -> Tensor:
+    """Activations of a training image: the index's own where it holds the layer, else computed now."""
+    if not (which.isascii() and which.isdigit() and len(which) < 16):
+        expected = "expected 'clean', 'adversarial' or the position of a training image"
+        raise BadInput("explore", expected, f"'{which[:40]}'")
+    index = int(which)
+    if shelf.has("watch") and layer in shelf.watch.store.layers and index in shelf.watch.rows:
+        own = shelf.watch.by(shelf.watch.section["metric"])[shelf.watch.store.layers.index(layer)]
+        if own.metric != "cosine":  # which stores rows of length one
+            return own.rows[shelf.watch.rows[index]].cpu()
+    image = shelf.training[shelf.place(index)].images
+    return activations(shelf.model, image, (layer,))[0][layer][0]
+
+
+def _parts(shelf: Shelf, layer: str) -> tuple[str, ...]:
+    if layer == COMPOSED:
+        return shelf.watch.store.layers
+    if layer not in shelf.layers:
+        raise UnknownName("explore", "layer", layer[:80], (*shelf.layers, *([COMPOSED] if shelf.judged else [])))
+    return (layer,)
+
+
+def _units(shelf: Shelf, layer: str, width: int) -> Any:
+    """Layer and unit of a place in a row: in the composed layer, of the layer it comes from."""
+    starts = []
+    total = 0
+    for name in _parts(shelf, layer):
+        starts.append((total, name))
+        total += shelf.widths[name] if layer == COMPOSED else width
+
+    def name_of(place: int) -> tuple[str, int]:
+        start, name = next(entry for entry in reversed(starts) if entry[0] <= place)
+        return name, place - start
+
+    return name_of
+
+
+def unit(shelf: Shelf, layer: str, number: int) -> dict[str, Any]:
+    """The training images that excite a unit most, and the unit's quantiles over all of the index."""
+    store = shelf.watch.store
+    if layer not in store.layers:
+        raise Lacking("unit", f"The training images' activations in {layer} are not in the run.", "Add it to layers.")
+    rows = shelf.watch.by(shelf.watch.section["metric"])[store.layers.index(layer)].rows
+    if not 0 <= number < rows.shape[1]:
+        raise BadInput("explore", f"units of {layer} go from 0 to {rows.shape[1] - 1}", number)
+    values = rows[:, number].cpu()
+    top = values.topk(min(EXCITED, len(values)))
+    quantiles = torch.quantile(values.double(), torch.tensor(QUANTILES, dtype=torch.float64))
+    return {
+        "layer": layer,
+        "unit": number,
+        "indexed": len(values),
+        "quantiles": quantiles.tolist(),
+        "top": [
+            {"index": int(store.origin[row]), "label": int(store.labels[row]), "activation": float(value)}
+            for value, row in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        ],
+    }

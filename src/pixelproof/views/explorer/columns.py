@@ -1,0 +1,183 @@
+"""What detectors say of the gallery's rows, one detector at a time, and of one example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from pixelproof.errors import UnknownName
+from pixelproof.measure import GuardRecord
+from pixelproof.views.explorer.catalog import CLEAN, Shown, slug
+from pixelproof.views.explorer.gallery import CASES, UNKNOWN, case, gallery
+from pixelproof.views.explorer.shelf import Shelf
+
+RULES = {
+    "tuned": "The paper's rule: more strangers among k neighbours than a threshold tuned on one attack.",
+    "calibrated": "The same count against what clean images have, at a stated false-alarm rate.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Word:
+    """What a detector says of the images of one state: positions in the test file, scores, alarms, p-values."""
+
+    index: Tensor
+    score: Tensor
+    alarm: Tensor
+    p_value: Tensor | None
+    recovered: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """One detector with its words by state ("clean", or an attack's file name)."""
+
+    id: str
+    name: str
+    source: str
+    layer: str | None
+    rule: str
+    about: str
+    threshold: float
+    rate: float | None
+    words: dict[str, Word]
+
+
+def voices(shelf: Shelf) -> tuple[Voice, ...]:
+    """Every detector that the run knows the words of: first the composed layer's two rules."""
+    return (*_layers(shelf), *_table(shelf)) if shelf.has("watch") else ()
+
+
+def _layers(shelf: Shelf) -> Iterator[Voice]:
+    states = shelf.watch.states()
+    first = shelf.watch.clean
+    places = sorted(range(len(first.layers)), key=lambda place: first.layers[place] != "composed")
+    for place in places:
+        layer = first.layers[place]
+        for rule, about in RULES.items():
+            tuned = rule == "tuned"
+            words = {
+                name: Word(
+                    shelf.watch.index_of(name),
+                    record.strangers[:, place].float() if tuned else record.score[:, place],
+                    (record.alarm if tuned else record.quiet_alarm)[:, place],
+                    record.p_value[:, place],
+                    record.recovered[:, place],
+                )
+                for name, record in states.items()
+            }
+            limit = float(first.thresholds[place]) if tuned else float(first.limit[place])
+            title = f"neighbours in {layer}" if layer != "composed" else "neighbours over all layers"
+            rate = None if tuned else first.rate
+            yield Voice(f"{slug(layer)}-{rule}", f"{title} ({rule})", "layer", layer, rule, about, limit, rate, words)
+
+
+def _table(shelf: Shelf) -> Iterator[Voice]:
+    """The detectors of the table; its rows about single layers are told by the layers themselves."""
+    for stored in shelf.run.names("guards/detectors/"):
+        record = shelf.run.load(stored, GuardRecord)
+        if not record.name.startswith("neighbours, "):
+            yield _detector(record)
+
+
+def _detector(record: GuardRecord) -> Voice:
+    words = {
+        slug(state): Word(each.index, each.score, each.p_value <= record.rate, each.p_value, each.recovered)
+        for state, each in record.judged.items()
+    }
+    about = f"Threshold from {record.calibration} clean images at a false-alarm rate of {100 * record.rate:g} %."
+    name = record.name
+    return Voice(slug(name), name, "detector", None, "calibrated", about, record.threshold, record.rate, words)
+
+
+def listed(shelf: Shelf) -> list[dict[str, Any]]:
+    """The detectors whose columns can be asked for."""
+    fields = ("id", "name", "source", "layer", "rule", "about")
+    return [{field: getattr(voice, field) for field in fields} for voice in shelf.kept(voices)]
+
+
+def whole(shelf: Shelf) -> dict[str, Any]:
+    """The gallery with the detectors whose columns can be asked for."""
+    return gallery(shelf) | {"detectors": listed(shelf)}
+
+
+def column(shelf: Shelf, name: str) -> dict[str, Any]:
+    """One detector's word on every row of the gallery; UnknownName for one that the run does not have."""
+    found = next((voice for voice in shelf.kept(voices) if voice.id == name), None)
+    if found is None:
+        raise UnknownName("explore", "detector", name[:80], [voice.id for voice in shelf.kept(voices)])
+    scores: list[float | None] = []
+    alarms: list[bool | None] = []
+    cases: list[int] = []
+    for each in shelf.sets:
+        told = spoken(found, each)
+        for place, success in zip(each.index.tolist(), each.success.tolist(), strict=True):
+            score, alarm = told.get(place, (None, None))
+            scores.append(score)
+            alarms.append(alarm)
+            attacked = each.attack is not None
+            known = alarm is not None
+            cases.append(case(attacked=attacked, success=success, alarm=bool(alarm)) if known else UNKNOWN)
+    return {
+        "id": found.id,
+        "name": found.name,
+        "threshold": found.threshold,
+        "rate": found.rate,
+        "score": scores,
+        "alarm": alarms,
+        "case": cases,
+    }
+
+
+def spoken(voice: Voice, each: Shown) -> dict[int, tuple[float, bool]]:
+    """Score and alarm by position in the test file, for the images of one set of examples."""
+    word = voice.words.get(state_of(each) or "")
+    if word is None:
+        return {}
+    pairs = zip(word.score.tolist(), word.alarm.tolist(), strict=True)
+    return dict(zip(word.index.tolist(), pairs, strict=True))
+
+
+def state_of(each: Shown) -> str | None:
+    """The state in which detectors judged the images of a set; None when they did not."""
+    if each.attack is None:
+        return CLEAN
+    return each.id.rpartition("~")[2] if each.source == "guards" else None
+
+
+def verdicts(shelf: Shelf, each: Shown, row: int) -> list[dict[str, Any]]:
+    """What every detector says of an example and of its clean image; nulls where it was not asked."""
+    index = int(each.index[row])
+    found = []
+    for voice in shelf.kept(voices):
+        if voice.source == "layer" and voice.layer != "composed":
+            continue
+        clean = _verdict(voice, CLEAN, index, attacked=False, success=False)
+        state = state_of(each)
+        attacked = None
+        if each.attack is not None and state is not None:
+            attacked = _verdict(voice, state, index, attacked=True, success=bool(each.success[row]))
+        if clean or attacked:
+            told = {"clean": clean, "adversarial": attacked}
+            found.append({"id": voice.id, "name": voice.name, "about": voice.about, **told})
+    return found
+
+
+def _verdict(voice: Voice, state: str, index: int, *, attacked: bool, success: bool) -> dict[str, Any] | None:
+    word = voice.words.get(state)
+    rows = [] if word is None else (word.index == index).nonzero()[:, 0].tolist()
+    if word is None or not rows:
+        return None
+    row, alarm = rows[0], bool(word.alarm[rows[0]])
+    recovered = -1 if word.recovered is None else int(word.recovered[row])
+    return {
+        "score": float(word.score[row]),
+        "threshold": voice.threshold,
+        "p_value": None if word.p_value is None else float(word.p_value[row]),
+        "alarm": alarm,
+        "recovered": None if recovered < 0 else recovered,
+        "case": CASES[case(attacked=attacked, success=success, alarm=alarm)],
+    }

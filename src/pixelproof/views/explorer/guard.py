@@ -1,0 +1,130 @@
+"""Watch: the neighbour guard of a run, to be asked about any image: its index, tuned rule and clean thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from pixelproof.detect import Store, Tuned
+from pixelproof.detect.index import ExactIndex, Metric
+from pixelproof.measure import NeighbourRecord, VerdictRecord
+from pixelproof.measure.neighbours import CALIBRATION, CLEAN, verdicts
+from pixelproof.models import Classifier
+from pixelproof.run import Run
+from pixelproof.types import Images, Labels
+from pixelproof.views.explorer.catalog import slug
+from pixelproof.views.explorer.missing import Lacking
+
+GUARDS = Lacking("guards", "This run does not know what its layers' neighbours say.", "Add [guards] to the study.")
+
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """What the section [guards] of a study left in its run."""
+
+    run: Run
+    model: Classifier
+
+    @classmethod
+    def of(cls, run: Run, model: Classifier) -> Watch:
+        """The watch of a run; Lacking when its study has no [guards] or has not come that far."""
+        if not run.has(f"guards/verdicts/{CLEAN}"):
+            raise GUARDS
+        return cls(run, model)
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """The study's settings of [guards]."""
+        found: dict[str, Any] = self.run.spec["guards"]
+        return found
+
+    @cached_property
+    def tuned(self) -> Tuned:
+        """k and threshold per layer, tuned on the focus attack."""
+        return self.run.load(f"guards/tuned/{slug(self.section['focus'])}", Tuned)
+
+    @cached_property
+    def calibration(self) -> NeighbourRecord:
+        """Neighbours of the clean images that set the thresholds of the calibrated rule."""
+        return self.run.load(f"guards/neighbours/{CALIBRATION}", NeighbourRecord)
+
+    @cached_property
+    def clean(self) -> VerdictRecord:
+        """The verdicts on the clean images."""
+        return self.run.load(f"guards/verdicts/{CLEAN}", VerdictRecord)
+
+    @cached_property
+    def store(self) -> Store:
+        """The index of the training images' activations."""
+        return Store.load(self.run.folder / "guards" / "index", self.model)
+
+    @cached_property
+    def indexes(self) -> dict[str, list[ExactIndex]]:
+        """The index of every layer by metric; other metrics than the guard's are added when they are asked for."""
+        return {}
+
+    def by(self, metric: Metric) -> list[ExactIndex]:
+        """The layers' indexes for one metric, over the same rows."""
+        if metric not in self.indexes:
+            exact = [index for index in self.store.indexes if isinstance(index, ExactIndex)]
+            if len(exact) < len(self.store.layers):
+                raise Lacking("other metrics", "This index compares by its own metric only.", "Index exactly.")
+            if metric != exact[0].metric:
+                exact = [_measured(index, metric) for index in exact]
+            self.indexes[metric] = exact
+        return self.indexes[metric]
+
+    @cached_property
+    def rows(self) -> dict[int, int]:
+        """Row of the index by position in the original training file."""
+        return {origin: row for row, origin in enumerate(self.store.origin.tolist())}
+
+    def states(self) -> dict[str, VerdictRecord]:
+        """The verdicts on every state by its file name: clean, and one per attack."""
+        prefix = "guards/verdicts/"
+        return {name.removeprefix(prefix): self.state(name) for name in self.run.names(prefix)}
+
+    def state(self, name: str) -> VerdictRecord:
+        """The verdicts on one state; read once."""
+        if name not in self._states:
+            self._states[name] = self.run.load(name, VerdictRecord)
+        return self._states[name]
+
+    @cached_property
+    def _states(self) -> dict[str, VerdictRecord]:
+        return {}
+
+    def index_of(self, name: str) -> Int[Tensor, " n"]:
+        """Positions in the test file of the images of a state, in the order of its verdicts."""
+        return self.run.tensor(f"guards/neighbours/{name}", "index")
+
+    def judge(self, images: Images, labels: Labels) -> VerdictRecord:
+        """The verdicts on any images, made now as the study made its own."""
+        about = ("now", torch.full((len(images),), -1), labels)
+        seen = NeighbourRecord.of(self.store, self.model, images, k=self.section["k"], about=about)
+        nothing = torch.zeros(len(images), dtype=torch.bool)
+        rate, focus = self.section["rate"], self.section["focus"]
+        return verdicts(seen, self.calibration, self.tuned, rate=rate, validation=nothing, tuned_on=focus)
+
+    @property
+    def note(self) -> str:
+        """What the rules rest on, in one sentence."""
+        record, section = self.clean, self.section
+        tuned = int((~record.validation).sum())
+        return (
+            f"k and threshold of every layer were tuned on {section['focus']} and {tuned} clean test images; "
+            f"the calibrated limits come from {len(self.calibration)} clean validation images at a false-alarm rate of "
+            f"{100 * section['rate']:g} %."
+        )
+
+
+def _measured(index: ExactIndex, metric: Metric) -> ExactIndex:
+    """The same rows compared by another metric."""
+    found = ExactIndex(index.rows.shape[1], metric, index.rows.device)
+    found.add(index.rows, index.ids)
+    return found
