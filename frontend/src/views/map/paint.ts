@@ -40,8 +40,10 @@ precision mediump float;
 in vec4 shade; in float wide; uniform bool round; out vec4 pixel;
 void main() {
   float inside = 1.0;
-  if (round) { float far = length(gl_PointCoord - 0.5) * wide; inside = clamp(wide * 0.5 - far, 0.0, 1.0); }
-  pixel = vec4(shade.rgb, 1.0) * shade.a * inside;
+  float rim = 1.0;
+  // A darker rim keeps pale colours apart from a pale ground.
+  if (round) { float far = length(gl_PointCoord - 0.5) * wide; inside = clamp(wide * 0.5 - far, 0.0, 1.0); rim = mix(1.0, 0.72, smoothstep(wide * 0.5 - 2.0, wide * 0.5 - 0.8, far)); }
+  pixel = vec4(shade.rgb * rim, 1.0) * shade.a * inside;
 }`;
 
 export function painter(canvas: HTMLCanvasElement): Painter | null {
