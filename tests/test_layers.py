@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "pixelproof"
 LEVELS = [
-    {"types", "errors", "specs", "draws", "lp", "scores", "atomic"},
+    {"types", "errors", "specs", "draws", "lp", "masks", "scores", "atomic"},
     {"data", "run"},
     {"models"},
     {"attacks", "explain"},

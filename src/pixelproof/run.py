@@ -167,6 +167,11 @@ class Run:
         write_whole(self.folder / name, json.dumps(value, indent=1))
 
 
+def slug(spec: str) -> str:
+    """A spec string as part of a result's name."""
+    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in spec)
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
     """A safetensors file with notes in its header; OSError when it cannot be written."""
     try:

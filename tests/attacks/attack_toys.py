@@ -23,9 +23,12 @@ from pixelproof.attacks import (
     Auto,
     Critical,
     DeepFool,
+    FewPixel,
     Foolbox,
     HopSkipJump,
     MarginPGD,
+    OnePixel,
+    OnePixelDE,
     SigmaZero,
     SignNoise,
     Square,
@@ -71,6 +74,9 @@ ALL = (
     CW(steps=30, searches=2, rate=0.1, weight=1.0),
     SigmaZero(steps=40),
     PDPGD("linf", steps=40),
+    OnePixel(ranked=8),
+    OnePixelDE(population=24, iterations=8),
+    FewPixel(k=2, queries=60, ranked=2),
 )
 
 

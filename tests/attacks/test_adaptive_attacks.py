@@ -84,6 +84,26 @@ def test_success_against_a_random_model_is_a_rate_with_an_interval():
     assert rates.expected_robust_accuracy == pytest.approx(1 - float(rates.per_image.mean()))
 
 
+def test_mount_finds_a_random_model_by_itself_and_judges_it_by_many_draws():
+    model, data = before_linear(Noise())
+    fixed = attacks.mount(APGD(0.05, steps=20), *linear(0))
+    assert fixed.rate is None
+    assert fixed.expected_robust_accuracy == pytest.approx(float(fixed.robust_accuracy))
+    state = torch.random.get_rng_state()
+    found, again = (attacks.mount(APGD(0.05, steps=20), model, data, seed=2) for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(found.rate, again.rate)
+    assert torch.equal(found.images, again.images)
+    assert torch.equal(found.success, found.rate > 0.5)
+    assert ((found.rate > 0) & (found.rate < 1)).any()
+    assert found.model == model.card.name
+    torch.manual_seed(1)
+    rates = fooling_rates(model, found.images, found.goal, draws=400).per_image
+    assert (rates - found.rate).abs().max() < 0.2
+    swept = attacks.sweep(APGD(0.05, steps=10), model, data, [0.01, 0.3], seed=2)
+    assert swept[0].rate.mean() < swept[1].rate.mean()
+
+
 def bright(images):
     """A detector that any linear attacker can see: the mean brightness."""
     return images.flatten(1).mean(1)

@@ -6,7 +6,7 @@ from pixel_nets import classifier, make, random_images
 from torch import nn
 
 from pixelproof import specs
-from pixelproof.attacks.pixel import PIXEL_ATTACKS, FewPixel, OnePixel, OnePixelDE
+from pixelproof.attacks import ATTACKS, FewPixel, OnePixel, OnePixelDE
 from pixelproof.attacks.pixel.margins import colour_grid, margins
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
@@ -27,7 +27,7 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("name", PIXEL_ATTACKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_at_most_the_allowed_pixels_change_to_eight_bit_colours(name):
     attack = QUICK[name]
     images = attack(MODEL, IMAGES, Goal(LABELS), generator())
@@ -37,10 +37,10 @@ def test_at_most_the_allowed_pixels_change_to_eight_bit_colours(name):
     assert 0 <= images.min() <= images.max() <= 1
 
 
-@pytest.mark.parametrize("name", PIXEL_ATTACKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_specs_round_trip(name):
     attack = QUICK[name]
-    assert specs.parse(specs.write(attack), PIXEL_ATTACKS) == attack
+    assert specs.parse(specs.write(attack), ATTACKS) == attack
 
 
 @pytest.mark.parametrize("name", ["one-pixel-de", "few-pixel"])
@@ -52,7 +52,7 @@ def test_results_do_not_depend_on_the_batch(name):
     assert torch.equal(together[:4], alone)
 
 
-@pytest.mark.parametrize("name", PIXEL_ATTACKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_targeted_success_is_the_target_class(name):
     targets = (LABELS + 1) % 4
     images = QUICK[name](MODEL, IMAGES, Goal(targets, True), generator())
@@ -126,11 +126,13 @@ def test_more_levels_try_more_colours_only_where_corners_fail():
     assert torch.equal(found.candidates[plain.success], plain.candidates[plain.success])
 
 
-def test_training_mode_and_gradients_are_restored():
-    model = make("plain").train()
-    OnePixel()(model, IMAGES[:1], Goal(LABELS[:1]), generator())
-    assert model.training
+@pytest.mark.parametrize("name", QUICK)
+def test_training_mode_is_refused_and_gradients_are_restored(name):
+    model = make("plain")
+    QUICK[name](model, IMAGES[:1], Goal(LABELS[:1]), generator())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    with pytest.raises(BadInput, match="evaluation mode"):
+        QUICK[name](model.train(), IMAGES[:1], Goal(LABELS[:1]), generator())
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_settings_that_cannot_be_right_are_refused(make_attack):
         make_attack()
 
 
-@pytest.mark.parametrize("name", PIXEL_ATTACKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_images_and_labels_that_cannot_be_right_are_refused(name):
     with pytest.raises(BadInput, match="lie in"):
         QUICK[name](MODEL, IMAGES * 255, Goal(LABELS), generator())

@@ -40,6 +40,34 @@ def test_the_facts_are_json_and_a_second_call_goes_on_from_the_folder(tmp_path):
     assert "other settings" in str(other.exception)
 
 
+def test_the_curve_goes_through_the_evaluation_and_never_rises(tmp_path):
+    net = tmp_path / "net.py"
+    net.write_text(NET)
+    call = ["evaluate", f"{net}:build", "digits", "--eps", "0.1", "--n", "60", "--json"]
+    facts = json.loads(CliRunner().invoke(app, [*call, "--curve", "4"]).stdout)
+    curve = facts["curve"]
+    held = [rate["hits"] for rate in curve["robust_accuracy_at_most"]]
+    assert curve["eps"] == pytest.approx([0.05, 0.1, 0.15, 0.2])
+    assert held == sorted(held, reverse=True)
+    assert held[1] <= facts["robust_accuracy_at_most"]["hits"]
+    assert curve["searched"] == len(facts["images"])
+    plain = CliRunner().invoke(app, [*call[:-1], "--curve", "4", "--quiet"]).stdout
+    assert "robust accuracy <=" in plain
+    both = CliRunner().invoke(app, [*call, "--curve", "4", "--target", "1"])
+    assert "untargeted" in str(both.exception)
+
+
+def test_a_target_is_the_same_command_with_one_option_more(tmp_path):
+    net = tmp_path / "net.py"
+    net.write_text(NET)
+    call = ["evaluate", f"{net}:build", "digits", "--eps", "0.2", "--n", "60", "--json", "--target", "3"]
+    facts = json.loads(CliRunner().invoke(app, call).stdout)
+    plain = json.loads(CliRunner().invoke(app, call[:-2]).stdout)
+    assert facts["n"] < 60  # those of the target's class are left out
+    assert any(image["fooled"] for image in facts["images"])
+    assert facts["robust_accuracy_at_most"]["value"] > plain["robust_accuracy_at_most"]["value"]
+
+
 def test_times_are_read_and_nonsense_is_refused():
     assert [duration(text) for text in ("90s", "10m", "2h", "45")] == [90.0, 600.0, 7200.0, 45.0]
     for text in ("soon", "-3s", "0", "10x", "nan", ""):

@@ -9,7 +9,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from pixelproof import lp
 from pixelproof.attacks import PGD, mount
 from pixelproof.detect import LogitMargin, evaluate, figures, matched_noise, natural_errors, roc
-from pixelproof.errors import BadInput
+from pixelproof.detect.noise import KINDS
+from pixelproof.errors import BadInput, UnknownName
 
 from .toys import blobs, generator, network
 
@@ -84,6 +85,38 @@ def test_matched_noise_has_the_norms_of_the_perturbation():
     assert not torch.allclose(noisy, clean + delta)
     for kind in ("l0", "l1", "l2", "linf"):
         assert torch.allclose(lp.norm(noisy - clean, kind), lp.norm(delta, kind), atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf", "l1"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_matched_noise_is_as_large_as_the_attack_turned_out_after_clipping(kind, norm):
+    clean = torch.zeros(5, 1, 12, 12)
+    clean[:, :, 3:9, 3:9] = torch.rand(5, 1, 6, 6, generator=generator(1))
+    attacked = (clean + 0.3 * torch.randn(clean.shape, generator=generator(2))).clamp(0, 1)
+    attacked[0] = clean[0] + 0.3 * (attacked[0] - clean[0])
+    noisy = matched_noise(clean, attacked, generator(), kind=kind, norm=norm)
+    assert noisy.min() >= 0
+    assert noisy.max() <= 1
+    torch.testing.assert_close(lp.norm(noisy - clean, norm), lp.norm(attacked - clean, norm), rtol=1e-4, atol=0)
+    again = matched_noise(clean, attacked, generator(), kind=kind, norm=norm)
+    assert torch.equal(noisy, again)
+    correlation = torch.corrcoef(torch.stack([(noisy - clean).flatten(), (attacked - clean).flatten()]))[0, 1]
+    assert abs(float(correlation)) < 0.6  # both push a black border up; nothing else is shared
+
+
+def test_matched_noise_of_no_attack_is_nothing_and_of_one_pixel_is_one_pixel():
+    clean = torch.zeros(4, 1, 6, 6)
+    assert torch.equal(matched_noise(clean, clean, generator(), kind="sign"), clean)
+    attacked = clean.clone()
+    attacked[:, :, 2, 2] = 0.7
+    noisy = matched_noise(clean, attacked, generator())  # half of the signs would be clipped away
+    torch.testing.assert_close(noisy.flatten(1).amax(1), torch.full((4,), 0.7))
+    assert (lp.norm(noisy, "l0") == 1).all()
+
+
+def test_an_unknown_kind_of_noise_is_named():
+    with pytest.raises(UnknownName, match="kind"):
+        matched_noise(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), generator(), kind="pink")
 
 
 def test_an_evaluation_counts_what_it_says():

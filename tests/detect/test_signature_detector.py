@@ -10,7 +10,7 @@ from pixelproof.attacks import PGD, mount
 from pixelproof.detect import SignatureDetector, figures, matched_noise, parse
 from pixelproof.detect.evidence import Evidence, PixelSignature, attributed, binomial, median, residual_evidence
 from pixelproof.detect.heads import Head, Scale, fit_line, fit_network
-from pixelproof.detect.signature import equal_noise, rows_of
+from pixelproof.detect.signature import rows_of
 from pixelproof.errors import BadInput
 from pixelproof.models import Training, frozen
 
@@ -111,17 +111,6 @@ def test_smoothers_on_known_images():
     ]
     flat = torch.full((1, 1, 4, 4), 0.3)
     torch.testing.assert_close(binomial(flat), flat)
-
-
-def test_noise_is_as_large_as_the_attack():
-    _, _, _, attacked, _ = case()
-    clean, images = attacked.clean[:30], attacked.images[:30]
-    signs, shuffled = equal_noise(clean, images, 0.15, generator())
-    inside = (clean > 0.15) & (clean < 0.85)
-    torch.testing.assert_close((signs - clean).abs()[inside], torch.full((int(inside.sum()),), 0.15))
-    assert (shuffled - clean).abs().max() <= (images - clean).abs().max() + 1e-6
-    own, _ = equal_noise(clean, images, None, generator())
-    assert (own - clean).abs().max() <= 0.15 + 1e-6
 
 
 def test_heads_find_a_line_and_report_their_epochs():

@@ -1,5 +1,6 @@
 """evaluate on nets whose answer is known: bounds, resuming, time budgets, flags and random models."""
 
+import sys
 import time
 
 import pytest
@@ -62,6 +63,54 @@ def test_the_bound_is_exact_on_a_linear_net(version):
     assert (found.distance <= 0.1 + 1e-6).all()
     assert all(found.breaker(row) is not None for row in range(3))
     assert found.breaker(4) is None
+
+
+def test_the_first_break_is_counted_over_all_parts():
+    model, data = two_classes(Gap(), GAPS)
+    found = measure.evaluate(model, data, Auto(0.1))
+    broken = found.success
+    assert (found.first_break[~broken] == -1).all()
+    assert (found.first_break[broken] >= 1).all()
+    assert (found.first_break[broken] <= found.passes[broken, 0]).all()
+
+
+class Ways(nn.Module):
+    """Three classes; the third wins only where the second pixel falls below 0.2."""
+
+    def forward(self, x):
+        first, second = x[:, 0, 0, 0], x[:, 0, 0, 1]
+        return 10 * torch.stack([first - 0.5, 0.5 - first, 2 * (0.2 - second) + (first - 0.5).abs()], 1)
+
+
+def test_targets_are_the_same_call_and_unreachable_ones_end_with_the_fact_stated():
+    images = torch.tensor([[[[0.55, 0.25]]], [[[0.45, 0.25]]], [[[0.55, 0.9]]]])
+    model = models.wrap(Ways(), classes=3, input_shape=(1, 1, 2)).eval()
+    data = Dataset("ways", images, torch.tensor([0, 1, 0]), ("a", "b", "c"))
+    targets = torch.tensor([2, 2, 2])
+    found = measure.evaluate(model, data, Auto(0.1), targets=targets)
+    assert found.success.tolist() == [True, True, False]
+    assert model.predict(found.images).argmax(1)[:2].tolist() == [2, 2]
+    assert torch.equal(found.targets, targets)
+    untargeted = measure.evaluate(model, data, Auto(0.1))
+    assert untargeted.success.all()
+    assert untargeted.targets is None
+    with pytest.raises(BadInput, match="target must differ"):
+        measure.evaluate(model, data, Auto(0.1), targets=data.labels)
+    far = measure.evaluate(model, data, Auto(1e-4), targets=targets)
+    assert far.robust_accuracy.hits == 3
+    assert far.ended in ("finished", "stopped by rule")
+
+
+def test_a_model_that_produces_nan_is_named():
+    class Broken(Gap):
+        def forward(self, x):
+            logits = super().forward(x)
+            return torch.where(x[:, 0, 0, :1] > 0.7, float("nan"), logits)
+
+    model, data = two_classes(Gap(), GAPS[:4])
+    model.net = Broken()
+    with pytest.raises(BadInput, match=f"{model.card.name}: must return finite logits"):
+        measure.evaluate(model, data, Auto(0.3))
 
 
 def test_misclassified_images_count_as_lost_but_are_not_attacked():
@@ -170,6 +219,41 @@ def test_probabilities_are_flagged():
     model, data = two_classes(Gap(), GAPS)
     model.net = Softmax()
     assert flags.PROBABILITIES in flags.before(model, data.images, data.labels)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_a_curve_in_any_norm_adds_what_an_evaluation_knows(norm):
+    model, data = two_classes(Gap(), GAPS)
+    scale = {"linf": 1.0, "l2": 2**0.5, "l1": 2.0}[norm]
+    budgets = [scale * eps for eps in (0.06, 0.11, 0.21, 0.31)]
+    found = measure.curve(model, data, budgets, norm=norm)
+    assert [rate.hits for rate in found.robust_accuracy] == [6, 5, 2, 0]
+    known = measure.evaluate(model, data, Auto(budgets[1], norm=norm))
+    nothing = measure.curve(model, data, budgets, norm=norm, known=known, budget=1e-9)
+    assert nothing.searched == 0
+    assert [rate.hits for rate in nothing.robust_accuracy][1:] == [5, 5, 5]
+    with pytest.raises(BadInput, match="same images"):
+        measure.curve(model, data[:4], budgets, norm=norm, known=known)
+
+
+def test_a_curve_cut_short_goes_on_from_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["pixelproof.measure.curve"], "PORTION", 3)
+    model, data = two_classes(Gap(), GAPS)
+    run = Run.create(tmp_path / "run", {"curve": "gaps"})
+
+    class Stop(Exception):
+        pass
+
+    def stop(done, _total):
+        raise Stop
+
+    whole = measure.curve(model, data, [0.06, 0.16])
+    with pytest.raises(Stop):
+        measure.curve(model, data, [0.06, 0.16], run=run, tell=stop)
+    heard = []
+    resumed = measure.curve(model, data, [0.06, 0.16], run=run, tell=lambda done, total: heard.append((done, total)))
+    assert heard == [(6, 8), (8, 8)]
+    assert torch.equal(resumed.distance, whole.distance)
 
 
 def test_a_curve_never_rises_and_is_exact_on_a_linear_net():

@@ -9,7 +9,7 @@ from pixelproof import study
 from pixelproof.data import load
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.measure import CleanRecord, PixelSet, PixelSurvey
-from pixelproof.measure.pixels import PIXEL_SET, SURVEY
+from pixelproof.measure.pixels import PIXEL_SET, SCREENED, SURVEY
 from pixelproof.models import open_saved
 from pixelproof.run import Run
 
@@ -19,7 +19,7 @@ CONTENT = {
     "seed": 1,
     "data": {"name": "digits", "test": 150},
     "training": {"epochs": 4, "batch": 32},
-    "pixels": {"n": 60, "validation": 8},
+    "pixels": {"n": 60, "maps": 30, "validation": 8},
 }
 
 
@@ -53,8 +53,9 @@ def originals(index):
 def test_the_survey_holds_what_trying_every_pixel_gives(run, model):
     record = run.load(SURVEY, PixelSurvey)
     images = originals(record.index).images
-    assert len(record) == 60
-    for row in range(0, 60, 7):
+    assert len(record) == 30
+    assert record.complete.all()
+    for row in range(0, 30, 4):
         batch = images[row].repeat(128, 1, 1, 1)
         for place in range(64):
             batch[2 * place : 2 * place + 2, 0, place // 8, place % 8] = torch.tensor([0.0, 1.0])
@@ -64,14 +65,25 @@ def test_the_survey_holds_what_trying_every_pixel_gives(run, model):
         assert set(record.targets[row].nonzero()[:, 0].tolist()) == set(predicted[wrong].tolist())
     assert torch.equal(record.margin.scatter(1, record.labels[:, None], 1.0) < 0, record.targets)
     assert record.untargeted.hits == int(record.targets.any(1).sum())
-    assert record.targeted.n == 60 * 9
+    assert record.targeted.n == 30 * 9
 
 
 def test_only_correctly_classified_images_are_searched(run):
-    record, clean = run.load(SURVEY, PixelSurvey), run.load("clean", CleanRecord)
+    record, clean = run.load(SCREENED, PixelSurvey), run.load("clean", CleanRecord)
+    assert len(record) == 60
+    assert not record.complete.any()
     right = set(clean.index[clean.predicted == clean.labels].tolist())
     assert set(record.index.tolist()) <= right
     assert len(set(record.index.tolist())) == len(record)
+
+
+def test_what_the_likeliest_pixels_reach_every_pixel_reaches(run):
+    few, all_ = run.load(SCREENED, PixelSurvey), run.load(SURVEY, PixelSurvey)
+    rows = [few.index.tolist().index(position) for position in all_.index.tolist()]
+    part = few.rows(torch.tensor(rows))
+    assert not (part.vulnerable & ~all_.vulnerable).any()
+    assert not (part.targets & ~all_.targets).any()
+    assert (part.margin >= all_.margin - 1e-5).all()
 
 
 def test_a_twin_differs_in_the_one_pixel_noted_and_is_taken_for_its_target(twins, model):
@@ -92,7 +104,7 @@ def test_a_twin_differs_in_the_one_pixel_noted_and_is_taken_for_its_target(twins
 def test_every_attacked_image_is_in_one_half_with_its_twin(run, twins):
     tuning, validation = twins.half("tuning"), twins.half("validation")
     assert not set(tuning.found.index.tolist()) & set(validation.found.index.tolist())
-    assert len(tuning) + len(validation) == run.load(SURVEY, PixelSurvey).untargeted.hits
+    assert len(tuning) + len(validation) == run.load(SCREENED, PixelSurvey).untargeted.hits
     assert 0 <= len(tuning) - len(validation) <= 1
     images, attacked = validation.examples()
     assert len(images) == 2 * len(validation) >= 8
@@ -102,7 +114,7 @@ def test_every_attacked_image_is_in_one_half_with_its_twin(run, twins):
 
 
 def test_targets_are_drawn_among_those_reached_and_are_not_always_the_nearest(run, twins):
-    record = run.load(SURVEY, PixelSurvey)
+    record = run.load(SCREENED, PixelSurvey)
     place = {index: row for row, index in enumerate(record.index.tolist())}
     rows = torch.tensor([place[index] for index in twins.found.index.tolist()])
     assert record.targets[rows, twins.found.goal.labels].all()
@@ -113,8 +125,8 @@ def test_targets_are_drawn_among_those_reached_and_are_not_always_the_nearest(ru
 
 
 def test_progress_has_a_total(run, events):
-    told = [event for event in events if event.stage.startswith("one pixel")]
-    assert told[-1].done == told[-1].total == 60
+    told = [event for event in events if event.stage.startswith("one pixel: every")]
+    assert told[-1].done == told[-1].total == 30
 
 
 def test_a_killed_survey_goes_on_with_the_blocks_that_are_kept(run, twins, tmp_path, monkeypatch):
@@ -123,7 +135,7 @@ def test_a_killed_survey_goes_on_with_the_blocks_that_are_kept(run, twins, tmp_p
     monkeypatch.setattr(one_pixel, "BLOCK", 25)
     copy = tmp_path / "copy"
     shutil.copytree(run.folder, copy)
-    for name in ("run.json", f"{SURVEY}.safetensors", f"{PIXEL_SET}.safetensors"):
+    for name in ("run.json", f"{SCREENED}.safetensors", f"{PIXEL_SET}.safetensors"):
         (copy / name).unlink()
 
     def kill(event):
@@ -132,19 +144,19 @@ def test_a_killed_survey_goes_on_with_the_blocks_that_are_kept(run, twins, tmp_p
 
     with pytest.raises(KeyboardInterrupt):
         study.conduct(study.parse(CONTENT), copy, device="cpu", listener=kill)
-    assert Run.open(copy).names("pixels/") == [f"{SURVEY}-00000"]
+    assert Run.open(copy).names("pixels/") == [f"{SCREENED}-00000", SURVEY]
     told = []
     again = study.conduct(study.parse(CONTENT), copy, device="cpu", listener=told.append)
     assert min(event.done for event in told if event.stage.startswith("one pixel")) == 26
-    assert again.names("pixels/") == [PIXEL_SET, SURVEY]
-    before, after = run.load(SURVEY, PixelSurvey), again.load(SURVEY, PixelSurvey)
+    assert again.names("pixels/") == [SCREENED, PIXEL_SET, SURVEY]
+    before, after = run.load(SCREENED, PixelSurvey), again.load(SCREENED, PixelSurvey)
     assert torch.equal(before.vulnerable, after.vulnerable)
     assert torch.equal(before.index, after.index)
     assert torch.equal(again.load(PIXEL_SET, PixelSet).found.images, twins.found.images)
 
 
 def test_too_few_attacked_images_are_an_error_that_says_what_to_do(run, tmp_path):
-    asked = CONTENT | {"pixels": {"n": 60, "validation": 400}}
+    asked = CONTENT | {"pixels": {"n": 60, "maps": 1, "validation": 400}}
     with pytest.raises(BadInput, match=r"200 attacked images in each half; got \d+ of 60 .* Raise n"):
         study.conduct(study.parse(asked), tmp_path / "run", device="cpu")
 

@@ -19,9 +19,10 @@ from pixelproof.attacks.minimal import CW, DDN, FMN
 from pixelproof.attacks.momentum import MIFGSM, MarginPGD
 from pixelproof.attacks.mount import mount
 from pixelproof.attacks.noise import SignNoise, UniformNoise
+from pixelproof.attacks.pixel import FewPixel, OnePixel, OnePixelDE
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.sparse import PDPGD, SigmaZero
-from pixelproof.attacks.sweep import searches_smallest, sweep
+from pixelproof.attacks.sweep import has_own_budget, searches_smallest, sweep
 
 ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
     {
@@ -45,6 +46,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
             CW,
             SigmaZero,
             PDPGD,
+            OnePixel,
+            OnePixelDE,
+            FewPixel,
             UniformNoise,
             SignNoise,
             Foolbox,
@@ -53,9 +57,9 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
 )
 
 
-def parse(spec: str) -> Attack:
-    """The attack a spec string names, for example "pgd:eps=8/255,steps=40"."""
-    return specs.parse(spec, ATTACKS, "attack")
+def parse(spec: str, *, eps: float | None = None) -> Attack:
+    """The attack a spec string names, for example "pgd:eps=8/255,steps=40"; `eps` is the budget it may leave out."""
+    return specs.parse(spec, ATTACKS, "attack", defaults=None if eps is None else {"eps": eps})
 
 
 __all__ = [
@@ -76,15 +80,19 @@ __all__ = [
     "Auto",
     "Critical",
     "DeepFool",
+    "FewPixel",
     "Foolbox",
     "HopSkipJump",
     "MarginPGD",
     "Model",
+    "OnePixel",
+    "OnePixelDE",
     "SigmaZero",
     "SignNoise",
     "Square",
     "UniformNoise",
     "confined",
+    "has_own_budget",
     "mount",
     "parse",
     "searches_smallest",

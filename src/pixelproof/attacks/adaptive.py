@@ -114,5 +114,6 @@ def evade(
     field = Field.of(guarded(model, alarm), data, targets, None)
     goal = Evasion(field.goal.labels, field.goal.targeted)
     field = replace(field, goal=goal)
-    outcome = field.run(attack, Draws.keyed(seed, field.data.index))
-    return field.judge(outcome, attack, seed)
+    with field.seeded(seed):
+        outcome = field.run(attack, Draws.keyed(seed, field.data.index))
+        return field.judge(outcome, attack, seed)

@@ -94,5 +94,6 @@ def transfer(
     ):
         if wanted != got:
             raise BadInput("transfer", f"the surrogate must have the model's {what} {wanted}", got)
-    outcome = replace(field, model=surrogate).run(attack, Draws.keyed(seed, field.data.index), progress=progress)
-    return field.judge(outcome, attack, seed)
+    with field.seeded(seed):
+        outcome = replace(field, model=surrogate).run(attack, Draws.keyed(seed, field.data.index), progress=progress)
+        return field.judge(outcome, attack, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -14,12 +15,21 @@ from torch import Tensor
 from pixelproof import lp, specs
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.stochastic import (
+    ATTACK_DRAWS,
+    JUDGE_DRAWS,
+    Expectation,
+    expect,
+    fooling_rates,
+    is_stochastic,
+    seeded,
+)
 from pixelproof.attacks.watch import Watched
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, BrokenPromise
 from pixelproof.models import Classifier, frozen
-from pixelproof.types import Goal, Images, Labels, Norm, check_labels
+from pixelproof.types import Goal, Images, Labels, Norm, PerImage, check_labels
 
 RANGE_TOLERANCE = 1e-6
 BUDGET_TOLERANCE = 2e-6
@@ -27,6 +37,7 @@ BATCH_VALUES = 2**19  # values of all images in a batch; attacks pass it to the 
 GPU_BATCH_VALUES = 2**24
 BATCH_SIZES = (32, 1024)
 
+LOOKED_AT = 20  # images on which passes are compared
 JUDGE_BATCH = 1000  # images held in copies at a time while a result is judged
 
 Progress = Callable[[int, int], None]
@@ -49,11 +60,15 @@ def mount(
     towards the clean image, before it is judged. `batch` defaults to what is fastest on the device; the result does
     not depend on it, nor on the order of the images. `progress` is told (images done, images in all).
 
+    A model whose passes differ is attacked in expectation and judged by many draws (`AdversarialSet.rate`); its
+    numbers are repeatable from the seed, but they do depend on batch size and order.
+
     Raises BadInput for data that does not fit the model, and BrokenPromise when the attack leaves range or budget.
     """
     field = Field.of(model, data, targets, batch)
-    outcome = field.run(attack, Draws.keyed(seed, field.data.index), eight_bit=eight_bit, progress=progress)
-    return field.judge(outcome, attack, seed)
+    with field.seeded(seed):
+        outcome = field.run(attack, Draws.keyed(seed, field.data.index), eight_bit=eight_bit, progress=progress)
+        return field.judge(outcome, attack, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +84,17 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """The correctly classified images of a data set, with what an attacker wants from each: where attacks are run."""
+    """The correctly classified images of a data set, with what an attacker wants from each: where attacks are run.
+
+    A model that answers differently each time is found here: it is kept as `random`, and `model` is its expectation.
+    """
 
     model: Classifier
     data: Dataset
     goal: Goal
     offered: int
     batch: int
+    random: Classifier | None = None
 
     @classmethod
     def of(cls, model: Classifier, data: Dataset, targets: Labels | None, batch: int | None) -> Field:
@@ -93,13 +112,23 @@ class Field:
         if batch is not None and batch < 1:
             raise BadInput(who, "batch must be at least 1", batch)
         size = batch or _batch(model)
-        correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(1000)])
+        random = None
+        if isinstance(model.net, Expectation):
+            random = model.net.model  # the expectation has been taken already; judged is what it was taken of
+        elif is_stochastic(model, data[: min(len(data), LOOKED_AT)].images):
+            random, model = model, expect(model, ATTACK_DRAWS)
+        with seeded(0, wanted=random is not None):
+            correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(1000)])
         if not correct.any():
             raise BadInput(
                 who, "at least one correctly classified image is needed", f"0 of {len(data)}", "Train first."
             )
         goal = Goal(data.labels[correct]) if targets is None else Goal(targets[correct], targeted=True)
-        return cls(model, data[correct], goal, len(data), size)
+        return cls(model, data[correct], goal, len(data), size, random)
+
+    def seeded(self, seed: int) -> AbstractContextManager[None]:
+        """Inside, the draws of a random model come from `seed`."""
+        return seeded(seed, wanted=self.random is not None)
 
     @cached_property
     def clean(self) -> Images:
@@ -152,6 +181,10 @@ class Field:
                 saved = rows[fooled]
                 rounded = (images[saved] * 255).round() / 255
                 success_8bit[saved] = self.goal[saved].reached(self.model.predict(rounded))
+        success, rate = self.goal.reached(logits), None
+        if self.random is not None:
+            rate = self._rate(images)
+            success, success_8bit = rate > 0.5, (rate > 0.5) & (self._rate((images * 255).round() / 255) > 0.5)
         parts = [
             lp.distances(clean[start : start + JUDGE_BATCH], images[start : start + JUDGE_BATCH])
             for start in range(0, len(images), JUDGE_BATCH)
@@ -160,7 +193,7 @@ class Field:
         return AdversarialSet(
             attack=specs.write(attack),
             data=self.data.name,
-            model=self.model.card.name,
+            model=(self.random or self.model).card.name,
             seed=seed,
             norm=attack.norm,
             eps=attack.eps,
@@ -171,14 +204,20 @@ class Field:
             labels=self.data.labels,
             images=images,
             logits=logits,
-            success=self.goal.reached(logits),
+            success=success,
             success_8bit=success_8bit,
             distance=distance,
             first_break=outcome.first_break,
             forwards=outcome.forwards,
             backwards=outcome.backwards,
             seconds=outcome.seconds,
+            rate=rate,
         )
+
+    def _rate(self, images: Images) -> PerImage:
+        """In what share of many passes of the random model each image reaches its goal."""
+        assert self.random is not None
+        return fooling_rates(self.random, images, self.goal, draws=JUDGE_DRAWS).per_image
 
 
 def _batch(model: Classifier) -> int:

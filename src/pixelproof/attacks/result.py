@@ -20,6 +20,9 @@ class AdversarialSet:
     first saw the goal reached, -1 when none did. `success` is re-judged in float32 after the attack, `success_8bit`
     once more after rounding to 8 bits, as saving to an image file does. The sets of one sweep share `forwards`,
     `backwards` and `seconds`: each gives what the whole curve cost.
+
+    Against a model that answers differently each time, `rate` is the share of `stochastic.JUDGE_DRAWS` passes in which
+    each image reaches the goal, and success means more than half of them; else `rate` is None.
     """
 
     attack: str
@@ -42,6 +45,7 @@ class AdversarialSet:
     forwards: Tensor
     backwards: Tensor
     seconds: float
+    rate: PerImage | None = None
 
     def __len__(self) -> int:
         return len(self.success)
@@ -68,6 +72,11 @@ class AdversarialSet:
     def overall_accuracy(self) -> Rate:
         """As robust_accuracy, but over all images offered: those misclassified before the attack count as lost."""
         return Rate(int((~self.success).sum()), self.offered)
+
+    @property
+    def expected_robust_accuracy(self) -> float:
+        """The share of the attacked images that one more pass would be expected to get right."""
+        return 1 - float((self.success.float() if self.rate is None else self.rate).mean())
 
     @property
     def class_counts(self) -> dict[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,13 +13,16 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
 from pixelproof.types import Goal, Images, Logits, Mask, PerImage, Rate
 
+ATTACK_DRAWS = 20  # passes of a random model behind each gradient, as in AutoAttack's version for such models
+JUDGE_DRAWS = 100  # passes that judge each of its images
 SAME = 1e-4  # logits of two passes, scaled to length 1, that lie further apart are no rounding
 PASSES = 5
 
 
 def unsteady(model: Classifier, images: Images) -> Mask:
     """Which images get other answers in one of five passes, in evaluation mode: AutoAttack's test, image by image."""
-    passes = torch.stack([model.predict(images) for _ in range(PASSES)])
+    with seeded(0, wanted=True):
+        passes = torch.stack([model.predict(images) for _ in range(PASSES)])
     answers = passes.argmax(2)
     directions = passes / passes.norm(dim=2, keepdim=True).clamp_min(1e-12)
     apart = (directions[:, None] - directions[None]).norm(dim=3).amax((0, 1))
@@ -90,3 +95,14 @@ def fooling_rates(model: Classifier, images: Images, goal: Goal, *, draws: int =
     with evaluating(model):
         passes = [goal.reached(model.predict(images)) for _ in range(draws)]
     return FoolingRates(torch.stack(passes).sum(0), draws)
+
+
+@contextmanager
+def seeded(seed: int, *, wanted: bool) -> Iterator[None]:
+    """Inside, a random model draws from a seeded generator; torch's own is left as it was."""
+    if not wanted:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -44,16 +44,26 @@ def sweep(
     """
     if not len(eps):
         raise BadInput("sweep", "at least one eps is needed", "none")
+    if has_own_budget(attack):
+        raise BadInput(attack.name, f"its budget is {attack.norm} {attack.eps:g}", "other budgets", "Mount it instead.")
     at = [replace(attack, eps=float(value)) for value in eps]  # type: ignore[type-var]
     once = searches_smallest(attack)
     if independent and not once:
         return [mount(each, model, data, seed=seed, progress=_part(progress, k, len(at))) for k, each in enumerate(at)]
     field = Field.of(model, data, None, None)
-    order = sorted(range(len(at)), key=lambda k: eps[k])
+    with field.seeded(seed):
+        return _swept(attack, field, at, independent, seed, progress)
+
+
+def _swept(
+    attack: Attack, field: Field, at: list[Attack], independent: bool, seed: int, progress: Progress | None
+) -> list[AdversarialSet]:
+    """The sets of `attack` at each of the budgets that `at` holds, in their order."""
+    order = sorted(range(len(at)), key=lambda k: at[k].eps or 0.0)
     climbing = [at[k] for k in order]
     if isinstance(attack, PGD):
         outcomes = bisect(field, climbing, seed, progress)  # type: ignore[arg-type]
-    elif once:
+    elif searches_smallest(attack):
         found = field.run(replace(attack, eps=None), Draws.keyed(seed, field.data.index), progress=progress)  # type: ignore[type-var]
         outcomes = reuse(field, climbing, found, carry=not independent)
     else:
@@ -70,6 +80,11 @@ def sweep(
 def searches_smallest(attack: Attack) -> bool:
     """Whether the attack works without a budget, so that one run answers for every budget."""
     return any(field.name == "eps" and field.default is None for field in fields(attack))  # type: ignore[arg-type]
+
+
+def has_own_budget(attack: Attack) -> bool:
+    """Whether the budget follows from other settings, such as a number of pixels, and cannot be set."""
+    return all(field.name != "eps" for field in fields(attack))  # type: ignore[arg-type]
 
 
 def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: bool) -> list[Outcome]:
@@ -123,8 +138,18 @@ def _add(total: Outcome | None, outcome: Outcome, rows: Mask) -> Outcome:
     return Outcome(total.images, first, forwards, backwards, total.seconds + outcome.seconds)
 
 
-def bisect(field: Field, attacks: Sequence[PGD], seed: int, progress: Progress | None) -> list[Outcome]:
-    """Per image, the smallest budget of the grid at which PGD succeeds, by bisection."""
+def bisect(
+    field: Field,
+    attacks: Sequence[PGD],
+    seed: int,
+    progress: Progress | None,
+    *,
+    known: AdversarialSet | None = None,
+) -> list[Outcome]:
+    """Per image, the smallest budget of the grid at which PGD succeeds, by bisection.
+
+    `known`, what another attack found on the same images, says where to look first: just below it, from its point.
+    """
     started = time.perf_counter()
     draws = Draws.keyed(seed, field.data.index)
     grid = torch.tensor([attack.eps for attack in attacks])
@@ -135,7 +160,10 @@ def bisect(field: Field, attacks: Sequence[PGD], seed: int, progress: Progress |
             rows = torch.arange(start, min(start + field.batch, len(field.data)))
             clean, goal = field.data[rows].images.to(field.model.device), field.goal[rows].to(field.model.device)
             watched = Watched(field.model, goal)
-            curve = Bisection(attacks[0], grid.to(clean.device), watched, clean, goal).run(draws[rows])
+            bisection = Bisection(attacks[0], grid.to(clean.device), watched, clean, goal)
+            if known is not None:
+                bisection.begin_at(known.images[rows], known.minimal(attacks[0].norm)[rows])
+            curve = bisection.run(draws[rows])
             for k, images in enumerate(curve):
                 found[k].append(images.cpu())
             tally = watched.tally
@@ -162,6 +190,16 @@ class Bisection:
         self.broken = clean.clone()  # the image that broke at `high`
         self.last = clean.clone()  # where the last search ended
         self.last_eps = torch.zeros(n, device=clean.device)
+        self.informed = torch.zeros(n, dtype=torch.bool, device=clean.device)
+
+    def begin_at(self, images: Images, distance: PerImage) -> None:
+        """Start from adversarial images at these distances (infinite where there is none)."""
+        images, distance = images.to(self.clean.device), distance.to(self.clean.device)
+        at = torch.searchsorted(self.grid + ROUNDING, distance)
+        self.informed = distance.isfinite()
+        self.high = torch.where(self.informed, at, self.high)
+        self.last[self.informed] = self.broken[self.informed] = images[self.informed]
+        self.last_eps = torch.where(self.informed, distance, self.last_eps)
 
     def run(self, draws: Draws) -> list[Images]:
         """One batch of images per budget of the grid."""
@@ -178,6 +216,7 @@ class Bisection:
 
     def _round(self, rows: Tensor, draws: Draws) -> None:
         middle = (self.low[rows] + self.high[rows]) // 2
+        middle = torch.where(self.informed[rows], self.high[rows] - 1, middle)  # what is known is nearly the smallest
         eps, clean, warm = self.grid[middle], self.clean[rows], self.last_eps[rows] > 0
         ended, reached = self._search(rows, draws, eps, warm)
         self.last[rows], self.last_eps[rows] = ended, eps

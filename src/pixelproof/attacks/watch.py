@@ -75,6 +75,14 @@ class Watched:
             self._note_breaks(logits.detach())
         return logits
 
+    def spent(self, forwards: Tensor, backwards: Tensor, first_break: Tensor) -> None:
+        """Count passes made on the classifier itself; `first_break`: the one that first saw the goal reached, or -1."""
+        before = self.tally.forwards[self.rows]
+        fresh = (first_break.to(self.device) >= 0) & (self.tally.first_break[self.rows] < 0)
+        self.tally.first_break[self.rows[fresh]] = (before + first_break.to(self.device))[fresh]
+        self.tally.forwards[self.rows] += forwards.to(self.device)
+        self.tally.backwards[self.rows] += backwards.to(self.device)
+
     def _count_backward(self, copies: int) -> Callable[[Tensor], None]:
         def count(_gradient: Tensor) -> None:
             self.tally.backwards[self.rows] += copies
@@ -100,12 +108,3 @@ def watch(model: Model, goal: Goal) -> Watched:
     if model.training:
         raise BadInput(model.card.name, "must be in evaluation mode", "training mode", "Call eval(), or attacks.mount.")
     return Watched(model, goal)
-
-
-def unwatched(model: Model) -> Classifier:
-    """The classifier itself, for attacks that evaluate its graph in their own way; what they do is not counted."""
-    if isinstance(model, Watched):
-        return model.classifier
-    if not isinstance(model, Classifier):
-        raise BadInput("attack", "expected a Classifier", type(model).__name__, "Wrap it with models.wrap first.")
-    return model

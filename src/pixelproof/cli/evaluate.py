@@ -13,7 +13,9 @@ from pixelproof.cli.single import _model
 from pixelproof.errors import BadInput
 
 if TYPE_CHECKING:
-    from pixelproof.measure import Evaluation, Live
+    from pixelproof.measure import Curve, Evaluation, Live
+
+EVALUATION = 0.8  # share of the time budget, when the curve wants some of it
 
 
 def evaluate(
@@ -27,6 +29,10 @@ def evaluate(
     ] = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="A seeded stratified sample of n images.")] = None,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Keep it here; the same command goes on.")] = None,
+    points: Annotated[
+        int | None, typer.Option("--curve", min=2, help="Also the curve at so many budgets, up to twice eps.")
+    ] = None,
+    target: Annotated[int | None, typer.Option("--target", help="Broken means taken for this class.")] = None,
     weights: Weights = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -35,32 +41,53 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Bound the robust accuracy of MODEL on DATA from above, as far down as the time allows."""
+    import torch
+
     from pixelproof import attacks, data, measure
     from pixelproof.run import Run
 
     attack = attacks.parse(f"auto:eps={eps},norm={norm},version={version}")
     assert isinstance(attack, attacks.Auto)
+    if points is not None and target is not None:
+        raise BadInput("evaluate", "the curve is untargeted", "--curve with --target", "Leave one of them out.")
     seconds = None if budget is None else duration(budget)
     images = data.load(data_name, "test", data_dir)
     images = images if n is None else images.sample(n, seed)
+    if target is not None:
+        images = images[images.labels != target]
+    targets = None if target is None else torch.full_like(images.labels, target)
     with progress(silent=quiet or as_json) as tell:
         model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
         run = None
         if out_folder is not None:
             spec = {"command": "evaluate", "model": model.digest(), "data": images.digest(), "attack": str(attack)}
-            run = Run.create(out_folder, {**spec, "seed": seed})
+            run = Run.create(out_folder, {**spec, "seed": seed, "target": target})
 
         def show(live: Live) -> None:
             left = "" if live.left is None else f", {live.left:.0f} s left"
             tell(live.part, live.done, live.total, f"robust accuracy <= {live.bound} after {live.seconds:.1f} s{left}")
 
-        found = measure.evaluate(model, images, attack, seed=seed, budget=seconds, run=run, tell=show)
+        share = seconds and seconds * (1 if points is None else EVALUATION)
+        found = measure.evaluate(model, images, attack, targets=targets, seed=seed, budget=share, run=run, tell=show)
+        curve = None
+        if points is not None and not found.random:
+            curve = measure.curve(
+                model,
+                images,
+                [2 * attack.eps * (k + 1) / points for k in range(points)],
+                norm=attack.norm,
+                seed=seed,
+                known=found,
+                budget=seconds and seconds * (1 - EVALUATION),
+                run=run,
+                tell=lambda done, total: tell("curve", done, total, ""),
+            )
         if run is not None and found.ended != "out of time":
             run.finish({"seconds": found.seconds, "ended": found.ended})
     if as_json:
-        emit(facts(found))
+        emit(facts(found, curve))
     else:
-        _print(found)
+        _print(found, curve)
 
 
 def duration(text: str) -> float:
@@ -75,8 +102,8 @@ def duration(text: str) -> float:
     return seconds
 
 
-def facts(found: Evaluation) -> dict[str, Any]:
-    """An evaluation as JSON-able facts, image by image."""
+def facts(found: Evaluation, curve: Curve | None = None) -> dict[str, Any]:
+    """An evaluation as JSON-able facts, image by image, with the curve where there is one."""
     from pixelproof.views.overview import rate
 
     return {
@@ -91,6 +118,14 @@ def facts(found: Evaluation) -> dict[str, Any]:
         "ended": found.ended,
         "seconds": round(found.seconds, 3),
         "flags": list(found.flags),
+        "curve": None
+        if curve is None
+        else {
+            "eps": list(curve.eps),
+            "robust_accuracy_at_most": [rate(value) for value in curve.robust_accuracy],
+            "searched": curve.searched,
+            "distance": [round(float(d), 6) if d.isfinite() else None for d in curve.distance],
+        },
         "bounds": [[round(b.seconds, 3), round(b.standing / found.offered, 6), b.part] for b in found.bounds],
         "parts": [
             {"part": p.label, "spec": p.spec, "attacked": p.attacked, "broke": p.broke, "seconds": round(p.seconds, 3)}
@@ -104,6 +139,7 @@ def facts(found: Evaluation) -> dict[str, Any]:
                 "rate": round(float(found.rate[row]), 4),
                 "distance": round(float(found.distance[row]), 6) if found.success[row] else None,
                 "broken_by": found.breaker(row),
+                "first_break": int(found.first_break[row]),
                 "forwards": int(found.passes[row, 0]),
                 "backwards": int(found.passes[row, 1]),
             }
@@ -112,14 +148,21 @@ def facts(found: Evaluation) -> dict[str, Any]:
     }
 
 
-def _print(found: Evaluation) -> None:
+def _print(found: Evaluation, curve: Curve | None) -> None:
+    from pixelproof.views.overview import rate
+
     shown = [part for part in found.parts if part.attacked]
     rows = [(part.label, part.attacked, part.broke, f"{part.seconds:.1f}") for part in shown]
     table(f"{found.attack}, seed {found.seed}", ["part", "attacked", "broke", "seconds"], rows)
     summary = facts(found)
     out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={found.offered}")
     out.print(f"robust accuracy <= {percent(summary['robust_accuracy_at_most'])}, {found.ended}, {found.seconds:.1f} s")
-    if bool((found.rate % 1).any()):
+    if curve is not None:
+        points = zip(curve.eps, (rate(value) for value in curve.robust_accuracy), strict=True)
+        shown_points = [(f"{eps:.4g}", percent(value)) for eps, value in points]
+        rest = "" if curve.searched == len(found) else f"; time for {curve.searched} of {len(found)} images"
+        table(f"curve, {found.norm}, n={found.offered}{rest}", ["eps", "robust accuracy <="], shown_points)
+    if found.random:
         out.print(f"expected robust accuracy {100 * found.expected_robust_accuracy:.1f} % (random model)")
     out.print(f"of {int(found.success.sum())} fooled, {int(found.success_8bit.sum())} still are after saving in 8 bits")
     for flag in found.flags:

@@ -50,11 +50,11 @@ def progress(*, silent: bool, download: bool = False) -> Iterator[Tell]:
         yield tell
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; every column but the first is right-aligned."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: bool = False) -> None:
+    """Print a table; every column but the first is right-aligned, unless they hold words."""
     drawn = Table(title=title, title_justify="left")
     for position, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if position else "left")
+        drawn.add_column(column, justify="right" if position and not words else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(str(cell) for cell in row))
     out.print(drawn)

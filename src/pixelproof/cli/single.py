@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,31 +120,38 @@ def train(
 
 
 def components(as_json: AsJson = False) -> None:
-    """List attacks and networks with their settings and defaults."""
-    from pixelproof import attacks, models
+    """List attacks, defences and networks with their settings and defaults."""
+    from pixelproof import attacks, defend, models
 
-    rows = []
-    for name, kind in attacks.ATTACKS.items():
-        fields = [
-            field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default}"
-            for field in dataclasses.fields(kind)  # type: ignore[arg-type]
-        ]
-        rows.append((name, ", ".join(fields), _first_line(kind)))
+    rows, hardening = _table(attacks.ATTACKS), _table(defend.DEFENCES)
     nets = [(name, _first_line(net)) for name, net in models.NETS.items()]
     if as_json:
         emit(
             {
                 "attacks": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in rows],
+                "defences": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in hardening],
                 "networks": dict(nets),
             }
         )
         return
-    for title, entries in (("Attacks", rows), ("Networks", nets)):
+    for title, entries in (("Attacks", rows), ("Defences", hardening), ("Networks", nets)):
         out.print(f"[bold]{title}[/bold]")
         for entry in entries:
             out.print(f"  [bold]{entry[0]}[/bold]  {entry[-1]}", highlight=False)
             if len(entry) == 3:
                 out.print(f"      settings: {entry[1]}", highlight=False, markup=False)
+
+
+def _table(table: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, settings with defaults, and first line of every component of a table."""
+    rows = []
+    for name, kind in table.items():
+        fields = [
+            field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default}"
+            for field in dataclasses.fields(kind)
+        ]
+        rows.append((name, ", ".join(fields), _first_line(kind)))
+    return rows
 
 
 def _first_line(thing: object) -> str:
@@ -184,6 +192,7 @@ def _facts(found: AdversarialSet) -> dict[str, Any]:
         "fooled_8bit": int(found.success_8bit.sum()),
         "robust_accuracy": rate(found.robust_accuracy),
         "overall_accuracy": rate(found.overall_accuracy),
+        **({} if found.rate is None else {"expected_robust_accuracy": round(found.expected_robust_accuracy, 6)}),
         f"median_{found.norm}_of_fooled": median(found.distance[found.norm][found.success]),
         "median_first_break": median(found.first_break[looked]),
         "forwards_per_image": round(float(found.forwards.double().mean()), 2),

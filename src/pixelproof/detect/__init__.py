@@ -7,17 +7,18 @@ from pixelproof import specs
 from pixelproof.detect.adaptive import AdaptiveResult, Aware, Target, adapt
 from pixelproof.detect.confidence import LogitMargin, MaxSoftmax
 from pixelproof.detect.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
-from pixelproof.detect.curves import Curve, Estimate, Figures, figures, roc
+from pixelproof.detect.curves import Curve, Estimate, Figures, difference, figures, roc
 from pixelproof.detect.density import KernelDensity
 from pixelproof.detect.distance import LocalDimension, NeighbourDistance
 from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
 from pixelproof.detect.ensemble import MEMBERS, Ensemble, EnsembleGuard
-from pixelproof.detect.evaluate import Evaluation, evaluate, evaluate_all, matched_noise, natural_errors
+from pixelproof.detect.evaluate import Evaluation, evaluate, evaluate_all, natural_errors
 from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
 from pixelproof.detect.index import ExactIndex, Found, Index, recall
 from pixelproof.detect.keeping import load_guard, save_guard
 from pixelproof.detect.mahalanobis import Mahalanobis
 from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
+from pixelproof.detect.noise import matched_noise
 from pixelproof.detect.reconstruction import Reconstruction
 from pixelproof.detect.scored import ScoreGuard, Scorer
 from pixelproof.detect.signature import SignatureDetector
@@ -82,6 +83,7 @@ __all__ = [
     "Tuned",
     "Verdict",
     "adapt",
+    "difference",
     "divide",
     "evaluate",
     "evaluate_all",

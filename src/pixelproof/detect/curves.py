@@ -94,6 +94,31 @@ def figures(clean: PerImage, attacked: Float[Tensor, " m"], *, seed: int = 0, re
     return Figures(**found, clean=n, attacked=m, seed=seed)
 
 
+def difference(
+    one: tuple[PerImage, PerImage], other: tuple[PerImage, PerImage], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
+    """AUROC of `one` minus that of `other`: (clean, attacked) scores of the same images by two detectors.
+
+    Both are computed on the same resamples, so the interval is that of the paired difference.
+    """
+    if any(len(a) != len(b) for a, b in zip(one, other, strict=True)):
+        raise BadInput("difference", "expected scores of the same images", [len(part) for part in (*one, *other)])
+    generator = torch.Generator().manual_seed(seed)
+    n, m = len(one[0]), len(one[1])
+    weights = [
+        torch.cat([torch.ones(1, size).double(), _draw(resamples, size, generator)]) if size else torch.empty(0)
+        for size in (n, m)
+    ]
+    areas = []
+    for clean, attacked in (one, other):
+        values, spots = _ranked(clean, attacked)
+        fpr, tpr = _rates(len(values), spots[:n], spots[n:], *weights)
+        areas.append(torch.trapezoid(tpr, fpr))
+    drawn = areas[0] - areas[1]
+    low, high = drawn[1:].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return Estimate(float(drawn[0]), low, high)
+
+
 def _draw(count: int, n: int, generator: torch.Generator) -> Tensor:
     """How often each of `n` images occurs in each of `count` resamples."""
     chosen = torch.randint(n, (count, n), generator=generator)

@@ -12,9 +12,10 @@ from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
 from pixelproof.detect.curves import Estimate, Figures, figures
 from pixelproof.detect.guard import Guard, Verdict
+from pixelproof.detect.noise import matched_noise
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
-from pixelproof.types import Images, Labels, Logits, Mask, Rate
+from pixelproof.types import Labels, Logits, Mask, Rate
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Evaluation:
     """One guard against one attack, on images it was not fitted on. Only successful attacks count as attacked.
 
     - `figures`: attacked against correctly classified clean images; `figures_all`: against all clean images.
-    - `noise`: AUROC against clean images that carry the same perturbation in a random place (all norms equal): a
-      detector that does not beat it sees that something was changed, not that it was an attack. None when the shuffled
-      perturbations leave nothing to compare.
+    - `noise`: AUROC against clean images that carry the same perturbation at shuffled pixels, scaled so that its l2
+      norm after clipping is the attack's (`matched_noise`): a detector that does not beat it sees that something was
+      changed, not that it was an attack. None when the shuffled perturbations leave nothing to compare.
     - `twins`: AUROC against the clean originals of the very images that fell, which a detector of fragile images takes
       for attacked, too. None in evaluations made without them.
     - `alarms`, `false_alarms`: at the guard's own threshold, on the attacked and on all clean images; `balanced`: the
@@ -141,18 +142,6 @@ def natural_errors(guard: Guard, model: Classifier, clean: Dataset, *, seed: int
     wrong = model.predict(clean.images).argmax(1) != clean.labels
     score = guard(model, clean.images).score
     return figures(score[~wrong], score[wrong], seed=seed)
-
-
-def matched_noise(clean: Images, attacked: Images, rng: torch.Generator) -> Images:
-    """Clean images with their attack's perturbation at shuffled pixels and random signs, clipped to [0, 1].
-
-    Before clipping every norm (l0, l1, l2, linf) of the noise equals the perturbation's.
-    """
-    delta = (attacked - clean).flatten(2)
-    n, _, pixels = delta.shape
-    order = torch.rand((n, 1, pixels), generator=rng).argsort(2).expand_as(delta)
-    signs = 2.0 * torch.randint(2, (n, 1, pixels), generator=rng) - 1
-    return (clean + (signs * delta.gather(2, order)).view_as(clean)).clamp(0, 1)
 
 
 def second_class(logits: Logits) -> Labels:

@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelproof.explain import DeepShap, dispersion
+from pixelproof.explain import DeepShap, dispersion, straight_through
 from pixelproof.models import Classifier
 from pixelproof.types import Heatmaps, Images, Labels, Logits
 
 POINTS = (0.0, 1.0)  # where the margin's gradient is taken between the smoothed image and the image
 TINY = 1e-9
+STEEP = 10.0  # slope of the sigmoid that stands for rounding where a gradient is asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ def residual_evidence(
         shares = (slope * residual).flatten(1)
         size = shares.abs().sum(1)
         cosine = F.cosine_similarity(slope.flatten(1), residual.flatten(1), eps=TINY)
-        positive = (shares > 0).float().sum(1) / (shares != 0).float().sum(1).clamp_min(1)
+        positive = above(shares).sum(1) / (shares != 0).float().sum(1).clamp_min(1)
         columns += [shares.sum(1) / (size + TINY), shares.sum(1), size, cosine, positive]
     columns += [
         logits[rows, predicted] - calm[rows, predicted],
@@ -132,8 +133,18 @@ def binomial(images: Images) -> Images:
 
 
 def one_bit(images: Images) -> Images:
-    """Each value rounded to 0 or 1."""
-    return (images > 0.5).to(images.dtype)
+    """Each value rounded to 0 or 1; an attacker's gradient goes through a sigmoid (BPDA, arXiv 1802.00420)."""
+    return straight_through((images > 0.5).to(images.dtype), lambda: torch.sigmoid(STEEP * (images - 0.5)))
+
+
+def above(shares: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """1 where a share is positive; an attacker's gradient goes through a sigmoid as wide as the mean share."""
+
+    def smooth() -> Tensor:
+        width = shares.detach().abs().mean(1, keepdim=True)
+        return torch.sigmoid(shares / (width + TINY))
+
+    return straight_through((shares > 0).to(shares.dtype), smooth)
 
 
 SMOOTHERS: tuple[Callable[[Images], Images], ...] = (median, binomial, one_bit)

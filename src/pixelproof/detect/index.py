@@ -23,6 +23,7 @@ Metric: TypeAlias = Literal["euclidean", "cosine", "manhattan", "chebyshev"]
 
 ROWS = 16_384  # rows per block: with 512 queries its distances (32 MB) are still near the cache when top-k reads them
 QUERIES = 512
+ORDER = {"euclidean": 2.0, "manhattan": 1.0, "chebyshev": float("inf")}
 SPARE = 8  # candidates beyond k whose distances are computed again, so that rounding cannot cost a neighbour
 
 
@@ -117,8 +118,7 @@ class ExactIndex:
             if self.metric == "cosine":
                 found.append(1 - torch.bmm(rows, query[:, :, None])[:, :, 0])
                 continue
-            order = {"euclidean": 2.0, "manhattan": 1.0, "chebyshev": float("inf")}[self.metric]
-            found.append(torch.linalg.vector_norm(rows.sub_(query[:, None]), ord=order, dim=2))
+            found.append(torch.linalg.vector_norm(rows.sub_(query[:, None]), ord=ORDER[self.metric], dim=2))
         return torch.cat(found)
 
     def save(self, path: Path, digest: str) -> None:
@@ -216,6 +216,14 @@ def join(distances: Sequence[Tensor], weights: Sequence[float], metric: Metric) 
         joined: Tensor = torch.linalg.vector_norm(scaled, dim=0)
         return joined
     return scaled.sum(0) if metric == "manhattan" else scaled.amax(0)
+
+
+def apart(rows: Float[Tensor, "n d"], others: Float[Tensor, "n d"], metric: Metric) -> Float[Tensor, " n"]:
+    """The distance of each row to the one beside it."""
+    if metric == "cosine":
+        return 1 - torch.cosine_similarity(rows, others, dim=1)
+    distance: Tensor = torch.linalg.vector_norm(rows - others, ord=ORDER[metric], dim=1)
+    return distance
 
 
 def check_rows(rows: Tensor, ids: Tensor, dimension: int) -> None:

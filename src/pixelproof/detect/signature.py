@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.evaluate import matched_noise
 from pixelproof.detect.evidence import Evidence, PixelSignature
 from pixelproof.detect.guard import divide
 from pixelproof.detect.heads import Head, fit_line, fit_network
+from pixelproof.detect.noise import Noise, matched_noise
 from pixelproof.detect.scored import ScoreGuard, check_fit, guard
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import Classifier, frozen
@@ -23,6 +23,7 @@ from pixelproof.types import Images, PerImage
 Kind = Literal["statistics", "network"]
 LEAST = 20  # successful adversarial images below which nothing worth having can be fitted
 BATCH = 100
+FITTED: tuple[Noise, ...] = ("sign", "shuffled")  # the kinds of noise that a fit sees
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +43,10 @@ class SignatureDetector:
     """A classifier of DeepSHAP signatures, fitted on clean and attacked images (paper 1, case study 4).
 
     `kind` "statistics": logistic regression on `Evidence`. "network": the paper's, a small network on the signature's
-    pixels, trained for `epochs`. `noise`: clean images with noise of the attack's size count as clean in the fit;
-    without them both learn to see that something was changed, not that it was an attack. `background` images for
-    DeepSHAP are taken from the clean images; `rate` is the false-alarm rate.
+    pixels, trained for `epochs`. `noise`: clean images with noise of the attack's size (sign noise and the attack's own
+    perturbation shuffled, both of its l2 norm after clipping) count as clean in the fit; without them both learn to
+    see that something was changed, not that it was an attack. `background` images for DeepSHAP are taken from the
+    clean images; `rate` is the false-alarm rate.
     """
 
     kind: Kind = "statistics"
@@ -84,7 +86,7 @@ class SignatureDetector:
         signature = Evidence(background) if self.kind == "statistics" else PixelSignature(background)
         calm = [fitted.images]
         if self.noise:
-            calm += equal_noise(attacked.clean[use], attacked.images[use], attacked.eps, rng)
+            calm += [matched_noise(attacked.clean[use], attacked.images[use], rng, kind=kind) for kind in FITTED]
         quiet = torch.cat([rows_of(signature, model, images) for images in calm])
         strange = rows_of(signature, model, attacked.images[use])
         rows, wanted = torch.cat([quiet, strange]), torch.arange(len(quiet) + n) >= len(quiet)
@@ -101,13 +103,3 @@ def rows_of(
     """The signature rows of any number of images, on the CPU."""
     with frozen(model), torch.no_grad():
         return torch.cat([signature(model, part.to(model.device)).cpu() for part in torch.split(images, batch)])
-
-
-def equal_noise(clean: Images, attacked: Images, eps: float | None, rng: torch.Generator) -> list[Images]:
-    """Two kinds of noise as large as the attack: plus or minus eps everywhere, and its perturbation shuffled.
-
-    Without eps the first has each image's own largest change.
-    """
-    size = (attacked - clean).abs().flatten(1).amax(1) if eps is None else torch.full((len(clean),), eps)
-    signs = 2.0 * torch.randint(2, clean.shape, generator=rng) - 1
-    return [(clean + size.view(-1, 1, 1, 1) * signs).clamp(0, 1), matched_noise(clean, attacked, rng)]

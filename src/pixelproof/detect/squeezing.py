@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
@@ -15,6 +13,7 @@ from pixelproof.detect.guard import divide
 from pixelproof.detect.scored import ScoreGuard, guard
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
+from pixelproof.models.fronts.squeezing import fewer_bits, median
 from pixelproof.types import Images, PerImage
 
 
@@ -60,20 +59,3 @@ class Squeezed:
             versions.append(median(images, self.window))
         changes = [(plain - model(version).softmax(1)).abs().sum(1) for version in versions]
         return torch.stack(changes).amax(0)
-
-
-def fewer_bits(images: Images, bits: int) -> Images:
-    """Values rounded to 2^bits levels; gradients pass straight through."""
-    levels = 2**bits - 1
-    rounded: Tensor = (images.detach() * levels).round() / levels
-    return images + (rounded - images.detach())
-
-
-def median(images: Images, window: int) -> Images:
-    """The lower median of each window, its top left pixel at the image's; edges are reflected."""
-    n, channels, height, width = images.shape
-    before, after = (window - 1) // 2, window // 2
-    padded = F.pad(images, (before, after, before, after), mode="reflect")
-    patches = F.unfold(padded, window).view(n, channels, window * window, height, width)
-    middle: Tensor = torch.median(patches, dim=2)[0]
-    return middle

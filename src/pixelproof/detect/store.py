@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.data import Dataset
 from pixelproof.detect.engines import Faiss
-from pixelproof.detect.index import ExactIndex, Found, Index, Metric, search_together
+from pixelproof.detect.index import ExactIndex, Found, Index, Metric, apart, join, search_together
 from pixelproof.detect.layers import activations
 from pixelproof.detect.storage import mapped, read, write
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
@@ -103,6 +103,13 @@ class Store:
             return found if len(exact) > 1 else [found[0], found[0]]
         tables = [*rows, _concatenated(rows, self.weights)]
         return [index.search(table, k) for index, table in zip(self.indexes, tables, strict=True)]
+
+    def apart(self, rows: Sequence[Tensor], others: Sequence[Tensor]) -> Float[Tensor, "n spaces"]:
+        """How far each row lies from its partner in every layer and the composed layer, in the store's metric."""
+        own = self.indexes[0]
+        metric: Metric = own.metric if isinstance(own, ExactIndex) else "euclidean"
+        each = [apart(one, other, metric) for one, other in zip(rows, others, strict=True)]
+        return torch.stack([*each, join(each, self.weights, metric)], 1)
 
     def add(self, model: Classifier, data: Dataset) -> None:
         """Put the correctly classified images of `data` in; nothing is built again, and the weights stay."""

@@ -11,7 +11,7 @@ from pixelproof.explain.penultimate import Drift, Shift, drift, penultimate_laye
 from pixelproof.explain.projection import PCA, PROJECTIONS, UMAP
 from pixelproof.explain.sanity import Randomisation, randomisation
 from pixelproof.explain.shapley import ClassAttribution, DeepShap
-from pixelproof.explain.signature import Signature, dispersion
+from pixelproof.explain.signature import Signature, dispersion, straight_through
 from pixelproof.explain.validation import (
     HeldOutTest,
     NullRun,
@@ -21,6 +21,7 @@ from pixelproof.explain.validation import (
     null_run,
     pixel_test,
     pooled_test,
+    twin_run,
     verdict,
 )
 
@@ -64,5 +65,7 @@ __all__ = [
     "rankings",
     "separability",
     "shift",
+    "straight_through",
+    "twin_run",
     "verdict",
 ]

@@ -6,28 +6,40 @@ import copy
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 from torch import Tensor
 
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
-from pixelproof.explain.attribution import Explainer
+from pixelproof.explain.attribution import Attribution, Explainer
+from pixelproof.explain.critical import jaccard
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
+
+MASS = 1e-3  # a pixel has mass when it carries more than this share of the largest one
 
 
 @dataclass(frozen=True)
 class Randomisation:
-    """Rank correlation of |attribution| before and after `layers` were given random weights, one row per step.
+    """How like itself |attribution| stays when `layers` are given random weights, one row per step and value per image.
 
-    A map that shows the model loses its correlation; one that only shows the image's edges keeps it.
+    A map that shows the model does not stay like itself; one that only shows the image's edges does. `correlation`:
+    rank correlation over all pixels, which is high for any two maps that are 0 on the same background; `with_mass`: the
+    same over pixels where either map is not 0 (above 0.1 % of its largest value); `overlap`: Jaccard index of the first
+    k pixels.
     """
 
     layers: tuple[str, ...]
     correlation: tuple[PerImage, ...]
+    with_mass: tuple[PerImage, ...]
+    overlap: tuple[PerImage, ...]
+    k: int
 
 
-def randomisation(explainer: Explainer, model: Classifier, images: Images, rng: Rng, *, seed: int = 0) -> Randomisation:
+def randomisation(
+    explainer: Explainer, model: Classifier, images: Images, rng: Rng, *, k: int = 50, seed: int = 0
+) -> Randomisation:
     """The explanation of each image's predicted class as layer after layer, from the last, gets shuffled weights.
 
     A copy of the model is shuffled, cumulatively; the class stays the one that the intact model predicts.
@@ -39,19 +51,38 @@ def randomisation(explainer: Explainer, model: Classifier, images: Images, rng: 
     modules = dict(other.net.named_modules())
     generator = torch.Generator().manual_seed(seed)
     layers = tuple(reversed(model.layers))
-    rows = []
+    before, rows = size(intact), []
+    k = min(k, before.shape[1])
     for layer in layers:
         for parameter in modules[layer].parameters(recurse=False):
             order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
             parameter.data.copy_(parameter.data.flatten()[order].view(parameter.shape))
-        rows.append(_rank_correlation(intact.values, explainer(other, images, intact.classes, rng).values))
-    return Randomisation(layers, tuple(rows))
+        after = size(explainer(other, images, intact.classes, rng))
+        mass = (before > MASS * before.amax(1, keepdim=True)) | (after > MASS * after.amax(1, keepdim=True))
+        everywhere = torch.ones_like(mass)
+        shared = jaccard(first(before, k), first(after, k))
+        rows.append((rank_correlation(before, after, everywhere), rank_correlation(before, after, mass), shared))
+    plain, massive, overlap = zip(*rows, strict=True)
+    return Randomisation(layers, plain, massive, overlap, k)
 
 
-def _rank_correlation(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Spearman's correlation of two maps per image; 0 where one of them is constant."""
-    first, second = (torch.from_numpy(stats.rankdata(maps.abs().flatten(1).cpu(), axis=1)) for maps in (ours, theirs))
-    first, second = first - first.mean(1, keepdim=True), second - second.mean(1, keepdim=True)
-    size = torch.linalg.vector_norm(first, dim=1) * torch.linalg.vector_norm(second, dim=1)
-    correlation: Tensor = (first * second).sum(1) / size.clamp_min(1e-12)
-    return correlation.float()
+def size(found: Attribution) -> Float[Tensor, "n p"]:
+    """|attribution| per pixel, channels summed, one row per image."""
+    return found.values.abs().sum(1).flatten(1).cpu()
+
+
+def first(sizes: Float[Tensor, "n p"], k: int) -> Int[Tensor, "n k"]:
+    """The k largest positions of each row; ties in reading order."""
+    return sizes.argsort(dim=1, descending=True, stable=True)[:, :k]
+
+
+def rank_correlation(ours: Tensor, theirs: Tensor, where: Bool[Tensor, "n p"]) -> PerImage:
+    """Spearman's correlation of each row's values at `where`; 0 where one of them is constant or hardly any is left."""
+    found = torch.zeros(len(ours))
+    for row, mask in enumerate(where):
+        pair = torch.stack([ours[row, mask], theirs[row, mask]])
+        if pair.shape[1] < 3 or bool((pair.amax(1) == pair.amin(1)).any()):
+            continue
+        ranks = torch.from_numpy(stats.rankdata(pair.numpy(), axis=1))
+        found[row] = float(torch.corrcoef(ranks)[0, 1])
+    return found

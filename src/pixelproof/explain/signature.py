@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -21,6 +22,7 @@ Form = Literal["pixels", "dispersion"]
 
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
 STATISTICS = (*(f"q{round(100 * q)}" for q in QUANTILES), "std", "max", "l1", "active")
+TINY = 1e-12
 ACTIVE = 1e-3  # a pixel is active when it carries more than this share of the largest one
 
 
@@ -62,5 +64,18 @@ def dispersion(rows: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead 8"]:
     size = rows.abs()
     top = size.amax(-1, keepdim=True)
     quantiles = torch.quantile(rows, torch.tensor(QUANTILES, dtype=rows.dtype, device=rows.device), dim=-1)
-    active = (size > ACTIVE * top).to(rows.dtype).mean(-1)
+    over = (size > ACTIVE * top).to(rows.dtype)
+    active = straight_through(over, lambda: size / (size + ACTIVE * top + TINY)).mean(-1)
     return torch.stack([*quantiles, rows.std(-1), rows.amax(-1), size.sum(-1), active], -1)
+
+
+def straight_through(hard: Tensor, smooth: Callable[[], Tensor]) -> Tensor:
+    """The value of `hard`, a step without a slope, with the gradient of `smooth` where one is asked for.
+
+    Backward pass differentiable approximation (Athalye et al. 2018, arXiv 1802.00420): without it an attack that
+    follows gradients would take a step function for a constant.
+    """
+    if not torch.is_grad_enabled():
+        return hard
+    guide = smooth()
+    return hard + guide - guide.detach() if guide.requires_grad else hard

@@ -74,7 +74,7 @@ class PixelTest:
 
 @dataclass(frozen=True)
 class NullRun:
-    """How often each test calls p < 0.05 on clean against clean images, where nothing is to be found."""
+    """How often each test calls p < 0.05 where no attack is to be found: clean against clean, or noise twins."""
 
     pooled: Rate
     held_out: Rate
@@ -146,6 +146,22 @@ def null_run(clean: Float[Tensor, "n h w"], k: int, *, runs: int, rng: torch.Gen
         change = clean[order[:half]] - clean[order[half : 2 * half]]
         pooled += pooled_test(change, k).p < LEVEL
         held_out += held_out_test(change, k, rng).p < LEVEL
+    return NullRun(Rate(pooled, runs), Rate(held_out, runs))
+
+
+def twin_run(change: Float[Tensor, "n h w"], k: int, *, runs: int, rng: torch.Generator) -> NullRun:
+    """Both tests on `runs` random halves of the images' changes under something harmless, such as noise.
+
+    Noise may well move an explanation in one direction, so its rate need not be 5 %: it says how much of an attack's
+    result any perturbation of that size would give.
+    """
+    half = len(change) // 2
+    _check(change[:half], k)
+    pooled = held_out = 0
+    for _ in range(runs):
+        part = change[torch.randperm(len(change), generator=rng)[:half]]
+        pooled += pooled_test(part, k).p < LEVEL
+        held_out += held_out_test(part, k, rng).p < LEVEL
     return NullRun(Rate(pooled, runs), Rate(held_out, runs))
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 
 from pixelproof import specs
-from pixelproof.attacks import PGD, Attack, Auto
+from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.stochastic import expect, is_stochastic
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, expect, is_stochastic, seeded
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure import flags
-from pixelproof.measure.evaluate import ATTACK_DRAWS, FLAG_IMAGES, JUDGE_DRAWS, Live, evaluate, seeded
+from pixelproof.measure.evaluate import FLAG_IMAGES, Live, evaluate
 from pixelproof.measure.evaluation import Evaluation
-from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag, Subject, connected
+from pixelproof.measure.redflags import RED_FLAGS, Claim, Effort, Finding, RedFlag, Subject, connected
 from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.types import Goal, Rate
@@ -34,6 +34,7 @@ class Audit:
     random: bool
     reported: str
     trained_with: str | None
+    surrogate: str | None
     effort: Effort
 
     @property
@@ -96,36 +97,52 @@ def audit(
     Raises BadInput for data that do not fit the model, and for so few images that the interval would be wider than
     `effort.width`.
     """
-    effort, tell = effort or Effort(), tell or (lambda what, done, total, note: None)
-    check_enough(len(data), effort.width)
-    reported = reported or PGD(eps, norm=norm)
-    random = is_stochastic(model, data[:FLAG_IMAGES].images)
-    probe = data[:FLAG_IMAGES]
-    blind = bool(flags.silent(model, probe.images, probe.labels, "margin").all())
-    attacked = connected(model) if blind else model  # attacks must be able to run although they lead nowhere
-    found = evaluate(attacked, data, Auto(eps, norm), seed=seed, run=run, tell=_heard(tell))
-    field = Field.of(expect(attacked, ATTACK_DRAWS) if random else attacked, data, None, None)
-    kept = data[torch.isin(data.index, found.index)]
-    subject = Subject(
-        model=model,
-        field=replace(field, data=kept, goal=Goal(kept.labels)),
-        evaluation=found,
-        reported=reported,
-        trained_with=trained_with if isinstance(trained_with, str | None) else specs.write(trained_with),
-        surrogate=surrogate,
-        effort=effort,
-        seed=seed,
-        random=random,
-    )
+    tell = tell or (lambda what, done, total, note: None)
+    trained = None if trained_with is None else _spec(trained_with)
+    claim = Claim(reported or PGD(eps, norm=norm), trained, surrogate)
+    with seeded(seed, wanted=True):
+        subject = prepare(model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, run=run, tell=tell)
     findings = []
     for number, flag in enumerate(RED_FLAGS):
         tell("red flags", number, len(RED_FLAGS), flag.name)
         findings.append(_looked(subject, flag, number, run))
     tell("red flags", len(RED_FLAGS), len(RED_FLAGS), "")
-    result = Audit(found, tuple(findings), random, specs.write(reported), subject.trained_with, effort)
+    result = Audit(
+        evaluation=subject.evaluation,
+        findings=tuple(findings),
+        random=subject.random,
+        reported=specs.write(claim.reported),
+        trained_with=trained,
+        surrogate=None if surrogate is None else surrogate.card.name,
+        effort=subject.effort,
+    )
     if run is not None:
         run.save("audit", result)
     return result
+
+
+def prepare(
+    model: Classifier,
+    data: Dataset,
+    attack: Auto,
+    claim: Claim,
+    effort: Effort,
+    *,
+    seed: int = 0,
+    run: Run | None = None,
+    tell: Tell,
+) -> Subject:
+    """Evaluate, and gather what the red flags look at; random and blind models become what attacks can run on."""
+    check_enough(len(data), effort.width)
+    probe = data[:FLAG_IMAGES]
+    random = is_stochastic(model, probe.images)
+    blind = bool(flags.silent(model, probe.images, probe.labels, "margin").all())
+    attacked = connected(model) if blind else model  # attacks must be able to run although no gradient leads anywhere
+    found = evaluate(attacked, data, attack, seed=seed, run=run, tell=_heard(tell))
+    field, kept = Field.of(attacked, data, None, None), data[torch.isin(data.index, found.index)]
+    seen = expect(attacked, ATTACK_DRAWS) if random else attacked
+    field = replace(field, model=seen, data=kept, goal=Goal(kept.labels))
+    return Subject(model, field, attack, found, claim, effort, seed, random)
 
 
 def check_enough(n: int, width: float) -> None:
@@ -146,12 +163,21 @@ def _width(n: int) -> float:
     return high - low
 
 
+def _spec(attack: Attack | str) -> str:
+    """The whole spec of an attack; a training's own attack, which the table does not hold, stays as it is written."""
+    if isinstance(attack, str):
+        if attack.partition(":")[0].strip() not in ATTACKS:
+            return attack
+        attack = parse(attack)
+    return specs.write(attack)
+
+
 def _looked(subject: Subject, flag: RedFlag, number: int, run: Run | None) -> Finding:
     """The finding of one flag, from the run where it is there already."""
     name = f"flag/{number + 1:02d}"
     if run is not None and run.has(name):
         return run.load(name, Finding)
-    with seeded(1000 * subject.seed + number, wanted=subject.random):
+    with seeded(1000 * subject.seed + number, wanted=True):
         finding = flag.look(subject)
     if run is not None:
         run.save(name, finding)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from pixelproof import attacks
-from pixelproof.attacks import FMN, PGD
+from pixelproof.attacks import FMN, PDPGD, PGD, AdversarialSet, Attack, SigmaZero
+from pixelproof.attacks.mount import Field
+from pixelproof.attacks.sweep import bisect
 from pixelproof.data import Dataset
+from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
-from pixelproof.lp import Ball
+from pixelproof.measure.clock import Clock, TimeUp
+from pixelproof.measure.evaluation import Evaluation
 from pixelproof.models import Classifier
-from pixelproof.types import PerImage, Rate
+from pixelproof.run import Run
+from pixelproof.types import Norm, PerImage, Rate
+
+PORTION = 100  # images searched between two looks at the clock
+STEPS = 20  # of FMN, where PGD goes on from what it found
+SECOND: dict[Norm, Attack] = {"l1": PDPGD("l1"), "l0": SigmaZero(steps=300)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +30,15 @@ class Curve:
     """Robust accuracy at each budget, from each image's smallest known breaking distance; it never rises with eps.
 
     `distance` has one row per correctly classified image (infinite where nothing broke it) and `offered` counts all.
+    `searched` says for how many of the rows there was time; the others count as standing unless they are known to
+    break, so every point stays an upper bound.
     """
 
+    norm: Norm
     eps: tuple[float, ...]
     index: Tensor
     distance: PerImage
+    searched: int
     offered: int
 
     @property
@@ -35,12 +47,78 @@ class Curve:
         return tuple(Rate(int((self.distance > budget * (1 + 1e-6)).sum()), self.offered) for budget in self.eps)
 
 
-def curve(model: Classifier, data: Dataset, eps: Sequence[float], *, norm: Ball = "linf", seed: int = 0) -> Curve:
-    """The better, image by image, of FMN-100 and of PGD-40 bisecting the budgets; ascending `eps`."""
+def curve(
+    model: Classifier,
+    data: Dataset,
+    eps: Sequence[float],
+    *,
+    norm: Norm = "linf",
+    seed: int = 0,
+    known: Evaluation | None = None,
+    budget: float | None = None,
+    run: Run | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> Curve:
+    """The better of two searches, image by image, at ascending budgets `eps`.
+
+    For linf and l2 FMN and PGD-40, which starts at what FMN found and bisects the budgets below it; for l1 FMN and
+    PDPGD, for l0 FMN and sigma-zero. `known` adds what an evaluation of the same images broke. After `budget` seconds
+    the rest is left unsearched. With `run` the curve is kept there as "curve" and goes on where it stopped.
+    """
     if list(eps) != sorted(set(eps)) or not len(eps):
         raise BadInput("curve", "budgets must ascend", tuple(eps))
-    near = attacks.mount(FMN(norm), model, data, seed=seed)
-    best = near.minimal(norm)
-    for found in attacks.sweep(PGD(eps[-1], norm=norm), model, data, eps, seed=seed):
-        best = torch.minimum(best, found.minimal(norm))
-    return Curve(tuple(eps), near.index, best, near.offered)
+    field = Field.of(model, data, None, None)
+    if field.random is not None:
+        raise BadInput(
+            "curve", "the model must be deterministic", "a random one", "Evaluate it at each budget instead."
+        )
+    n = len(field.data)
+    found = Curve(norm, tuple(eps), field.data.index, torch.full((n,), torch.inf), 0, field.offered)
+    if known is not None:
+        found = replace(found, distance=_known(known, found))
+    if run is not None and run.has("curve"):
+        found = run.load("curve", Curve)
+    clock = Clock(budget, 0.0)
+    with clock.watching(model):
+        while found.searched < n:
+            rows = torch.arange(found.searched, min(found.searched + PORTION, n))
+            try:
+                part = replace(field, data=field.data[rows], goal=field.goal[rows])
+                distance = _search(part, norm, found.eps, seed)
+            except TimeUp:
+                break
+            better = torch.minimum(found.distance[rows], distance)
+            found = replace(
+                found,
+                distance=torch.cat([found.distance[: rows[0]], better, found.distance[rows[-1] + 1 :]]),
+                searched=int(rows[-1]) + 1,
+            )
+            if run is not None:
+                run.save("curve", found)
+            if tell is not None:
+                tell(found.searched, n)
+    return found
+
+
+def _known(known: Evaluation, found: Curve) -> PerImage:
+    """The distances at which an evaluation broke the images."""
+    if known.norm != found.norm or not torch.equal(known.index, found.index):
+        raise BadInput("curve", "the evaluation must be of the same images in the same norm", known.attack)
+    return torch.where(known.success, known.distance, torch.inf)
+
+
+def _search(field: Field, norm: Norm, budgets: tuple[float, ...], seed: int) -> PerImage:
+    """The smallest distances at which the images of `field` are found to break."""
+
+    def mounted(attack: Attack) -> AdversarialSet:
+        return field.judge(field.run(attack, Draws.keyed(seed, field.data.index)), attack, seed)
+
+    if norm == "l1" or norm == "l0":
+        return torch.minimum(mounted(FMN(norm)).minimal(norm), mounted(SECOND[norm]).minimal(norm))
+    before = mounted(FMN(norm, steps=STEPS))
+    best = before.minimal(norm)
+    climbing = [PGD(budget, norm=norm) for budget in budgets]
+    for outcome, attack in zip(bisect(field, climbing, seed, None, known=before), climbing, strict=True):
+        before = field.judge(outcome, attack, seed, before=before)
+        best = torch.minimum(best, before.minimal(norm))
+    return best

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +13,7 @@ from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.stochastic import expect, fooling_rates
+from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates, seeded
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
@@ -23,10 +22,8 @@ from pixelproof.measure.clock import Clock, TimeUp
 from pixelproof.measure.evaluation import Bound, Evaluation, Part, Saved
 from pixelproof.models import Classifier
 from pixelproof.run import Run
-from pixelproof.types import Goal, Images, Mask, PerImage, Rate
+from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
-ATTACK_DRAWS = 20  # passes of a random model behind each gradient, as in AutoAttack's version for such models
-JUDGE_DRAWS = 100  # passes that judge each of its images
 FLAG_IMAGES = 50  # clean images that the flags are looked for on
 FIRST_BATCH = 20  # images in the first batch under a time budget, from which the speed is learned
 SLICES = 50  # batches that would fill the time budget
@@ -53,6 +50,7 @@ def evaluate(
     data: Dataset,
     attack: Auto,
     *,
+    targets: Labels | None = None,
     seed: int = 0,
     budget: float | None = None,
     run: Run | None = None,
@@ -60,13 +58,14 @@ def evaluate(
 ) -> Evaluation:
     """Attack `data` with the ensemble's parts in order, each on what stands, for at most `budget` seconds.
 
+    With `targets` (one label per image) only images that are taken for their target count as broken.
     The result is saved in `run` as "evaluation"; an evaluation that ran out of time, or was interrupted, goes on where
     it stopped when it is called again with the same run. Whatever the batches and the interruptions, the same parts
     give the same result. Raises BadInput for data that does not fit the model.
     """
     if budget is not None and not budget > 0:
         raise BadInput("evaluate", "the time budget must be positive", budget)
-    evaluator = Evaluator(model, data, attack, seed)
+    evaluator = Evaluator(model, data, attack, targets, seed)
     if run is not None and run.has("progress"):
         evaluator.resume(run.load("progress", Saved))
     return evaluator.conduct(Clock(budget, evaluator.seconds), run, tell or (lambda live: None))
@@ -75,18 +74,19 @@ def evaluate(
 class Evaluator:
     """One evaluation between two batches: everything that must be kept to go on later."""
 
-    def __init__(self, model: Classifier, data: Dataset, attack: Auto, seed: int) -> None:
+    def __init__(self, model: Classifier, data: Dataset, attack: Auto, targets: Labels | None, seed: int) -> None:
         self.model, self.attack, self.seed = model, attack, seed
         probe = data[: min(len(data), FLAG_IMAGES)]
         self.flags = flags.before(model, probe.images, probe.labels)
         self.random = flags.RANDOMISED in self.flags
-        self.field = Field.of(expect(model, ATTACK_DRAWS) if self.random else model, data, None, None)
-        self.stages = attack.stages(len(model.card.classes))
+        self.field = Field.of(model, data, targets, None)
+        self.stages = attack.stages(len(model.card.classes), targeted=targets is not None)
         if self.random:  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
         n = len(self.field.data)
         self.ledger = Ledger.begin(self.field.data.images)
         self.broken_by = torch.full((n,), -1)
+        self.first_break = torch.full((n,), -1)
         self.passes = torch.zeros(n, 2, dtype=torch.long)
         self.rows = torch.arange(n)
         self.stage = self.position = 0
@@ -103,7 +103,8 @@ class Evaluator:
         """Go on from what an earlier sitting left."""
         if not torch.equal(saved.index, self.field.data.index):
             raise BadInput("evaluate", "the run must hold the same images", "others", "Use another folder.")
-        self.ledger, self.broken_by, self.passes, self.rows = saved.ledger, saved.broken_by, saved.passes, saved.rows
+        self.ledger, self.broken_by, self.first_break = saved.ledger, saved.broken_by, saved.first_break
+        self.passes, self.rows = saved.passes, saved.rows
         self.stage, self.position = saved.stage, saved.position
         self.seconds, self.begun = saved.seconds, saved.begun
         self.parts, self.bounds = saved.parts, saved.bounds
@@ -167,6 +168,8 @@ class Evaluator:
         reached = self._rate(outcome.images, part.goal) > 0.5 if self.random else part.goal.reached(logits)
         self.ledger.record(batch, outcome.images, reached, part.goal.margin(logits))
         self.broken_by[batch[reached]] = self.stage
+        seen = torch.where(outcome.first_break < 0, outcome.forwards, outcome.first_break)
+        self.first_break[batch[reached]] = (self.passes[batch, 0] + seen)[reached]
         self.passes[batch] += torch.stack([outcome.forwards, outcome.backwards], 1)
 
     def _rate(self, images: Images, goal: Goal) -> PerImage:
@@ -188,6 +191,7 @@ class Evaluator:
             rows=self.rows,
             ledger=self.ledger,
             broken_by=self.broken_by,
+            first_break=self.first_break,
             passes=self.passes,
             parts=self.parts,
             bounds=self.bounds,
@@ -213,12 +217,14 @@ class Evaluator:
             offered=self.field.offered,
             index=data.index,
             labels=data.labels,
+            targets=self.field.goal.labels if self.field.goal.targeted else None,
             images=images,
             success=success,
             success_8bit=success & survives,
             rate=rate,
             distance=lp.norm(images - data.images, self.attack.norm),
             broken_by=self.broken_by,
+            first_break=self.first_break,
             passes=self.passes,
             parts=parts,
             bounds=self.bounds,
@@ -226,14 +232,3 @@ class Evaluator:
             ended=ended,
             seconds=self.seconds,
         )
-
-
-@contextmanager
-def seeded(seed: int, *, wanted: bool) -> Iterator[None]:
-    """Inside, a random model draws from a seeded generator; torch's own is left as it was."""
-    if not wanted:
-        yield
-        return
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield

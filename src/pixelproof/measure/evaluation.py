@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pixelproof.attacks.auto.ensemble import Ledger
+from pixelproof.measure.flags import RANDOMISED
 from pixelproof.types import Images, Labels, Mask, Norm, PerImage, Rate
 
 
@@ -35,9 +36,10 @@ class Evaluation:
     """The robust accuracy that is left: an upper bound, as every evaluation gives; rows are the images attacked.
 
     Attacked are the images the model classifies correctly; `offered` counts all. `broken_by` is the number of the
-    part that broke an image, -1 where it stands; `distance` is that of the stored image in `norm`. `passes` counts
-    forward and backward passes per image, (n, 2). `rate` is the share of passes in which each image fools the model:
-    0 or 1, except for a random model. `ended` says why the evaluation stopped.
+    part that broke an image and `first_break` the number of the forward pass, over all parts, that first saw it
+    broken; -1 where it stands. `distance` is that of the stored image in `norm`. `passes` counts forward and backward
+    passes per image, (n, 2). With `targets`, broken means taken for the target. `rate` is the share of passes in
+    which each image fools the model: 0 or 1, except for a random model. `ended` says why the evaluation stopped.
     """
 
     attack: str
@@ -49,12 +51,14 @@ class Evaluation:
     offered: int
     index: Tensor
     labels: Labels
+    targets: Labels | None
     images: Images
     success: Mask
     success_8bit: Mask
     rate: PerImage
     distance: PerImage
     broken_by: Tensor
+    first_break: Tensor
     passes: Tensor
     parts: tuple[Part, ...]
     bounds: tuple[Bound, ...]
@@ -83,6 +87,11 @@ class Evaluation:
         """As robust_accuracy, each image counted by how often it holds: for random models."""
         return float((1 - self.rate).sum()) / self.offered
 
+    @property
+    def random(self) -> bool:
+        """Whether the model answers differently each time, so that success is a rate over draws."""
+        return RANDOMISED in self.flags
+
     def breaker(self, row: int) -> str | None:
         """The part that broke an image, None where it stands."""
         number = int(self.broken_by[row])
@@ -104,6 +113,7 @@ class Saved:
     rows: Tensor
     ledger: Ledger
     broken_by: Tensor
+    first_break: Tensor
     passes: Tensor
     parts: tuple[Part, ...]
     bounds: tuple[Bound, ...]

@@ -10,8 +10,6 @@ from torch import Tensor
 from pixelproof.detect import Evaluation, Figures
 from pixelproof.types import Labels, Mask, PerImage, Rate
 
-SPLIT_RATES = (0.01, 0.05)  # the false-alarm rates that every detector is judged at
-
 
 @dataclass(frozen=True, eq=False)
 class Judgement:

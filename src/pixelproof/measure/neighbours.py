@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pixelproof.detect import Calibration, Store, Tuned
+from pixelproof.detect.layers import activations
 from pixelproof.detect.look import Look, look, recovered, votes_of
 from pixelproof.detect.neighbours import Scoring
 from pixelproof.detect.rules import learn
@@ -20,12 +21,30 @@ CLEAN, CALIBRATION = "clean", "calibration"
 
 
 @dataclass(frozen=True, eq=False)
+class Subject:
+    """Images of one state that are looked up: their positions, true classes and, where attacked, clean originals."""
+
+    state: str
+    images: Images
+    index: Int[Tensor, " n"]
+    labels: Labels
+    originals: Images | None = None
+
+    def part(self, rows: slice) -> Subject:
+        """Some of the images."""
+        originals = None if self.originals is None else self.originals[rows]
+        return Subject(self.state, self.images[rows], self.index[rows], self.labels[rows], originals)
+
+
+@dataclass(frozen=True, eq=False)
 class NeighbourRecord:
     """The k nearest training images of some images in every layer and, last, in the composed layer; nearest first.
 
     `state` is "clean", "calibration" or the spec of the attack on the images. `index` is an image's position in the
     original file (of the test set; of the training file for "calibration"), `neighbours` those of its neighbours in the
-    original training file, `neighbour_labels` their classes. `labels` are the true classes of the images.
+    original training file, `neighbour_labels` their classes. `labels` are the true classes of the images. `moved`: how
+    far an attacked image lies from its clean original, in units of that one's distance to its nearest training image
+    (0 for images that were not attacked).
     """
 
     state: str
@@ -37,28 +56,34 @@ class NeighbourRecord:
     neighbours: Int[Tensor, "n layers near"]
     neighbour_labels: Int[Tensor, "n layers near"]
     distance: Float[Tensor, "n layers near"]
+    moved: Float[Tensor, "n layers"]
 
     def __len__(self) -> int:
         return len(self.index)
 
     @classmethod
-    def of(
-        cls, store: Store, model: Classifier, images: Images, *, k: int, about: tuple[str, Tensor, Labels]
-    ) -> NeighbourRecord:
-        """The neighbours of `images`; `about` gives state, index and true classes."""
-        seen = look(store, (k,) * len(store.spaces), model, images)
-        state, index, labels = about
+    def of(cls, store: Store, model: Classifier, subject: Subject, *, k: int) -> NeighbourRecord:
+        """The neighbours of some images."""
+        seen = look(store, (k,) * len(store.spaces), model, subject.images)
         return cls(
-            state=state,
+            state=subject.state,
             layers=store.spaces,
-            index=index,
-            labels=labels,
+            index=subject.index,
+            labels=subject.labels,
             predicted=seen.predicted,
             logits=seen.logits,
             neighbours=torch.stack([store.origin[ids] for ids in seen.ids], 1),
             neighbour_labels=torch.stack(seen.labels, 1),
             distance=torch.stack(seen.distance, 1),
+            moved=_moved(store, model, subject),
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence[NeighbourRecord]) -> NeighbourRecord:
+        """Several records of one state as one."""
+        tensors = [field.name for field in fields(cls) if field.name not in ("state", "layers")]
+        whole = {name: torch.cat([getattr(part, name) for part in parts]) for name in tensors}
+        return cls(state=parts[0].state, layers=parts[0].layers, **whole)
 
     def nearest(self, k: Sequence[int]) -> Look:
         """The first k neighbours per layer, as a guard sees them."""
@@ -111,6 +136,41 @@ class VerdictRecord:
     p_value: Float[Tensor, "n layers"]
     credibility: PerImage
     confidence: PerImage
+
+
+@dataclass(frozen=True, eq=False)
+class WitnessRecord:
+    """Images of each case on the judging half, the first ones in file order, with their nearest training images.
+
+    `case` is "true positive", "false negative", "true negative", "false positive" (alarms of the composed layer) or
+    "layers disagree". `alarm` holds every layer's alarm, `recovered`, `strangers` and the neighbours belong to the
+    composed layer; `pictures` are the neighbours themselves, nearest first.
+    """
+
+    attack: str
+    layers: tuple[str, ...]
+    k: int
+    case: tuple[str, ...]
+    attacked: Mask
+    index: Int[Tensor, " n"]
+    labels: Labels
+    predicted: Labels
+    recovered: Labels
+    strangers: Int[Tensor, " n"]
+    alarm: Bool[Tensor, "n layers"]
+    images: Float[Tensor, "n c h w"]
+    neighbours: Int[Tensor, "n few"]
+    neighbour_labels: Int[Tensor, "n few"]
+    pictures: Float[Tensor, "n few c h w"]
+
+
+def _moved(store: Store, model: Classifier, subject: Subject) -> Float[Tensor, "n layers"]:
+    if subject.originals is None:
+        return torch.zeros(len(subject.index), len(store.spaces))
+    pair = [activations(model, images, store.layers)[0] for images in (subject.images, subject.originals)]
+    rows, origin = ([found[layer] for layer in store.layers] for found in pair)
+    nearest = torch.cat([one.distance for one in store.search(origin, 1)], 1)
+    return store.apart(rows, origin) / nearest.clamp_min(1e-12)
 
 
 def verdicts(

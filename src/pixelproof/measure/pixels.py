@@ -15,14 +15,16 @@ from pixelproof.attacks.pixel import PerTarget, PixelSearch
 from pixelproof.data import Dataset
 from pixelproof.types import Images, Labels, Mask, PerImage, Rate
 
-SURVEY = "pixels/survey"
+SURVEY = "pixels/survey"  # complete: every pixel of some images
+SCREENED = "pixels/screened"  # only the pixels that the gradient points at, of all images
 PIXEL_SET = "pixels/set"
 
 
 @dataclass(frozen=True, eq=False)
 class PixelSurvey:
-    """Every pixel in every corner colour, on correctly classified images: one row per image, on the CPU.
+    """Pixels in every corner colour, on correctly classified images: one row per image, on the CPU.
 
+    `complete`: every pixel was tried, else only the likeliest, and what was not reached may still be reachable.
     `vulnerable` are the pixels at which some colour fools the classifier (any wrong class), `targets` the wrong classes
     that some candidate was taken for. `margin`, `position` and `colour` belong to the candidate that comes closest to
     each class (largest other logit minus the class's: negative where the class is predicted). `seconds` is CPU time.
@@ -37,11 +39,12 @@ class PixelSurvey:
     colour: Float[Tensor, "n k ch"]
     candidates: Int[Tensor, " n"]
     seconds: PerImage
+    complete: Mask
     note: str
 
     @classmethod
     def of(cls, found: PixelSearch, data: Dataset) -> PixelSurvey:
-        """The facts of a complete search of `data`."""
+        """The facts of a search of `data`."""
         targets = found.targets.clone()
         targets[torch.arange(len(data)), data.labels] = False
         near: PerTarget = found.per_target
@@ -55,6 +58,7 @@ class PixelSurvey:
             colour=near.colour,
             candidates=found.candidates,
             seconds=found.seconds,
+            complete=found.complete,
             note=found.note,
         )
 

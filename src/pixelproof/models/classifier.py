@@ -19,7 +19,11 @@ PROBE_IMAGES = 8
 
 @dataclass(frozen=True)
 class Card:
-    """Where a classifier comes from: network, training data, seed, accuracy on held-out images, parent defences."""
+    """Where a classifier comes from: network, training data, seed, accuracy on held-out images, and its defences.
+
+    `defences` are the specs of all it went through, `fronts` of what stands before the network (outermost first),
+    `parent` the digest of the classifier it was made from, `cost` the CPU seconds that all its defences took.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -29,6 +33,9 @@ class Card:
     accuracy: float | None = None
     defences: tuple[str, ...] = ()
     stochastic: bool = False
+    fronts: tuple[str, ...] = ()
+    parent: str = ""
+    cost: float | None = None
 
 
 class Classifier(nn.Module):

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import sys
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from pixelproof.data import Dataset, cache_folder
 from pixelproof.errors import BadInput, CorruptFile, RunError, UnknownName
 from pixelproof.models.classifier import Card, Classifier, probe
 from pixelproof.models.exported import read_program
+from pixelproof.models.fronts import FRONTS
 from pixelproof.models.nets import NETS, build
 from pixelproof.models.train import Progress, Training, train
 from pixelproof.run import write_tensors
@@ -90,34 +91,60 @@ def pick_device(device: str) -> torch.device:
 
 
 def save(classifier: Classifier, path: Path) -> None:
-    """Write one of our own networks, its weights and its card, as a single safetensors file, atomically."""
-    if classifier.card.name not in NETS:
-        raise BadInput(
-            "save", f"expected one of {', '.join(NETS)}", classifier.card.name, "Save your own net yourself."
-        )
+    """Write a classifier's weights and card as a single safetensors file, atomically.
+
+    One of our own networks is loaded again from the file alone; of yours the file holds everything but the code:
+    load("my_model.py:build", weights=path).
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
     with replacing(path) as part:
         write_tensors(part, tensors, {"card": json.dumps(asdict(classifier.card))})
 
 
 def open_saved(path: Path, device: torch.device) -> Classifier:
-    """A classifier that `save` wrote."""
+    """A classifier of ours that `save` wrote, with everything that stands before its network."""
+    card, tensors = _saved(path)
+    if card.name not in NETS:
+        do = f"Load the network with them: --model {card.name} --weights {path}."
+        raise BadInput(str(path), "holds the weights of a network of your own", f"'{card.name}'", do)
+    net = build(card.name, card.input_shape, len(card.classes), 0)
+    return _restored(Classifier(net, replace(card, fronts=())), card, tensors, path).to(device).eval()
+
+
+def _saved(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    """The card and the tensors of a file that `save` wrote."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             fields: dict[str, Any] = json.loads((file.metadata() or {})["card"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        card = Card(**values)
-        net = build(card.name, card.input_shape, len(card.classes), 0)
+        return Card(**values), tensors
     except FileNotFoundError as reason:
         raise BadInput("model", "the file must exist", path) from reason
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
         raise CorruptFile(
             str(path), "expected weights with a card", reason, "For bare weights: --model NAME --weights FILE."
         ) from reason
-    classifier = Classifier(net, card)
+
+
+def _restored(bare: Classifier, card: Card, tensors: dict[str, Tensor], path: Path) -> Classifier:
+    """`bare` with the card's fronts before it, its weights and its card."""
+    classifier = bare
+    for spec in reversed(card.fronts):
+        classifier = specs.parse(spec, FRONTS, "front").around(classifier)
     _fill(classifier, tensors, path)
-    return classifier.to(device).eval()
+    return classifier.carrying(**vars(card))
+
+
+def _carded(path: Path) -> bool:
+    """Whether a weights file was written by `save`."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return "card" in (file.metadata() or {})
+    except (OSError, safetensors.SafetensorError):
+        return False  # the reader that follows says what is wrong with it
 
 
 def _own(
@@ -134,6 +161,9 @@ def _own(
     net = build(name, data.shape, len(data.classes), training.seed)
     card = Card(name=name, classes=data.classes, input_shape=data.shape, data=data.name)
     classifier = Classifier(net, card).to(device).eval()
+    if weights is not None and _carded(Path(weights)):
+        kept, tensors = _saved(Path(weights))
+        return _restored(classifier, kept, tensors, Path(weights)).to(device).eval()
     if weights is not None:
         _fill(classifier.net, _tensors(Path(weights)), Path(weights))
         return classifier
@@ -161,11 +191,15 @@ def _foreign(
 ) -> Classifier:
     if data is None:
         raise BadInput(spec, "needs data, for its image shape and classes", "none", "Pass data=..., or --data.")
-    if weights is not None:
-        _fill(net, _tensors(Path(weights)), Path(weights))
     mean, std = normalisation
     card = Card(name=spec, classes=data.classes, input_shape=data.shape, data=data.name)
-    classifier = Classifier(net, card, mean=mean, std=std).to(device)
+    classifier = Classifier(net, card, mean=mean, std=std)
+    if weights is not None and _carded(Path(weights)):
+        kept, tensors = _saved(Path(weights))
+        classifier = _restored(classifier, replace(kept, name=spec), tensors, Path(weights))
+    elif weights is not None:
+        _fill(net, _tensors(Path(weights)), Path(weights))
+    classifier = classifier.to(device)
     probe(classifier)
     return classifier.eval()
 

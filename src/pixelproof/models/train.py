@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -14,7 +15,10 @@ from torch import Tensor, nn
 
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
+from pixelproof.models.augmentation import augment
+from pixelproof.models.average import Average
 from pixelproof.models.classifier import Classifier
+from pixelproof.models.recipe import PLAIN, Recipe, Step
 from pixelproof.scores import Scores, confusion
 from pixelproof.types import Images
 
@@ -71,12 +75,15 @@ class History:
     """One row per epoch: columns `COLUMNS`, for training and validation data, and the seconds spent.
 
     Training figures are running means over the epoch, in training mode. `kept` is the epoch whose weights were kept.
+    `judged` is the recipe's own score of each epoch, where it has one, `stopped` why training ended early, if it did.
     """
 
     training: Tensor
     validation: Tensor
     seconds: Tensor
     kept: int
+    judged: Tensor | None = None
+    stopped: str = ""
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "precision", "recall", "f1")
 
@@ -87,36 +94,55 @@ def train(
     validation: Dataset | None,
     training: Training,
     *,
+    recipe: Recipe = PLAIN,
     progress: Progress | None = None,
 ) -> History:
     """Train `classifier` in place and leave it in evaluation mode, its card filled in.
 
-    Raises BadInput when the data does not fit, and when the loss is not finite (it says at which batch).
+    A loss that is not finite ends the training: the best epoch so far is kept and the history says at which batch it
+    happened. Raises BadInput when it happens in the first epoch, when the data does not fit, and when the recipe
+    judges epochs but there is no validation set.
     """
     if data.shape != classifier.card.input_shape:
         raise BadInput("train", f"{classifier.card.name} expects images {classifier.card.input_shape}", data.shape)
+    if recipe.judge is not None and validation is None:
+        raise BadInput("train", "a recipe that judges epochs needs validation images", "none")
     devices = [classifier.device] if classifier.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), ExitStack() as stack:
         torch.manual_seed(training.seed)
-        history = _Loop(classifier, data, training, progress).run(validation)
+        for during in recipe.during:
+            stack.enter_context(during(classifier))
+        history = _Loop(classifier, data, training, recipe, progress).run(validation)
     classifier.eval()
     accuracy = float(history.validation[history.kept, 1]) if validation is not None else None
     classifier.carrying(data=data.name, seed=training.seed, accuracy=accuracy)
     return history
 
 
+class _Diverged(Exception):
+    """A loss that is not finite, and where."""
+
+
 class _Loop:
     """The state of one training run."""
 
-    def __init__(self, classifier: Classifier, data: Dataset, training: Training, progress: Progress | None) -> None:
-        self.classifier, self.training, self.progress = classifier, training, progress
+    def __init__(
+        self, classifier: Classifier, data: Dataset, training: Training, recipe: Recipe, progress: Progress | None
+    ) -> None:
+        self.classifier, self.training, self.recipe, self.progress = classifier, training, recipe, progress
         self.pixels, self.labels = data.pixels.to(classifier.device), data.labels.to(classifier.device)
         self.classes = len(classifier.card.classes)
+        self.parameters = [*classifier.parameters(), *recipe.parameters]
         kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
         extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
+        decay = training.weight_decay + recipe.weight_decay
         self.optimiser = kinds[training.optimiser](
-            classifier.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, **extra
+            self.parameters, lr=training.learning_rate, weight_decay=decay, **extra
         )
+        self.half = training.precision == "bf16" or (
+            training.precision == "auto" and _convolutional(classifier) and native_bf16(classifier.device)
+        )
+        self.average = Average(classifier, recipe.average) if recipe.average else None
         self.batches = math.ceil(len(data) / training.batch)
         self.done = 0
 
@@ -124,26 +150,38 @@ class _Loop:
         best: dict[str, Tensor] = {}
         rows: list[list[float]] = []
         held: list[list[float]] = []
-        seconds, kept = [], 0
+        judged: list[float] = []
+        seconds, kept, stopped = [], 0, ""
         for epoch in range(self.training.epochs):
             started = time.perf_counter()
-            rows.append(self._epoch())
+            try:
+                rows.append(self._epoch(epoch))
+            except _Diverged as reason:
+                if not rows:
+                    raise BadInput("train", "the loss must stay finite", reason, "Lower the learning rate.") from None
+                stopped = f"the loss was {reason}"
+                break
             seconds.append(time.perf_counter() - started)
-            if validation is None:
-                kept = epoch
-                continue
-            held.append(evaluate(self.classifier, validation))
-            if held[-1][1] > held[kept][1] or not epoch:
-                kept = epoch
-                best = {name: tensor.clone() for name, tensor in self.classifier.state_dict().items()}
+            with self.average.swapped() if self.average else nullcontext():
+                if validation is not None:
+                    held.append(evaluate(self.classifier, validation))
+                    if self.recipe.judge is not None:
+                        judged.append(self.recipe.judge(self.classifier, validation))
+                scores = judged or [row[1] for row in held]
+                if not scores or scores[-1] > scores[kept] or not epoch or (judged and judged[-1] == judged[kept]):
+                    kept = epoch
+                    best = {name: tensor.clone() for name, tensor in self.classifier.state_dict().items()}
+            if judged and judged[kept] - judged[-1] > self.recipe.collapse:
+                stopped = f"the judged score fell from {judged[kept]:.3f} to {judged[-1]:.3f}"
+                break
             if self.training.patience and epoch - kept >= self.training.patience:
                 break
         self.optimiser.zero_grad(set_to_none=True)
-        if best:
-            self.classifier.load_state_dict(best)
-        return History(torch.tensor(rows), torch.tensor(held), torch.tensor(seconds), kept)
+        self.classifier.load_state_dict(best)
+        tensors = torch.tensor(rows), torch.tensor(held), torch.tensor(seconds)
+        return History(*tensors, kept, torch.tensor(judged) if judged else None, stopped)
 
-    def _epoch(self) -> list[float]:
+    def _epoch(self, epoch: int) -> list[float]:
         self.classifier.train()
         order = torch.randperm(len(self.labels)).to(self.labels.device)
         counts = torch.zeros(self.classes, self.classes, dtype=torch.long, device=self.labels.device)
@@ -151,7 +189,9 @@ class _Loop:
         for number in range(self.batches):
             rows = order[number * self.training.batch : (number + 1) * self.training.batch]
             labels = self.labels[rows]
-            losses[number], logits = self._step(_floats(self.pixels[rows]), labels)
+            share = self.done / (self.batches * self.training.epochs)
+            step = Step(self.classifier, rows, labels, epoch, number, share)
+            losses[number], logits = self._step(_floats(self.pixels[rows]), step)
             counts += confusion(labels, logits.argmax(1), self.classes)
             self.done += 1
             if number % 20 == 0 or number == self.batches - 1:
@@ -164,43 +204,35 @@ class _Loop:
         """Refuse to go on with weights that a loss which is not finite has spoiled; tell the rest to `progress`."""
         broken = (~torch.isfinite(losses)).nonzero()[:, 0]
         if len(broken):
-            batch = f"{float(losses[broken[0]])} at batch {self.done - len(losses) + 1 + int(broken[0])}"
-            raise BadInput("train", "the loss must stay finite", batch, "Lower the learning rate.")
+            raise _Diverged(f"{float(losses[broken[0]])} at batch {self.done - len(losses) + 1 + int(broken[0])}")
         if self.progress:
             self.progress(self.done, self.batches * self.training.epochs, f"loss {float(losses[-1]):.3f}")
 
-    def _step(self, images: Images, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(self, images: Images, step: Step) -> tuple[Tensor, Tensor]:
         for group in self.optimiser.param_groups:
             share = self.training.rate((self.done + 0.5) / (self.batches * self.training.epochs))
             group["lr"] = self.training.learning_rate * share
         images = augment(images, self.training.augment).contiguous(memory_format=torch.channels_last)
-        half = self.training.precision == "bf16" or (
-            self.training.precision == "auto" and _convolutional(self.classifier) and native_bf16(images.device)
-        )
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
-            logits = self.classifier(images).float()
-        loss = F.cross_entropy(logits, labels)
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.half):
+            for transform in self.recipe.transforms:
+                images = transform(images, step)
+            loss, logits = (self.recipe.objective or self._cross_entropy)(images, step)
+            for penalty in self.recipe.penalties:
+                loss = loss + penalty(images, step)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.treatments:
+            gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+            for treatment in self.recipe.treatments:
+                treatment(gradients, step)
         self.optimiser.step()
+        if self.average:
+            self.average.update()
         return loss.detach(), logits.detach()
 
-
-def augment(images: Images, kind: str) -> Images:
-    """Images mirrored and shifted at random, as the training settings ask; drawn from the global generator."""
-    if kind in ("flip", "both"):
-        mirrored = torch.rand(len(images)) < 0.5
-        images = torch.where(mirrored.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
-    if kind in ("shift", "both"):
-        height, width = images.shape[2:]
-        reach = width // 8
-        padded = F.pad(images, (reach, reach, reach, reach))
-        down, right = torch.randint(0, 2 * reach + 1, (2, len(images))).to(images.device)
-        rows = (down[:, None] + torch.arange(height, device=images.device))[:, :, None]
-        columns = (right[:, None] + torch.arange(width, device=images.device))[:, None, :]
-        batch = torch.arange(len(images), device=images.device)[:, None, None]
-        images = padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
-    return images
+    def _cross_entropy(self, images: Images, step: Step) -> tuple[Tensor, Tensor]:
+        logits = self.classifier(images).float()
+        return F.cross_entropy(logits, step.labels, label_smoothing=self.recipe.smoothing), logits
 
 
 def evaluate(classifier: Classifier, data: Dataset, batch: int = 500) -> list[float]:

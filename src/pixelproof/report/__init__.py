@@ -11,8 +11,10 @@ from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
 from pixelproof.report.detection import detection
 from pixelproof.report.examples import examples
+from pixelproof.report.guards import guards
 from pixelproof.report.html import html
 from pixelproof.report.inside import inside
+from pixelproof.report.neighbours import neighbours
 from pixelproof.report.page import Block, Figure, Fold, Grid, Section
 from pixelproof.report.paper import paper
 from pixelproof.report.pixels import pixels
@@ -32,6 +34,8 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     pixels,
     inside,
     detection,
+    neighbours,
+    guards,
     classes,
     confusions,
     classifier,

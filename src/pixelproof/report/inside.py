@@ -68,8 +68,7 @@ def _projection(entry: dict[str, Any], run: Run, classes: list[str]) -> Figure:
         + (" Distances between clusters mean little in UMAP." if method == "UMAP" else ""),
         f"Three scatter plots of {where} in two dimensions: clean images by class, then attacked images over them.",
     )
-    name = "projection-images" if entry["space"] == "images" else "projection-penultimate"
-    return draw(name, paint, words=words, size=(9.0, 3.7))
+    return draw(f"projection-{entry['space']}", paint, words=words, size=(9.0, 3.7))
 
 
 def _clean(axes: Axes, entry: dict[str, Any], classes: list[str], *, faint: bool) -> None:

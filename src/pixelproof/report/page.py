@@ -84,18 +84,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class Shot:
-    """One example: clean image, adversarial image and perturbation, and what the classifier made of it."""
+    """One example: clean image, adversarial image and perturbation, and what the classifier made of it.
+
+    `word` says what became of it; by default whether it was misclassified.
+    """
 
     pictures: tuple[Picture, ...]
     title: str
     verdict: str
     facts: str
     success: bool
+    word: str | None = None
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Examples on one perturbation scale, from -`scale` to +`scale`."""
+    """Examples on one perturbation scale, from -`scale` to +`scale`; without a scale they show no perturbation."""
 
     name: str
     title: str

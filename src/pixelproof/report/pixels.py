@@ -9,7 +9,20 @@ from matplotlib.ticker import FuncFormatter
 
 from pixelproof import views
 from pixelproof.report.draw import MARKERS, PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Prose, Section, Table, cells, count, interval, number, percent
+from pixelproof.report.page import (
+    Block,
+    Cell,
+    Figure,
+    Prose,
+    Row,
+    Section,
+    Table,
+    cells,
+    count,
+    interval,
+    number,
+    percent,
+)
 from pixelproof.run import Run
 
 PAPER_T, PAPER_P = "11.5968", "1.34e-30"
@@ -26,7 +39,7 @@ def pixels(run: Run) -> Section | None:
         _histogram(run, facts),
         _tests(facts),
         Prose(_reading(run, facts)),
-        _curves(run),
+        *_curves(run, facts),
         _areas(run, facts),
     ]
     checked = views.sanity(run)
@@ -36,15 +49,24 @@ def pixels(run: Run) -> Section | None:
 
 
 def _reading(run: Run, facts: dict[str, Any]) -> str:
-    plain = {row["ranking"]: row["repaired"] for row in views.curves(run) if row["k"] == facts["k"]}
+    at_k = [row for row in views.curves(run) if row["k"] == facts["k"]]
+    plain = {row["ranking"]: row["repaired"] for row in at_k if row["attack"] == at_k[0]["attack"]}
+    stopped = {row["ranking"]: row["repaired"] for row in at_k if row["attack"] == facts["attack"]}
     repaired = {sense["sense"]: percent(sense["repaired"]) for sense in facts["senses"]}
+    early = (
+        f" Of images of {facts['attack']}, which stops just behind the decision boundary, random pixels repair "
+        f"{percent(stopped['random'])}; the curves of {facts['deep']}, which goes on as foolbox does, are the ones to "
+        "compare with other libraries."
+        if facts["deep"] and facts["deep"] != facts["attack"]
+        else ""
+    )
     return (
         f"A test says that pixels differ, not that they matter. So they were set back and used: with the {facts['k']} "
-        f"first pixels of the detection ranking set back to clean, {repaired['detection']} of the {facts['n']} fooled "
-        f"images are classified correctly again ({repaired['generation']} for the generation ranking). Rankings that "
+        f"first pixels of the detection ranking set back to clean, {repaired['detection']} of the {facts['curves_n']} "
+        f"images fooled by {at_k[0]['attack']} are classified correctly again ({repaired['generation']} for the "
+        "generation ranking). Rankings that "
         f"need no explanation stand beside: |perturbation| repairs {percent(plain['perturbation'])}, random pixels "
-        f"{percent(plain['random'])}. Where they do as well, the explanation adds nothing; where random pixels repair "
-        "many, the attack stopped just behind the decision boundary."
+        f"{percent(plain['random'])}. Where they do as well, the explanation adds nothing.{early}"
     )
 
 
@@ -90,15 +112,23 @@ def _histogram(run: Run, facts: dict[str, Any]) -> Figure:
 
 
 def _tests(facts: dict[str, Any]) -> Table:
-    pooled, held, null = facts["pooled"], facts["held_out"], facts["null"]
+    pooled, held, null, fixed = facts["pooled"], facts["held_out"], facts["null"], facts["fixed"]
     rows = (
         cells(
             "pooled t-test", f"t = {PAPER_T}, p = {PAPER_P}", f"t = {pooled['t']:.4g}, p {_p(pooled['p'])}",
             f"{sum(pooled['observations'])} pixels", interval(null["pooled"]), head=1,
         ),
         cells(
-            "held-out test", "–", f"d_z = {held['d_z']:.2f}, p {_p(held['p'])}",
+            "held-out test", "–", _held(held),
             f"{held['n']} images", interval(null["held_out"]), head=1,
+        ),
+        cells(
+            "the same, maps of the true class", "–", _held(fixed["attacked"]), f"{fixed['attacked']['n']} images",
+            interval(null["held_out"]), head=1,
+        ),
+        cells(
+            "the same, noise of equal size", "–", _held(fixed["noisy"]), f"{fixed['noisy']['n']} images",
+            f"{interval(facts['noise_runs']['held_out'])} (noise)", head=1,
         ),
     )  # fmt: skip
     return Table(
@@ -114,13 +144,29 @@ def _tests(facts: dict[str, Any]) -> Table:
     )
 
 
+def _held(found: dict[str, Any]) -> str:
+    return f"d_z = {found['d_z']:.2f}, p {_p(found['p'])}"
+
+
 def _p(value: float) -> str:
     """A p-value; the smallest that can be told from 0 is named."""
     return f"= {value:.3g}" if value >= 1e-300 else "< 1e-300"
 
 
-def _curves(run: Run) -> Figure:
+def _curves(run: Run, facts: dict[str, Any]) -> list[Figure]:
+    """One figure per attack: the one without early stop first."""
     rows = views.curves(run)
+    every = list(dict.fromkeys(row["attack"] for row in rows))
+    return [
+        _one(
+            [row for row in rows if row["attack"] == attack],
+            name="critical-curves" if not place else "critical-curves-stopped",
+        )
+        for place, attack in enumerate(every)
+    ]
+
+
+def _one(rows: list[dict[str, Any]], *, name: str) -> Figure:
     rankings = list(dict.fromkeys(row["ranking"] for row in rows))
 
     def paint(canvas: Canvas) -> None:
@@ -129,15 +175,15 @@ def _curves(run: Run) -> Figure:
             (left, "repaired", "set back to clean: labels repaired"),
             (right, "sufficient", "only these attacked: still fooled"),
         ):
-            for place, name in enumerate(rankings):
-                line = [row for row in rows if row["ranking"] == name]
+            for place, ranking in enumerate(rankings):
+                line = [row for row in rows if row["ranking"] == ranking]
                 axes.plot(
                     [row["k"] for row in line],
                     [100 * row[key] for row in line],
                     marker=MARKERS[place % len(MARKERS)],
                     color=PALETTE[place % len(PALETTE)],
                     ms=4,
-                    label=name,
+                    label=ranking,
                 )
             percent_axis(axes)
             axes.set_xlabel("first k pixels of the ranking")
@@ -145,35 +191,43 @@ def _curves(run: Run) -> Figure:
         right.legend(fontsize=8)
 
     words = Words(
-        f"Repair and insertion curves, {count(rows[0]['n'])}",
+        f"Repair and insertion curves: {rows[0]['attack']}, {count(rows[0]['n'])}",
         "Detection and generation are rankings of SHAP values, per image; “one map for all” ranks by the mean "
         "detection map; perturbation, variance and random need no explanation.",
         "Two panels of curves over k, one line per ranking; the table below holds the areas.",
     )
-    return draw("critical-curves", paint, words=words, size=(8.4, 3.6))
+    return draw(name, paint, words=words, size=(8.4, 3.6))
 
 
 def _areas(run: Run, facts: dict[str, Any]) -> Table:
-    first = {row["ranking"]: row for row in views.curves(run)}
-    own = [row for row in views.confined(run) if row["ranking"] not in first]
-    body = [
-        (
-            Cell(name, head=True),
-            *cells(_area(row["repair_area"]), _area(row["insertion_area"]), interval(row["confined"])),
+    bodies: list[tuple[Row, ...]] = []
+    first = {(row["attack"], row["ranking"]): row for row in views.curves(run)}
+    for attack in dict.fromkeys(row["attack"] for row in first.values()):
+        bodies.append(
+            tuple(
+                (
+                    Cell(f"{attack}: {ranking}", head=True),
+                    *cells(_area(row["repair_area"]), _area(row["insertion_area"])),
+                    *cells(interval(row["confined"]) if attack == facts["attack"] else "–"),
+                )
+                for (of, ranking), row in first.items()
+                if of == attack
+            )
         )
-        for name, row in first.items()
-    ]
-    body += [(Cell(row["ranking"], head=True), *cells("–", "–", interval(row["fooled"]))) for row in own]
+    known = {ranking for _, ranking in first}
+    own = [row for row in views.confined(run) if row["ranking"] not in known]
+    bodies.append(tuple((Cell(row["ranking"], head=True), *cells("–", "–", interval(row["fooled"]))) for row in own))
     return Table(
         name="critical-areas",
-        caption=f"Areas under the curves and confined attacks, {count(facts['n'])}, seed {facts['seed']}",
+        caption=f"Areas under the curves, {count(facts['curves_n'])}, and confined attacks, {count(facts['n'])}; seed "
+        f"{facts['seed']}",
         columns=(
             "ranking",
             "repair area [95\u00a0%]",
             "insertion area [95\u00a0%]",
             f"fooled, confined to k = {facts['k']}",
         ),
-        bodies=(tuple(body),),
+        bodies=tuple(bodies),
         note="Areas over k as a share of all pixels, up to the largest k; intervals are bootstrapped over images. "
         "Confined: BIM that may change only these pixels, up to the same eps.",
     )
@@ -184,22 +238,28 @@ def _area(found: dict[str, float]) -> str:
 
 
 def _sanity(checked: dict[str, Any]) -> Table:
-    stable = cells(
-        f"overlap of the first {checked['k']} pixels (Jaccard index)",
-        f"{checked['stability']:.2f}, lowest {checked['lowest']:.2f}; chance {checked['chance']:.2f}",
-        head=1,
-    )
+    stable = [
+        cells(
+            f"first {checked['k']} pixels, {checked['draws']} draws of {checked['background']} backgrounds", "–", "–",
+            f"{checked['stability']:.2f}, lowest {checked['lowest']:.2f}", head=1,
+        )
+    ]  # fmt: skip
+    if checked["over_models"] is not None:
+        said = f"first {checked['k']} pixels, {checked['models']} networks of other seeds (n = {checked['models_n']})"
+        stable.append(cells(said, "–", "–", f"{checked['over_models']:.2f}", head=1))
     shuffled = tuple(
-        cells(f"rank correlation, {' + '.join(checked['layers'][: place + 1])} shuffled", number(value, 2), head=1)
-        for place, value in enumerate(checked["correlation"])
+        cells(f"{' + '.join(checked['layers'][: place + 1])} shuffled", *(number(value, 2) for value in row), head=1)
+        for place, row in enumerate(zip(checked["correlation"], checked["with_mass"], checked["overlap"], strict=True))
     )
     return Table(
         name="signature-sanity",
         caption=f"Do signatures depend on the backgrounds and on the model? {count(checked['n'])}",
-        columns=("check", "result"),
-        bodies=((stable,), shuffled),
-        note=f"Overlap: mean over all pairs of {checked['draws']} draws of {checked['background']} backgrounds. "
-        "Model randomisation after Adebayo et al. (2018): layers from the last, cumulatively. A map that shows "
-        "the model loses its correlation; what stays is owed to the image itself, as to pixels that are 0 both in "
-        "the image and in the backgrounds, which carry nothing under any model.",
+        columns=("check", "rank correlation, all pixels", "pixels with mass", "overlap of the first k (Jaccard)"),
+        bodies=(tuple(stable), shuffled),
+        note=f"Chance shares {checked['chance']:.2f} of the first {checked['k']} pixels. Draws and networks: mean over "
+        "all pairs; networks explain the true class of images that all of them get right. Shuffled: model "
+        "randomisation after Adebayo et al. (2018), layers from the last, cumulatively, compared with the intact "
+        "model. A map that shows the model loses its correlation and its overlap. Over all pixels the correlation "
+        "stays high for any model, for pixels that are 0 in the image and in the backgrounds carry nothing; so it is "
+        "also taken over the pixels where either map carries more than 0.1 % of its largest value.",
     )

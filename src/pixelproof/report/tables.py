@@ -67,6 +67,14 @@ CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
         "drift": views.drift,
         "detectors": _detectors,
         "adaptive": views.adaptive,
+        "alarm-rule": views.alarm_rule,
+        "cases": views.cases,
+        "recovered": views.recovered,
+        "disagreement": views.disagreement,
+        "depth": views.depth,
+        "detector-table": views.guard_table,
+        "natural-errors": views.natural_errors,
+        "detectors-known": views.known,
     }
 )
 

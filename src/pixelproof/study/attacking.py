@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pixelproof import attacks, specs
 from pixelproof.attacks import Attack
 from pixelproof.measure import AttackRecord
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 
 
@@ -15,11 +16,13 @@ def attack(context: Context) -> None:
     section = context.study.attacks
     for number, spec in enumerate(section.specs):
         own = specs.given(spec, attacks.ATTACKS, "attack").get("eps")
+        chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": section.eps[-1]})
+        if attacks.has_own_budget(chosen):
+            own = chosen.eps
         budgets = list(section.eps) if own is None else [own]
         names = [record_name(spec, eps) for eps in budgets]
         if all(context.run.has(name) for name in names):
             continue
-        chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": budgets[-1]})
         label = f"{spec.partition(':')[0]} ({number + 1} of {len(section.specs)})"
         _mount(context, chosen, budgets, spec, label)
 
@@ -35,24 +38,22 @@ def _mount(context: Context, attack: Attack, budgets: Sequence[float], spec: str
         def tell(done: int, total: int, position: int = position) -> None:
             context.tell(f"attack {label}", position * total + done, len(groups) * total)
 
-        found = attacks.sweep(
-            attack,
-            context.model,
-            context.test,
-            group,
-            independent=independent,
-            seed=context.study.seed,
-            progress=tell,
-        )
+        if attacks.has_own_budget(attack):
+            found = [attacks.mount(attack, context.model, context.test, seed=context.study.seed, progress=tell)]
+        else:
+            found = attacks.sweep(
+                attack,
+                context.model,
+                context.test,
+                group,
+                independent=independent,
+                seed=context.study.seed,
+                progress=tell,
+            )
         for adversarial, eps in zip(found, group, strict=True):
             examples = context.study.attacks.examples
             record = AttackRecord.of(adversarial, spec, examples, shared_cost=len(group) > 1)
             context.run.save(record_name(spec, eps), record)
-
-
-def slug(spec: str) -> str:
-    """A spec string as part of a file name."""
-    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in spec)
 
 
 def record_name(spec: str, eps: float) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, guard_table, guarding, inside, one_pixel, pixels
+from pixelproof.study import detecting, explaining, guard_table, guarding, inside, one_pixel, pixels, witnessing
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -30,7 +30,7 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     }
 )
 PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {"one pixel": one_pixel.survey, "twins of one pixel": one_pixel.pixel_set}
+    {"screen": one_pixel.screen, "twins": one_pixel.pixel_set, "survey": one_pixel.survey}
 )
 GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
     {
@@ -38,6 +38,7 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "index": guarding.index,
         "tune": guarding.tune,
         "validate": guarding.validate,
+        "examples of each case": witnessing.witness,
         "detector table": guard_table.compare,
     }
 )

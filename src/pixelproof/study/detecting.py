@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
@@ -13,20 +13,20 @@ from pixelproof.detect import Calibration, ScoreGuard, adapt, figures, matched_n
 from pixelproof.detect.evidence import Evidence, PixelSignature
 from pixelproof.detect.guard import SameModel
 from pixelproof.detect.heads import HeadHistory, fit_line, fit_network
-from pixelproof.detect.signature import SignatureScorer, rows_of
-from pixelproof.measure import AdaptiveRecord, Examination, RowTable, Split
-from pixelproof.measure.detection import CALIBRATE, CLEAN, FIT, JUDGE, NOISE, Score, check_enough, matched
-from pixelproof.study.attacking import slug
+from pixelproof.detect.noise import KINDS
+from pixelproof.detect.signature import FITTED, SignatureScorer, rows_of
+from pixelproof.measure import AdaptiveRecord, Candidate, Examination, RowTable, Split
+from pixelproof.measure.detection import CALIBRATE, CLEAN, FIT, JUDGE, Score, check_enough, fitting_rows, twin
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import background, twins
 from pixelproof.study.spec import SignatureSection
-from pixelproof.types import Images, Rate
+from pixelproof.types import Images, Labels, Mask, Rate
 
 EPOCHS = 10  # as in the paper
 SHARES = (0.5, 0.15)  # of the images, to fit and to calibrate; the rest judges
 PORTION = 100
 Fitted = tuple[Score, HeadHistory | None]
-Making = Callable[[Tensor, Tensor, tuple[Tensor, Tensor]], Fitted]
 
 
 def line(rows: Tensor, wanted: Tensor, held: tuple[Tensor, Tensor]) -> Fitted:
@@ -44,19 +44,21 @@ def as_is(rows: Tensor, wanted: Tensor, held: tuple[Tensor, Tensor]) -> Fitted:
     return (lambda asked: asked[:, 0]), None
 
 
-DETECTORS: Mapping[str, tuple[str, Making, bool]] = MappingProxyType(
+DETECTORS: Mapping[str, tuple[str, Candidate]] = MappingProxyType(
     {
-        "network on signatures, as in the paper": ("signatures", network, False),
-        "network on signatures, fitted with noise": ("signatures", network, True),
-        "statistics of signatures": ("evidence", line, True),
-        "control: network on raw pixels": ("pixels", network, False),
-        "control: network on raw pixels, fitted with noise": ("pixels", network, True),
-        "control: sorted logits": ("logits", line, True),
-        "control: mean of the top pixel row": ("top row", as_is, False),
+        each.name: (space, each)
+        for space, each in (
+            ("signatures", Candidate("network on signatures, as in the paper", network)),
+            ("signatures", Candidate("network on signatures, fitted with noise", network, FITTED)),
+            ("evidence", Candidate("statistics of signatures", line, FITTED)),
+            ("pixels", Candidate("control: network on raw pixels", network)),
+            ("pixels", Candidate("control: network on raw pixels, fitted with noise", network, FITTED)),
+            ("logits", Candidate("control: sorted logits", line, FITTED)),
+            ("top row", Candidate("control: mean of the top pixel row", as_is, fitted=False)),
+        )
     }
 )
 STRONG = "statistics of signatures"
-PAPER = "network on signatures, as in the paper"
 
 
 def detect(context: Context) -> None:
@@ -70,24 +72,28 @@ def detect(context: Context) -> None:
     split = splitting(context, section)
     check_enough(split)
     examine = Examination(section.focus, section.rate, context.study.seed)
-    for number, (name, (space, fit, noise)) in enumerate(DETECTORS.items()):
+    for number, (name, (space, candidate)) in enumerate(DETECTORS.items()):
         if not context.run.has(names[name]):
-            record = examine(name, table(context, section, space), split, fit, noise=noise)
-            context.run.save(names[name], record)
+            context.run.save(names[name], examine(candidate, table(context, section, space), split))
         context.tell("detectors", number + 1, len(DETECTORS), name)
 
 
 def splitting(context: Context, section: SignatureSection) -> Split:
-    """Which images are fitted, calibrated and judged on: by image, every class in its share."""
+    """Which of the study's images are fitted, calibrated and judged on."""
     found = {spec: twins(context, spec) for spec in section.attacks}
-    labels = found[section.focus].labels
+    return divided(
+        found[section.focus].labels, {spec: each.success for spec, each in found.items()}, context.study.seed
+    )
+
+
+def divided(labels: Labels, success: dict[str, Mask], seed: int) -> Split:
+    """Half of the images to fit, 15 % to calibrate, the rest to judge: by image, every class in its share."""
     n = len(labels)
     part = torch.full((n,), JUDGE)
-    fitted = stratified(labels, round(SHARES[0] * n), context.study.seed)
-    part[fitted] = FIT
+    part[stratified(labels, round(SHARES[0] * n), seed)] = FIT
     rest = (part == JUDGE).nonzero()[:, 0]
-    part[rest[stratified(labels[rest], round(SHARES[1] * n), context.study.seed)]] = CALIBRATE
-    return Split(part, {spec: each.success for spec, each in found.items()})
+    part[rest[stratified(labels[rest], round(SHARES[1] * n), seed)]] = CALIBRATE
+    return Split(part, success)
 
 
 def table(context: Context, section: SignatureSection, space: str) -> RowTable:
@@ -112,13 +118,14 @@ def table(context: Context, section: SignatureSection, space: str) -> RowTable:
 
 
 def states_of(context: Context, section: SignatureSection) -> dict[str, Images]:
-    """The same images clean, with sign noise, attacked, and with each attack's perturbation shuffled."""
+    """The same images clean, attacked, and with every kind of noise, each as large as the attack on that image."""
     found = {spec: twins(context, spec) for spec in section.attacks}
-    clean = found[section.focus].clean
+    states = {CLEAN: found[section.focus].clean, **{spec: each.images for spec, each in found.items()}}
     generator = torch.Generator().manual_seed(context.study.seed)
-    attacked = {spec: each.images for spec, each in found.items()}
-    shuffled = {matched(spec): matched_noise(clean, each.images, generator) for spec, each in found.items()}
-    return {CLEAN: clean, NOISE: twins(context, NOISE).images, **attacked, **shuffled}
+    for spec, each in found.items():
+        for kind in KINDS:
+            states[twin(kind, spec)] = matched_noise(each.clean, each.images, generator, kind=kind)
+    return states
 
 
 def _rows(context: Context, images: Images, space: str) -> Tensor:
@@ -179,11 +186,8 @@ def adaptive(context: Context) -> None:
 
 def strong_guard(context: Context, section: SignatureSection, split: Split, rows: RowTable) -> ScoreGuard:
     """The statistics detector fitted on the focus attack, with its threshold from the calibration images."""
-    states = [split.of(rows, state, FIT) for state in (CLEAN, NOISE, matched(section.focus))]
-    strange = split.of(rows, section.focus, FIT)
-    quiet = torch.cat(states)
-    every = torch.cat([quiet, strange])
-    head = fit_line(every, torch.arange(len(every)) >= len(quiet))
-    calibration = Calibration(head(split.of(rows, CLEAN, CALIBRATE)), section.rate)
+    fitted, attacked = fitting_rows(rows, split, section.focus, FITTED)
+    head = fit_line(fitted, attacked)
+    calibration = Calibration(head(rows.rows[CLEAN][split.rows(CALIBRATE)]), section.rate)
     scorer = SignatureScorer(Evidence(background(context)), head)
     return ScoreGuard("signature", scorer, calibration, SameModel(context.model))

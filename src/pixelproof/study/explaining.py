@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from pixelproof import attacks, data, specs
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
+from pixelproof.detect import matched_noise
 from pixelproof.errors import RunError
 from pixelproof.explain import Attribution, DeepShap
 from pixelproof.measure import CleanRecord
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.spec import SignatureSection
-from pixelproof.types import Images
+from pixelproof.types import Images, Labels
 
 NOISE = "sign-noise"
+TRUE, TRUE_NOISE = "attacked, true class", "noise, true class"
 CHUNK = 25  # images between two reports of progress
 
 
@@ -24,16 +28,39 @@ def signatures(context: Context) -> None:
     section = context.study.signatures
     if section is None:
         return
-    names = (*section.attacks, NOISE)
+    deep = going_on(section)
+    attacked = (*section.attacks, *((deep,) if deep and deep not in section.attacks else ()))
+    names = (*attacked, NOISE)
     for number, spec in enumerate(names):
         if not context.run.has(f"signatures/twins/{slug(spec)}"):
             _attack(context, section, spec, f"{number + 1} of {len(names)}")
-    states = ("clean", *section.attacks)
+    states = ("clean", *attacked, TRUE, TRUE_NOISE)
     for number, state in enumerate(states):
         name = f"signatures/maps/{slug(state)}"
         if not context.run.has(name):
-            images = twins(context, section.attacks[0]).clean if state == "clean" else twins(context, state).images
-            context.run.save(name, _explain(context, images, (number, len(states))))
+            images, classes = _state(context, section, state)
+            context.run.save(name, _explain(context, images, classes, which=(number, len(states))))
+
+
+def _state(context: Context, section: SignatureSection, state: str) -> tuple[Images, Labels | None]:
+    """The images of a state, and the classes that are explained (None: the predicted ones)."""
+    found = twins(context, section.focus if state in ("clean", TRUE, TRUE_NOISE) else state)
+    if state == "clean":
+        return found.clean, None
+    if state == TRUE_NOISE:
+        generator = torch.Generator().manual_seed(context.study.seed)
+        return matched_noise(found.clean, found.images, generator), found.labels
+    return found.images, found.labels if state == TRUE else None
+
+
+def going_on(section: SignatureSection) -> str | None:
+    """The focus attack without early stop; None when it has no such setting."""
+    fields = {field.name for field in dataclasses.fields(attacks.ATTACKS[section.focus.partition(":")[0]])}  # type: ignore[arg-type]
+    if "early_stop" not in fields:
+        return None
+    if "early_stop" in specs.given(section.focus, attacks.ATTACKS, "attack"):
+        return section.focus
+    return f"{section.focus}{',' if ':' in section.focus else ':'}early_stop=false"
 
 
 def _attack(context: Context, section: SignatureSection, spec: str, which: str) -> None:
@@ -56,12 +83,12 @@ def _attack(context: Context, section: SignatureSection, spec: str, which: str) 
     context.run.save(f"signatures/twins/{slug(spec)}", found)
 
 
-def _explain(context: Context, images: Images, which: tuple[int, int]) -> Attribution:
+def _explain(context: Context, images: Images, classes: Labels | None, *, which: tuple[int, int]) -> Attribution:
     explainer, generator = DeepShap(background(context)), torch.Generator()
     number, states = which
-    parts = []
-    for part in torch.split(images, CHUNK):
-        parts.append(explainer(context.model, part, None, generator))
+    parts: list[Attribution] = []
+    for rows in torch.split(torch.arange(len(images)), CHUNK):
+        parts.append(explainer(context.model, images[rows], None if classes is None else classes[rows], generator))
         done = number * len(images) + sum(len(each.classes) for each in parts)
         context.tell("signatures: explain", done, states * len(images))
     fields = ("values", "classes", "base", "gap")

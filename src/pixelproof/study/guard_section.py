@@ -8,13 +8,13 @@ from pydantic import Field, field_validator, model_validator
 
 from pixelproof import attacks, detect, specs
 from pixelproof.attacks import Attack
-from pixelproof.attacks.pixel import PIXEL_ATTACKS, OnePixel
+from pixelproof.attacks.pixel import OnePixel
 from pixelproof.detect.index import Metric
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.study.section import Budget, Section
 
 PIXELS = "pixels"  # the one-pixel twins that the study's section [pixels] makes
-KINDS = MappingProxyType({**attacks.ATTACKS, **PIXEL_ATTACKS, PIXELS: OnePixel})
+KINDS = MappingProxyType({**attacks.ATTACKS, PIXELS: OnePixel})
 
 
 def attack_of(spec: str, eps: float) -> Attack:

@@ -15,7 +15,7 @@ from pixelproof.detect.guard import Recalibrated, Verdict
 from pixelproof.errors import BadInput
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
 from pixelproof.measure.neighbours import CLEAN
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.guarding import adversarial, fitted, held, quiet, stored, subjects, wanted
 from pixelproof.types import Mask, Rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,13 +15,13 @@ from pixelproof.detect import Store, Tuned, without_duplicates
 from pixelproof.detect.layers import default_layers
 from pixelproof.detect.tune import choose
 from pixelproof.errors import BadInput
-from pixelproof.measure.neighbours import CALIBRATION, CLEAN, NeighbourRecord, VerdictRecord, verdicts
+from pixelproof.measure.neighbours import CALIBRATION, CLEAN, NeighbourRecord, Subject, verdicts
 from pixelproof.measure.pixels import PIXEL_SET, PixelSet
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_section import PIXELS, GuardSection, attack_of
 from pixelproof.study.training import load
-from pixelproof.types import Images, Labels, Mask
+from pixelproof.types import Mask
 
 LEAST = 10  # successful attacks per half to tune and to judge on
 APART = 7919  # added to the seed: samples drawn with the seed itself would all lie in the half
@@ -46,7 +47,7 @@ def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
         context.model,
         subjects(context),
         seed=context.study.seed,
-        progress=lambda done, total: context.tell(which, done, total),
+        progress=partial(context.tell, which),
     )
 
 
@@ -59,14 +60,14 @@ def index(context: Context) -> None:
         return
     store = stored(context)
     for state in missing:
-        images, places, labels = images_of(context, state)
+        subject = images_of(context, state)
+        total = len(subject.index)
         parts = []
-        for start in range(0, len(images), PORTION):
-            part = slice(start, start + PORTION)
-            about = (state, places[part], labels[part])
-            parts.append(NeighbourRecord.of(store, context.model, images[part], k=section.k, about=about))
-            context.tell(f"index: neighbours, {state}", min(start + PORTION, len(images)), len(images))
-        run.save(f"guards/neighbours/{slug(state)}", _joined(parts))
+        for start in range(0, total, PORTION):
+            part = subject.part(slice(start, start + PORTION))
+            parts.append(NeighbourRecord.of(store, context.model, part, k=section.k))
+            context.tell(f"index: neighbours, {state}", min(start + PORTION, total), total)
+        run.save(f"guards/neighbours/{slug(state)}", NeighbourRecord.joined(parts))
 
 
 def tune(context: Context) -> None:
@@ -145,13 +146,13 @@ def neighbours(context: Context, state: str) -> NeighbourRecord:
     return context.run.load(f"guards/neighbours/{slug(state)}", NeighbourRecord)
 
 
-def images_of(context: Context, state: str) -> tuple[Images, Tensor, Labels]:
-    """Images of a state, their positions in the original file, and their true classes."""
+def images_of(context: Context, state: str) -> Subject:
+    """The images of a state."""
     if state in (CLEAN, CALIBRATION):
         found = subjects(context) if state == CLEAN else quiet(context)
-        return found.images, found.index, found.labels
+        return Subject(state, found.images, found.index, found.labels)
     attacked = adversarial(context, state)
-    return attacked.images, attacked.index, attacked.labels
+    return Subject(state, attacked.images, attacked.index, attacked.labels, attacked.clean)
 
 
 def quiet(context: Context) -> Dataset:
@@ -191,14 +192,3 @@ def stored(context: Context) -> Store:
         raise BadInput("guards", expected, section.k, "Lower k, or give more images.")
     store.save(folder)
     return store
-
-
-def _joined(parts: list[NeighbourRecord]) -> NeighbourRecord:
-    tensors = ("index", "labels", "predicted", "logits", "neighbours", "neighbour_labels", "distance")
-    whole = {name: torch.cat([getattr(part, name) for part in parts]) for name in tensors}
-    return NeighbourRecord(state=parts[0].state, layers=parts[0].layers, **whole)
-
-
-def verdict(context: Context, state: str) -> VerdictRecord:
-    """What the layers say of the images of one state."""
-    return context.run.load(f"guards/verdicts/{slug(state)}", VerdictRecord)

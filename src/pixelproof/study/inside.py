@@ -7,11 +7,11 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from pixelproof.errors import BadInput
+from pixelproof.errors import BadInput, UnknownName
 from pixelproof.explain import PROJECTIONS, drift, penultimate_layer, separability, shift
 from pixelproof.measure import InsideRecord, ProjectionRecord
 from pixelproof.models import evaluating
-from pixelproof.study.attacking import slug
+from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import NOISE, twins
 from pixelproof.types import Images
@@ -53,7 +53,7 @@ def inside(context: Context) -> None:
 
 
 def project(context: Context) -> None:
-    """Where clean and attacked images lie among each other, in pixels and in the penultimate layer."""
+    """Where clean and attacked images lie among each other: in pixels, and in the penultimate or the given layers."""
     section = context.study.signatures
     if section is None:
         return
@@ -62,8 +62,10 @@ def project(context: Context) -> None:
         method = "umap" if importlib.util.find_spec("umap") else "pca"
     sets = {spec: twins(context, spec) for spec in section.attacks}
     first = next(iter(sets.values()))
-    layer = penultimate_layer(context.model)
-    spaces = ("images", layer)
+    unknown = [name for name in section.layers if name not in context.model.layers]
+    if unknown:
+        raise UnknownName("projection", "layer", unknown[0], context.model.layers)
+    spaces = ("images", *(section.layers or (penultimate_layer(context.model),)))
     for number, space in enumerate(spaces):
         name = f"signatures/projection/{slug(space)}"
         if context.run.has(name):

@@ -10,37 +10,50 @@ from pixelproof.data import Dataset, stratified
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, RunError
 from pixelproof.measure import CleanRecord, PixelSet, PixelSurvey
-from pixelproof.measure.pixels import PIXEL_SET, SURVEY
+from pixelproof.measure.pixels import PIXEL_SET, SCREENED, SURVEY
 from pixelproof.study.context import Context
 from pixelproof.study.spec import PixelSection
 from pixelproof.types import Goal, Labels
 
 BLOCK = 200  # images between two results that are kept
-ATTACK = OnePixel(sweep="always")
+COMPLETE = OnePixel(sweep="always")
+RANKED = OnePixel(sweep="never")
 
 
 def survey(context: Context) -> None:
-    """Every pixel of the study's images in every corner colour; kept block by block."""
+    """Every pixel of some of the study's images in every corner colour: rates and attackability maps."""
     section = context.study.pixels
-    if section is None or context.run.has(SURVEY):
-        return
-    images = subjects(context, section)
+    if section is not None and not context.run.has(SURVEY):
+        images = subjects(context, section)
+        _search(context, COMPLETE, images.sample(section.maps, context.study.seed), SURVEY)
+
+
+def screen(context: Context) -> None:
+    """The pixels that the gradient points at, of all the study's images: cheap, and it finds nearly all that fall."""
+    section = context.study.pixels
+    if section is not None and not context.run.has(SCREENED):
+        _search(context, RANKED, subjects(context, section), SCREENED)
+
+
+def _search(context: Context, attack: OnePixel, images: Dataset, name: str) -> None:
+    """One search of many images, kept block by block."""
     place = context.model.device
+    stage = "one pixel: every pixel" if attack is COMPLETE else "one pixel: the likeliest pixels"
     names = []
     for start in range(0, len(images), BLOCK):
         part = images[start : start + BLOCK]
-        names.append(f"{SURVEY}-{start:05d}")
+        names.append(f"{name}-{start:05d}")
         if context.run.has(names[-1]):
             continue
 
         def tell(done: int, _: int, start: int = start) -> None:
-            context.tell("one pixel: every pixel", start + done, len(images))
+            context.tell(stage, start + done, len(images))
 
-        found = ATTACK.search(context.model, part.images.to(place), Goal(part.labels.to(place)), progress=tell)
+        found = attack.search(context.model, part.images.to(place), Goal(part.labels.to(place)), progress=tell)
         context.run.save(names[-1], PixelSurvey.of(found, part))
-    context.run.save(SURVEY, PixelSurvey.joined([context.run.load(name, PixelSurvey) for name in names]))
-    for name in names:
-        context.run.path(name).unlink()
+    context.run.save(name, PixelSurvey.joined([context.run.load(each, PixelSurvey) for each in names]))
+    for each in names:
+        context.run.path(each).unlink()
 
 
 def subjects(context: Context, section: PixelSection) -> Dataset:
@@ -54,7 +67,7 @@ def pixel_set(context: Context) -> None:
     section = context.study.pixels
     if section is None or context.run.has(PIXEL_SET):
         return
-    record = context.run.load(SURVEY, PixelSurvey)
+    record = context.run.load(SCREENED, PixelSurvey)
     attacked = record.attacked.nonzero()[:, 0]
     if 2 * (len(attacked) // 2) < section.validation:
         expected = f"needs {section.validation // 2} attacked images in each half"
@@ -74,7 +87,7 @@ def pixel_set(context: Context) -> None:
         torch.zeros_like(counts),
         float(fallen.seconds.sum()),
     )
-    found = field.judge(outcome, ATTACK, context.study.seed)
+    found = field.judge(outcome, RANKED, context.study.seed)
     rows = torch.arange(len(found))
     half = torch.zeros(len(found), dtype=torch.bool)
     half[stratified(found.labels, len(found) // 2, context.study.seed)] = True

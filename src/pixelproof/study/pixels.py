@@ -14,6 +14,7 @@ from pixelproof.errors import BadInput
 from pixelproof.explain import (
     Attribution,
     CriticalPixels,
+    Curve,
     DeepShap,
     critical_pixels,
     curves,
@@ -24,13 +25,15 @@ from pixelproof.explain import (
     pooled_test,
     randomisation,
     rankings,
+    twin_run,
 )
-from pixelproof.measure import Confined, CriticalRecord, Histogram, SanityRecord
+from pixelproof.measure import Confined, CriticalRecord, FixedClass, Histogram, SanityRecord
 from pixelproof.models import frozen
 from pixelproof.study.context import Context
-from pixelproof.study.explaining import background, maps, twins
+from pixelproof.study.explaining import TRUE, TRUE_NOISE, background, going_on, maps, twins
 from pixelproof.study.spec import SignatureSection
-from pixelproof.types import Goal, Rate
+from pixelproof.study.training import retrained
+from pixelproof.types import Goal, Mask, Rate
 
 LEAST = 20  # fooled images below which shares and tests mean nothing
 NULL_RUNS = 200
@@ -56,24 +59,19 @@ def critical(context: Context) -> None:
     change = (after.values - before.values).sum(1)
     generator = torch.Generator().manual_seed(seed)
     pooled = pooled_test(change, k)
-    context.tell("critical pixels", 1, 4, "null run")
+    context.tell("critical pixels", 1, 5, "null runs")
     null = null_run(clean.values.sum(1), k, runs=NULL_RUNS, rng=generator)
-    context.tell("critical pixels", 2, 4, "repair and insertion curves")
-    draws = Draws.keyed(seed, found.index[fooled])
-    scores = rankings((found.clean[fooled], before), (found.images[fooled], after), draws)
-    shown = curves(
-        context.model,
-        found.clean[fooled],
-        found.images[fooled],
-        found.labels[fooled],
-        scores=scores,
-        sizes=[0, *section.k],
-        rng=generator,
-    )
-    context.tell("critical pixels", 3, 4, "attacks confined to critical pixels")
+    fixed = _fixed(context, fooled, k, generator)
+    context.tell("critical pixels", 2, 5, "repair and insertion curves")
+    shown, scores = _curves(context, section, section.focus)
+    deep = going_on(section)
+    context.tell("critical pixels", 3, 5, "the same without early stop")
+    deeper = _curves(context, section, deep)[0] if deep else ()
+    context.tell("critical pixels", 4, 5, "attacks confined to critical pixels")
     pixels = change.mean(0).abs().flatten().argsort(descending=True)
     record = CriticalRecord(
         attack=section.focus,
+        deep=deep,
         eps=section.eps,
         seed=seed,
         k=k,
@@ -82,16 +80,48 @@ def critical(context: Context) -> None:
         detection=senses["detection"].scores.mean(0),
         shared=jaccard(senses["generation"].per_image, senses["detection"].per_image),
         concentration=torch.stack([_concentration(sense) for sense in senses.values()]),
-        curves=tuple(shown),
+        curves=shown,
+        deep_curves=deeper,
         confined=tuple(_confined(context, section, found, scores)),
         pooled=pooled,
         histogram=Histogram.of(change.abs().flatten(1)[:, pixels[:k]], change.abs().flatten(1)[:, pixels[k:]]),
         held_out=held_out_test(change, k, generator),
+        fixed=fixed,
         null=null,
         pixels=pixel_test(change, generator),
     )
     context.run.save("signatures/critical", record)
-    context.tell("critical pixels", 4, 4)
+    context.tell("critical pixels", 5, 5)
+
+
+def _fixed(context: Context, fooled: Mask, k: int, generator: torch.Generator) -> FixedClass:
+    """The held-out test on maps of the true class, under the attack and under noise of equal size."""
+    before = maps(context, "clean").values[fooled].sum(1)  # of the true class, for the clean images are right
+    attacked, noisy = (maps(context, state).values[fooled].sum(1) - before for state in (TRUE, TRUE_NOISE))
+    return FixedClass(
+        attacked=held_out_test(attacked, k, generator),
+        noisy=held_out_test(noisy, k, generator),
+        noise_runs=twin_run(noisy, k, runs=NULL_RUNS, rng=generator),
+    )
+
+
+def _curves(context: Context, section: SignatureSection, spec: str) -> tuple[tuple[Curve, ...], dict[str, Tensor]]:
+    """Repair and insertion curves of one attack's successes, and the scores of every ranking behind them."""
+    found, clean, attacked = twins(context, spec), maps(context, "clean"), maps(context, spec)
+    fooled = found.success
+    draws = Draws.keyed(context.study.seed, found.index[fooled])
+    before, after = _rows(clean, fooled), _rows(attacked, fooled)
+    scores = rankings((found.clean[fooled], before), (found.images[fooled], after), draws)
+    shown = curves(
+        context.model,
+        found.clean[fooled],
+        found.images[fooled],
+        found.labels[fooled],
+        scores=scores,
+        sizes=[0, *section.k],
+        rng=torch.Generator().manual_seed(context.study.seed),
+    )
+    return tuple(shown), scores
 
 
 def _rows(maps: Attribution, rows: Tensor) -> Attribution:
@@ -134,29 +164,42 @@ def _confined(
 
 
 def sanity(context: Context) -> None:
-    """Do the signatures depend on the model, and how much on the choice of the backgrounds?"""
+    """Do the signatures depend on the model, and how stable are they over backgrounds and over retrained models?"""
     section = context.study.signatures
     if section is None or context.run.has("signatures/sanity"):
         return
-    images = twins(context, section.focus).clean[:SANITY_IMAGES]
+    found = twins(context, section.focus)
+    images, labels = found.clean[:SANITY_IMAGES], found.labels[:SANITY_IMAGES]
     generator = torch.Generator().manual_seed(context.study.seed)
+    k = section.critical
+    steps = DRAWS + section.models + 1
     first = []
     for draw in range(DRAWS):
-        found = DeepShap(background(context, draw))(context.model, images, None, generator)
-        first.append(critical_pixels(found, found, sense="generation", k=section.critical).per_image)
-        context.tell("sanity", draw + 1, DRAWS + 1, "other backgrounds")
+        explained = DeepShap(background(context, draw))(context.model, images, None, generator)
+        first.append(critical_pixels(explained, explained, sense="generation", k=k).per_image)
+        context.tell("sanity", draw + 1, steps, "other backgrounds")
+    right, places = torch.ones(len(images), dtype=torch.bool), [first[0]]
+    for number in range(1, section.models + 1):
+        other = retrained(context, "sanity", number)
+        right &= other.predict(images).argmax(1) == labels
+        explained = DeepShap(background(context))(other, images, labels, generator)
+        places.append(critical_pixels(explained, explained, sense="generation", k=k).per_image)
+        context.tell("sanity", DRAWS + number, steps, "other models")
+    over = [jaccard(ours, theirs)[right] for ours, theirs in combinations(places, 2)]
     pixels = images[0, 0].numel()
-    k = section.critical
     record = SanityRecord(
         n=len(images),
         k=k,
         background=section.background,
         draws=DRAWS,
         stability=torch.stack([jaccard(ours, theirs) for ours, theirs in combinations(first, 2)]),
+        models=len(places),
+        models_n=int(right.sum()),
+        over_models=torch.stack(over) if over else None,
         chance=k / (2 * pixels - k),
         randomisation=randomisation(
-            DeepShap(background(context)), context.model, images, generator, seed=context.study.seed
+            DeepShap(background(context)), context.model, images, generator, k=k, seed=context.study.seed
         ),
     )
     context.run.save("signatures/sanity", record)
-    context.tell("sanity", DRAWS + 1, DRAWS + 1)
+    context.tell("sanity", steps, steps)

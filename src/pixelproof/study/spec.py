@@ -56,8 +56,9 @@ class SignatureSection(Section):
 
     `n` correctly classified test images are attacked with `attacks` at `eps`; `focus` is the attack that is looked at
     closely. DeepSHAP uses `background` training images. `k`: numbers of critical pixels, the middle one being shown.
-    `adaptive`: how many images the attack that knows the detector is given (0: none), for `steps` steps, with each
-    weight in `weights`.
+    `layers` are projected beside the images (none given: the penultimate one). `models`: how many more networks are
+    trained, with other seeds, to see how stable critical pixels are. `adaptive`: how many images the attack that knows
+    the detector is given (0: none), for `steps` steps, with each weight in `weights`.
     """
 
     attacks: tuple[str, ...] = Field(default=("fgsm", "pgd", "bim", "deepfool"), min_length=1)
@@ -67,9 +68,11 @@ class SignatureSection(Section):
     background: int = Field(default=10, ge=1)
     k: tuple[int, ...] = Field(default=(10, 25, 50, 100, 200), min_length=1)
     projection: Literal["pca", "umap", "auto"] = "pca"
+    layers: tuple[str, ...] = ()
+    models: int = Field(default=0, ge=0)
     rate: float = Field(default=0.05, gt=0, lt=1)
     adaptive: int = Field(default=0, ge=0)
-    weights: tuple[float, ...] = (0.1, 1.0, 10.0)
+    weights: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)
     steps: int = Field(default=40, ge=1)
 
     @field_validator("attacks")
@@ -101,21 +104,28 @@ class SignatureSection(Section):
 
 
 class PixelSection(Section):
-    """What can one pixel do: every pixel of `n` correctly classified test images, and paper 3's data set of twins.
+    """What can one pixel do: attack rates, attackability maps, and paper 3's data set of twins.
 
-    `validation`: the fewest examples (clean and attacked) that the validation half may have, and the tuning half too.
+    `n` correctly classified test images are searched at the pixels that the gradient points at; those that fall make
+    the data set. Of these, `maps` images are searched at every pixel. `validation`: the fewest examples (clean and
+    attacked) that either half of the data set may have.
     """
 
-    n: int = Field(default=2000, ge=1)
+    n: int = Field(default=2500, ge=1)
+    maps: int = Field(default=500, ge=1)
     validation: int = Field(default=496, ge=2)
 
 
 class Figure(Section):
-    """One row of a paper's figure or table: its values, to be printed beside ours."""
+    """One row of a paper's figure or table: its values, to be printed beside ours.
+
+    "neighbours k": the k that a paper chose for `layer` in its alarm rule.
+    """
 
     source: str
-    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1"]
+    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1", "neighbours k"]
     attack: str = ""
+    layer: str = ""
     class_name: str = Field(default="", alias="class")
     eps: tuple[Budget, ...] = ()
     values: tuple[float, ...]
@@ -157,6 +167,8 @@ class Study(Section):
             raise ValueError("training: only a network of pixelproof's own, without weights, is trained")
         if self.guards is not None and PIXELS in self.guards.attacks and self.pixels is None:
             raise ValueError(f"guards: attack '{PIXELS}' needs a section [pixels]")
+        if self.signatures and self.signatures.models and (self.model.net not in NETS or self.model.weights):
+            raise ValueError("signatures.models: only a network of pixelproof's own, without weights, is trained again")
         for figure in self.paper:
             if len(figure.values) != max(1, len(figure.eps)):
                 raise ValueError(f"paper: {figure.source} needs one value per eps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from pixelproof import data, models
 from pixelproof.data import Dataset
 from pixelproof.errors import RunError
 from pixelproof.measure import CleanRecord
-from pixelproof.models import Card, Classifier
+from pixelproof.models import Card, Classifier, History
 from pixelproof.models.nets import build
 from pixelproof.study.context import Context
 
@@ -26,20 +27,37 @@ def train(context: Context) -> None:
     if run.has("history"):
         context.model = models.open_saved(run.path("model"), context.device)
         return
+    context.model, history = trained(context, "train")
+    models.save(context.model, run.path("model"))
+    run.save("history", history)
+
+
+def trained(context: Context, stage: str, *, further: int = 0) -> tuple[Classifier, History]:
+    """A newly trained classifier of the study's kind; `further` gives one of another seed."""
     training, validation = load(context, "train"), load(context, "val")
-    card = Card(name=section.net, classes=training.classes, input_shape=training.shape)
+    net = context.study.model.net
+    card = Card(name=net, classes=training.classes, input_shape=training.shape)
     settings = context.study.trainer(len(training))
-    net = build(section.net, training.shape, len(training.classes), settings.seed)
-    context.model = Classifier(net, card).to(context.device)
+    settings = replace(settings, seed=settings.seed + further)
+    layers = build(net, training.shape, len(training.classes), settings.seed)
+    model = Classifier(layers, card).to(context.device)
     history = models.train(
-        context.model,
+        model,
         training,
         validation,
         settings,
-        progress=lambda done, total, note: context.tell("train", done, total, note),
+        progress=lambda done, total, note: context.tell(stage, done, total, note),
     )
-    models.save(context.model, run.path("model"))
-    run.save("history", history)
+    return model, history
+
+
+def retrained(context: Context, stage: str, number: int) -> Classifier:
+    """The study's classifier trained once more with another seed; kept in the run."""
+    path = context.run.path(f"signatures/models/{number}")
+    if not path.is_file():
+        model, _ = trained(context, f"{stage}: train again ({number})", further=number)
+        models.save(model, path)
+    return models.open_saved(path, context.device)
 
 
 def load(context: Context, split: Literal["train", "val"]) -> Dataset:

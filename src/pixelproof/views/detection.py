@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import torch
-
 from pixelproof.detect import Figures
 from pixelproof.measure import AdaptiveRecord, DetectorRecord
 from pixelproof.run import Run
@@ -18,26 +16,24 @@ NAMES = ("auroc", "tpr1", "tpr5", "eer", "accuracy")
 def detectors(run: Run) -> list[dict[str, Any]]:
     """One row per detector, controls last: the focus attack closely, and the means over all pairs of two attacks."""
     found = [run.load(name, DetectorRecord) for name in run.names("signatures/detectors/")]
-    return [_row(record) for record in sorted(found, key=lambda record: (record.control, record.noise, record.name))]
+    return [
+        _row(record) for record in sorted(found, key=lambda record: (record.control, len(record.noise), record.name))
+    ]
 
 
 def _row(record: DetectorRecord) -> dict[str, Any]:
-    matrices = {
-        "clean": record.against_clean,
-        "noise": record.against_noise,
-        "shuffled": record.against_shuffled,
-    }
     history = record.history
     return {
         "name": record.name,
         "control": record.control,
-        "noise": record.noise,
+        "fitted": record.fitted,
+        "noise": list(record.noise),
         "attacks": list(record.attacks),
         "focus": record.focus,
-        "fitted": record.fitted.tolist(),
+        "fitted_on": record.fitted_on.tolist(),
         "judged": record.judged.tolist(),
-        "matrices": {name: matrix.tolist() for name, matrix in matrices.items()},
-        "cross": {name: _cross(matrix) for name, matrix in matrices.items()},
+        "matrices": {name: matrix.tolist() for name, matrix in record.against.items()},
+        "cross": {name: dataclasses.asdict(found) for name, found in record.cross.items()},
         "figures": _figures(record.figures),
         "figures_noise": _figures(record.figures_noise),
         "clean_n": record.figures.clean,
@@ -49,12 +45,6 @@ def _row(record: DetectorRecord) -> dict[str, Any]:
         "false_alarms": rate(record.false_alarms),
         "noise_alarms": rate(record.noise_alarms),
     }
-
-
-def _cross(matrix: torch.Tensor) -> float | None:
-    """The mean over pairs of two different attacks."""
-    off = ~torch.eye(len(matrix), dtype=torch.bool)
-    return float(matrix[off].mean()) if off.any() else None
 
 
 def _figures(found: Figures) -> dict[str, dict[str, float]]:

@@ -20,6 +20,8 @@ def paper(run: Run) -> list[dict[str, Any]]:
     clean = overview(run)["clean_accuracy"]
     rows = []
     for figure in run.spec["paper"]:
+        if figure["measure"] == "neighbours k":  # no share: it stands beside ours in `alarm_rule`
+            continue
         for position, value in enumerate(figure["values"]):
             eps = figure["eps"][position] if figure["eps"] else None
             share = value / figure["n"] if figure["measure"] == "misclassified" and figure["n"] else value

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
-from pixelproof.explain import Attribution, critical_pixels, verdict
-from pixelproof.explain.critical import Sense
+from pixelproof.explain import Attribution, HeldOutTest, NullRun, critical_pixels, verdict
+from pixelproof.explain.critical import CriticalPixels, Sense
 from pixelproof.measure import CleanRecord, CriticalRecord, SanityRecord
 from pixelproof.run import Run
 from pixelproof.views.overview import rate
@@ -32,17 +32,26 @@ class Explained:
     detection: Bool[Tensor, "h w"]
 
 
+def overall(run: Run) -> dict[str, Tensor]:
+    """Masks (h, w) of the k pixels with the largest mean score over all images that the focus attack fooled."""
+    record = run.load("signatures/critical", CriticalRecord)
+    return {sense: CriticalPixels(sense, record.k, getattr(record, sense)[None]).masks[0] for sense in get_args(Sense)}
+
+
 def critical(run: Run) -> dict[str, Any] | None:
     """Both senses of critical pixels, the pooled test, the held-out test and the null run; None without signatures."""
     if not run.has("signatures/critical"):
         return None
     record = run.load("signatures/critical", CriticalRecord)
     pooled, held_out, null = record.pooled, record.held_out, record.null
-    repaired = {curve.ranking: _at(curve.sizes, curve.repaired, record.k) for curve in record.curves}
-    sufficient = {curve.ranking: _at(curve.sizes, curve.sufficient, record.k) for curve in record.curves}
+    used = record.deep_curves or record.curves
+    repaired = {curve.ranking: _at(curve.sizes, curve.repaired, record.k) for curve in used}
+    sufficient = {curve.ranking: _at(curve.sizes, curve.sufficient, record.k) for curve in used}
     fooled = {each.ranking: rate(each.fooled) for each in record.confined}
     return {
         "attack": record.attack,
+        "deep": record.deep,
+        "curves_n": used[0].n,
         "eps": record.eps,
         "k": record.k,
         "n": record.n,
@@ -65,19 +74,23 @@ def critical(run: Run) -> dict[str, Any] | None:
             "deviations": list(pooled.deviations),
             "observations": list(pooled.observations),
         },
-        "held_out": {
-            "n": held_out.n,
-            "mean": held_out.mean,
-            "low": held_out.interval[0],
-            "high": held_out.interval[1],
-            "d_z": held_out.d_z,
-            "p": held_out.p,
-        },
-        "null": {"pooled": rate(null.pooled), "held_out": rate(null.held_out)},
+        "held_out": _held_out(held_out),
+        "fixed": {"attacked": _held_out(record.fixed.attacked), "noisy": _held_out(record.fixed.noisy)},
+        "null": _null(null),
+        "noise_runs": _null(record.fixed.noise_runs),
         "significant": int(record.pixels.significant().sum()),
         "pixels": record.pixels.t.numel(),
         "verdict": verdict(pooled, held_out, null),
     }
+
+
+def _held_out(found: HeldOutTest) -> dict[str, Any]:
+    low, high = found.interval
+    return {"n": found.n, "mean": found.mean, "low": low, "high": high, "d_z": found.d_z, "p": found.p}
+
+
+def _null(found: NullRun) -> dict[str, Any]:
+    return {"pooled": rate(found.pooled), "held_out": rate(found.held_out)}
 
 
 def _at(sizes: tuple[int, ...], values: Float[Tensor, " s"], k: int) -> float:
@@ -85,13 +98,17 @@ def _at(sizes: tuple[int, ...], values: Float[Tensor, " s"], k: int) -> float:
 
 
 def curves(run: Run) -> list[dict[str, Any]]:
-    """One row per ranking and k: share repaired and share still fooled, with the areas under the whole curves."""
+    """One row per attack, ranking and k: share repaired and share still fooled, with the areas under whole curves.
+
+    The attack without early stop comes first, where there is one.
+    """
     if not run.has("signatures/critical"):
         return []
     record = run.load("signatures/critical", CriticalRecord)
     fooled = {each.ranking: rate(each.fooled) for each in record.confined}
     return [
         {
+            "attack": attack,
             "ranking": curve.ranking,
             "n": curve.n,
             "k": size,
@@ -101,7 +118,8 @@ def curves(run: Run) -> list[dict[str, Any]]:
             "insertion_area": _area(curve.area[1], curve.interval[1]),
             "confined": fooled[curve.ranking],
         }
-        for curve in record.curves
+        for attack, found in ((record.deep, record.deep_curves), (record.attack, record.curves))
+        for curve in found
         for position, size in enumerate(curve.sizes)
     ]
 
@@ -136,9 +154,14 @@ def sanity(run: Run) -> dict[str, Any] | None:
         "draws": record.draws,
         "stability": float(record.stability.mean()),
         "lowest": float(record.stability.mean(1).min()),
+        "models": record.models,
+        "models_n": record.models_n,
+        "over_models": None if record.over_models is None else float(record.over_models.mean()),
         "chance": record.chance,
         "layers": list(record.randomisation.layers),
         "correlation": [float(row.mean()) for row in record.randomisation.correlation],
+        "with_mass": [float(row.mean()) for row in record.randomisation.with_mass],
+        "overlap": [float(row.mean()) for row in record.randomisation.overlap],
     }
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import BATCH
 from pixelproof.attacks.pixel.margins import check_attack
-from pixelproof.attacks.watch import unwatched
+from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
-from pixelproof.models import Classifier, frozen
+from pixelproof.models import frozen
 from pixelproof.types import Goal, Images, Norm
 
 WEIGHT = 0.5  # of the difference between two members
@@ -48,19 +48,21 @@ class OnePixelDE:
         return 1.0
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """The best member of each image's last population."""
-        classifier = unwatched(model)
+        """The best member of each image's last population; every member counts as one forward pass."""
+        watched = watch(model, goal)
+        classifier = watched.classifier
         check_attack(self.name, classifier, images, goal)
         draws = Draws.of(rng, len(images))
         with frozen(classifier), torch.no_grad():
             members = self._first(draws, images)
-            fitness, hit = self._judge(classifier, images, goal, members)
+            fitness, hit = self._judge(watched, images, goal, members)
             for _ in range(self.iterations):
                 rows = (~hit.any(1)).nonzero()[:, 0]
                 if not len(rows):
                     break
                 children = self._children(members[rows], draws[rows], images.shape)
-                value, found = self._judge(classifier, images[rows], goal[rows.to(images.device)], children)
+                part = watched[rows.to(images.device)]
+                value, found = self._judge(part, images[rows], part.goal, children)
                 better = value < fitness[rows]
                 members[rows] = torch.where(better[..., None], children, members[rows])
                 fitness[rows] = torch.where(better, value, fitness[rows])
@@ -92,7 +94,7 @@ class OnePixelDE:
         return torch.cat([place, colour], -1)
 
     @staticmethod
-    def _judge(model: Classifier, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
+    def _judge(model: Watched, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
         """What to lower, and whether the goal is reached, for every member of every image."""
         n, size, _ = members.shape
         owner = torch.arange(n).repeat_interleave(size)
@@ -100,12 +102,15 @@ class OnePixelDE:
         values, hits = [], []
         for start in range(0, n * size, BATCH):
             rows = owner[start : start + BATCH]
-            logits = model(paint(images, rows, flat[start : start + BATCH]))
+            logits = model.classifier(paint(images, rows, flat[start : start + BATCH]))
             part = goal[rows.to(images.device)]
             probability = logits.softmax(1).gather(1, part.labels[:, None])[:, 0]
             values.append((-probability if goal.targeted else probability).cpu())
             hits.append(part.reached(logits).cpu())
-        return torch.cat(values).view(n, size), torch.cat(hits).view(n, size)
+        hit = torch.cat(hits).view(n, size)
+        first = torch.where(hit.any(1), hit.long().argmax(1) + 1, -1)
+        model.spent(torch.full((n,), size), torch.zeros(n, dtype=torch.long), first)
+        return torch.cat(values).view(n, size), hit
 
 
 def paint(images: Images, rows: Tensor, members: Tensor) -> Float[Tensor, "m c h w"]:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from pixelproof.attacks.attack import Model
-from pixelproof.attacks.pixel.engine import BATCH, Choice
-from pixelproof.attacks.pixel.margins import check_attack, margins
+from pixelproof.attacks.pixel.engine import Choice
+from pixelproof.attacks.pixel.margins import check_attack
 from pixelproof.attacks.pixel.search import OnePixel
-from pixelproof.attacks.watch import unwatched
+from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
-from pixelproof.models import Classifier, frozen
+from pixelproof.models import frozen
 from pixelproof.types import Goal, Images, Norm
 
 FIRST_SHARE = 0.3  # share of the pixels exchanged at first; it falls along SCHEDULE as in the paper
@@ -50,36 +50,37 @@ class FewPixel:
         return float(self.k)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """The best image found for each."""
-        classifier = unwatched(model)
+        """The best image found for each; every candidate and every query counts as one forward pass."""
+        watched = watch(model, goal)
+        classifier = watched.classifier
         check_attack(self.name, classifier, images, goal)
         if self.k > images.shape[2] * images.shape[3]:
             raise BadInput(self.name, f"an image has {images.shape[2] * images.shape[3]} pixels", f"k={self.k}")
         draws = Draws.of(rng, len(images))
-        best = self._greedy(classifier, images, goal)
+        best = self._greedy(watched, images, goal, rng)
         with frozen(classifier), torch.no_grad():
-            value, hit = self._judge(classifier, best, goal)
+            value, hit = self._judge(watched, best)
             for query in range(self.queries):
                 rows = (~hit).nonzero()[:, 0]
                 if not len(rows):
                     break
                 trial = self._exchange(images[rows], best[rows], draws[rows], query)
-                new, found = self._judge(classifier, trial, goal[rows.to(images.device)])
+                new, found = self._judge(watched[rows.to(images.device)], trial)
                 better = new <= value[rows]
                 best[rows[better]] = trial[better]
                 value[rows[better]] = new[better]
                 hit[rows[better]] = found[better]
         return best
 
-    def _greedy(self, model: Classifier, images: Images, goal: Goal) -> Images:
+    def _greedy(self, model: Watched, images: Images, goal: Goal, rng: Rng) -> Images:
         """The images after k best single changes (fewer where the goal is reached earlier)."""
         best = images.clone()
         rows = torch.arange(len(images))
         for _ in range(self.k):
             step = OnePixel(self.ranked, "never", executor=self.executor)
-            found = step.search(model, best[rows], goal[rows.to(images.device)])
-            best[rows] = found.images
-            rows = rows[~(found.success | found.already)]
+            best[rows] = step(model[rows.to(images.device)], best[rows], goal[rows.to(images.device)], rng)
+            reached = model.tally.first_break[rows.to(images.device)] >= 0
+            rows = rows[~reached.cpu()]
             if not len(rows):
                 break
         return best
@@ -105,13 +106,10 @@ class FewPixel:
         return trial.view_as(clean)
 
     @staticmethod
-    def _judge(model: Classifier, images: Images, goal: Goal) -> tuple[Tensor, Tensor]:
+    def _judge(model: Watched, images: Images) -> tuple[Tensor, Tensor]:
         """Margin and success of each image."""
-        logits = torch.cat([model(part) for part in torch.split(images, BATCH)])
-        value = torch.stack(
-            [margins(row, int(label), goal.targeted) for row, label in zip(logits, goal.labels, strict=True)]
-        )
-        return value, goal.reached(logits)
+        logits = model(images)
+        return model.goal.margin(logits).cpu(), model.goal.reached(logits).cpu()
 
 
 def _wide(places: Tensor, channels: int) -> Tensor:

@@ -30,6 +30,7 @@ class Found:
             torch.full((len(logits),), -1),
             torch.zeros(len(logits), len(image)),
         )
+        self.first = 0 if self.already else -1
         self.candidates = 0
         self.complete = False
         self.seconds = 0.0
@@ -43,6 +44,8 @@ class Found:
         value = margins(logits, self.label, self.targeted)
         self.vulnerable.view(-1)[positions] |= hit.any(1)
         self.targets[logits.argmax(-1).flatten()] = True
+        if self.first < 0 and bool(hit.any()):
+            self.first = self.candidates + int(hit.flatten().long().argmax()) + 1
         self.candidates += hit.numel()
         self.success |= bool(hit.any())
         best = int(value.argmin())

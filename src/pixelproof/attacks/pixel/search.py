@@ -20,11 +20,13 @@ from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import Choice, Executor, executor
 from pixelproof.attacks.pixel.found import Found, changed
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid
-from pixelproof.attacks.watch import unwatched
+from pixelproof.attacks.watch import watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Goal, Images, Labels, Mask, Norm, PerImage
+
+BEFORE = 2  # passes on the clean image before the first candidate: one for the ranking, one for the activations
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class PixelSearch:
     targets: Bool[Tensor, "n k"]
     per_target: PerTarget
     candidates: Int[Tensor, " n"]
+    first: Int[Tensor, " n"]
     complete: Mask
     seconds: PerImage
     note: str
@@ -94,9 +97,16 @@ class OnePixel:
         return 1.0
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
-        """The best image found for each; the search is deterministic and draws nothing."""
+        """The best image found for each; the search is deterministic and draws nothing.
+
+        Every candidate counts as one forward pass, also where incremental evaluation costs a fraction of one.
+        """
         del rng
-        return self.search(unwatched(model), images, goal).images
+        watched = watch(model, goal)
+        found = self.search(watched.classifier, images, goal)
+        first = torch.where(found.first < 0, -1, found.first + BEFORE)
+        watched.spent(found.candidates + BEFORE + 1, torch.ones_like(found.candidates), first)
+        return found.images
 
     def search(
         self, model: Classifier, images: Images, goal: Goal, *, progress: Callable[[int, int], None] | None = None
@@ -126,6 +136,7 @@ class OnePixel:
             torch.stack([one.targets for one in found]),
             PerTarget(*(torch.stack([one.per_target[part] for one in found]) for part in range(3))),
             torch.tensor([one.candidates for one in found]),
+            torch.tensor([one.first for one in found]),
             torch.tensor([one.complete for one in found]),
             torch.tensor([one.seconds for one in found]),
             engine.note,

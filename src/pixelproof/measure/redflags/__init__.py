@@ -17,7 +17,7 @@ from pixelproof.measure.redflags.passes import (
 )
 from pixelproof.measure.redflags.planted import planted
 from pixelproof.measure.redflags.search import not_converged, silent_success, trained_on_the_attack
-from pixelproof.measure.redflags.subject import Effort, Subject, connected
+from pixelproof.measure.redflags.subject import Claim, Effort, Subject, connected
 from pixelproof.measure.redflags.versus import (
     black_box,
     noise_beats_gradient,
@@ -165,4 +165,4 @@ RED_FLAGS: tuple[RedFlag, ...] = (
     ),
 )
 
-__all__ = ["RED_FLAGS", "Effort", "Finding", "RedFlag", "Subject", "connected"]
+__all__ = ["RED_FLAGS", "Claim", "Effort", "Finding", "RedFlag", "Subject", "connected"]

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from pixelproof import lp
 from pixelproof.attacks import UniformNoise
-from pixelproof.attacks.auto.ensemble import Auto
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import Finding
@@ -99,7 +98,7 @@ def _search(subject: Subject, trap: Classifier, one: Dataset) -> Tensor:
     goal = Goal(torch.zeros(1, dtype=torch.long))
     with frozen(trap):
         there = goal.to(trap.device)
-        images = Auto(subject.eps, subject.norm)(trap, one.images.to(trap.device), there, _draws(subject, one))
+        images = subject.ensemble(trap, one.images.to(trap.device), there, _draws(subject, one))
     return goal.reached(trap.predict(images.cpu()))
 
 

@@ -8,7 +8,7 @@ import torch
 
 from pixelproof import lp, specs
 from pixelproof.attacks import APGD, PGD, MarginPGD
-from pixelproof.attacks.attack import Attack, budget
+from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.mount import Field
 from pixelproof.attacks.walk import look
 from pixelproof.attacks.watch import Watched
@@ -30,7 +30,7 @@ def not_converged(subject: Subject) -> Finding:
     if not len(rows):
         return Finding(False, 0.0, "nothing was left standing for more steps to break")
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(subject.seed))]
-    rows = rows[: subject.effort.probes].sort().values
+    rows = rows[: subject.effort.doubled].sort().values
     field, fell = subject.among(rows), torch.zeros(len(rows), dtype=torch.bool)
     attacks: tuple[Attack, ...] = (
         MarginPGD(subject.eps, 40, norm=subject.norm),
@@ -38,7 +38,8 @@ def not_converged(subject: Subject) -> Finding:
     )
     for attack in attacks:
         if not fell.all():
-            fell[~fell] = subject.attack(attack, subject.among(rows[~fell]), salt=9).success
+            again = subject.among(rows[~fell])
+            fell[~fell] = subject.broken(subject.attack(attack, again, salt=9).images, again)
     gain = float(fell.double().mean()) * float(subject.standing.sum()) / subject.field.offered
     trace = falling(field, PGD(subject.eps, norm=subject.norm), subject.seed)
     detail = (
@@ -58,15 +59,15 @@ def falling(field: Field, attack: PGD, seed: int) -> PerImage:
     """
     part = replace(field, data=field.data[:TRACED], goal=field.goal[:TRACED])
     clean, goal = part.data.images.to(field.model.device), part.goal.to(field.model.device)
-    eps = budget(attack.eps, clean)
+    walk = attack.walk(clean)
     x, losses = attack.start(clean, Draws.keyed(seed, part.data.index)), []
     with frozen(field.model):
         watched = Watched(field.model, goal)
         for _ in range(attack.steps):
             seen = look(watched, x, goal, half=False)
             losses.append(seen.loss)
-            step = lp.ascent(seen.gradient, attack.norm) * lp.per_image(eps * 2.5 / attack.steps)
-            x = lp.clip(x - step, clean, eps, attack.norm)
+            step = lp.ascent(seen.gradient, attack.norm) * lp.per_image(walk.step_size)
+            x = lp.clip(x - step, clean, walk.eps, attack.norm)
     lowest = torch.stack(losses).cummin(0).values.cpu()
     whole, last = lowest[0] - lowest[-1], lowest[-min(LAST, len(lowest))] - lowest[-1]
     return torch.where(whole > 0, last / whole.clamp_min(lp.TINY), 0.0)
@@ -78,7 +79,7 @@ def silent_success(subject: Subject) -> Finding:
         return Finding.not_run("every pass of a random model differs")
     found = subject.quoted.silent
     counted = f"{int(found.sum())} of {len(found)} images"
-    detail = f"{specs.write(subject.reported)} saw an adversarial image and returned another at {counted}"
+    detail = f"{specs.write(subject.claim.reported)} saw an adversarial image and returned another at {counted}"
     index = subject.probes.data.index[found]
     reason = "the reported attack loses what it finds"
     return Finding(bool(found.any()), float(found.double().mean()), detail, reason, index)
@@ -86,9 +87,9 @@ def silent_success(subject: Subject) -> Finding:
 
 def trained_on_the_attack(subject: Subject) -> Finding:
     """16: the reported attack is the one the model was trained with."""
-    if subject.trained_with is None:
+    if subject.claim.trained_with is None:
         return Finding.not_run("the attack of the training, if any, was not given")
-    reported = specs.write(subject.reported)
-    same = reported == subject.trained_with
-    detail = f"trained with {subject.trained_with}, reported {reported}"
+    reported = specs.write(subject.claim.reported)
+    same = reported == subject.claim.trained_with
+    detail = f"trained with {subject.claim.trained_with}, reported {reported}"
     return Finding(same, float(same), detail, "the reported attack is the training's own")

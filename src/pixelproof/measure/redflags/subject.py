@@ -8,17 +8,18 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from pixelproof.attacks import FGSM, PGD, Attack
+from pixelproof.attacks import FGSM, PGD, Attack, Auto
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.stochastic import fooling_rates
+from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure.evaluation import Evaluation
 from pixelproof.models import Classifier
-from pixelproof.types import Goal, Images, Logits, Mask
+from pixelproof.types import Goal, Images, Logits, Mask, PerImage
 
-JUDGE_DRAWS = 10  # passes of a random model that judge each image of a test; the evaluation itself takes more
+PROBE_DRAWS = 10  # passes of a random model that judge each probe; what would lower the bound gets JUDGE_DRAWS
+CLEARLY = 0.2  # by how much more often an image must fool a random model to count as newly broken
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,22 @@ class Effort:
     """What an audit spends on its own tests, beside the evaluation, and how wide an interval it accepts.
 
     `probes` images at most serve the tests that attack (all that are correct, when fewer), `draws` copies with noise
-    show the loss surface. `noisy` images that stand are tried with `noise` uniform draws each. `planted` images get an
-    adversarial twin planted, beside `inner` points. `width` is the widest 95 % interval that a set of images may give,
-    at a robust accuracy of one half.
+    show the loss surface. Of the images that stand, `doubled` are attacked with twice the steps, and `noisy` with
+    `noise` uniform draws each. `planted` images get an adversarial twin planted, beside `inner` points. `width` is the
+    widest 95 % interval that a set of images may give, at a robust accuracy of one half.
     """
 
     probes: int = 200
     draws: int = 100
-    noisy: int = 10
+    doubled: int = 50
+    noisy: int = 5
     noise: int = 10_000
     planted: int = 20
     inner: int = 499
     width: float = 0.2
 
     def __post_init__(self) -> None:
-        for key in ("probes", "draws", "noisy", "noise", "planted", "inner"):
+        for key in ("probes", "draws", "doubled", "noisy", "noise", "planted", "inner"):
             if getattr(self, key) < 1:
                 raise BadInput("audit", f"{key} must be at least 1", getattr(self, key))
         if not 0 < self.width <= 1:
@@ -48,12 +50,29 @@ class Effort:
 
 
 @dataclass(frozen=True, eq=False)
+class Claim:
+    """What is said of a model: the attack whose figure is quoted, the spec of the one it was trained with, if any.
+
+    `surrogate` is a model that attacks may be transferred from.
+    """
+
+    reported: Attack
+    trained_with: str | None = None
+    surrogate: Classifier | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Hits:
-    """What an attack did to the images of a field: the images, where they fool, and where only an iterate did."""
+    """What an attack did to the images of a field: the images, how often each fools, where only an iterate did."""
 
     images: Images
-    success: Mask
+    rate: PerImage
     silent: Mask
+
+    @property
+    def success(self) -> Mask:
+        """Where the images fool: for a random model, more often than not."""
+        return self.rate > 0.5
 
     @property
     def held(self) -> float:
@@ -65,16 +84,14 @@ class Hits:
 class Subject:
     """What every test gets: `field` holds the correctly classified images and the model as attackers see it.
 
-    For a random model that is the expectation over draws. `random` and `blind` (no gradient leads to the image) were
-    found before the evaluation; `reported` is the attack whose figure somebody would quote.
+    For a random model that is the expectation over draws.
     """
 
     model: Classifier
     field: Field
+    ensemble: Auto
     evaluation: Evaluation
-    reported: Attack
-    trained_with: str | None
-    surrogate: Classifier | None
+    claim: Claim
     effort: Effort
     seed: int
     random: bool
@@ -112,16 +129,20 @@ class Subject:
         return replace(self.field, data=self.field.data[rows], goal=self.field.goal[rows])
 
     def attack(self, attack: Attack, field: Field, *, salt: int = 0) -> Hits:
-        """Run `attack` on a field and judge it: for a random model by the majority of ten passes."""
+        """Run `attack` on a field and judge it, a random model by ten passes per image."""
         outcome = field.run(attack, Draws.keyed(1000 * self.seed + salt, field.data.index))
-        success = self.fooled(outcome.images, field.goal)
-        return Hits(outcome.images, success, (outcome.first_break >= 0) & ~success)
+        rate = self.fooling(outcome.images, field.goal)
+        return Hits(outcome.images, rate, (outcome.first_break >= 0) & (rate <= 0.5))
 
-    def fooled(self, images: Images, goal: Goal) -> Mask:
-        """Whether each image fools the model itself, and not only its expectation."""
-        if self.random:
-            return fooling_rates(self.model, images, goal, draws=JUDGE_DRAWS).usually
-        return goal.reached(self.field.model.predict(images))
+    def fooling(self, images: Images, goal: Goal, draws: int = PROBE_DRAWS) -> PerImage:
+        """How often each image fools the model itself, and not only its expectation: 0 or 1 unless it is random."""
+        return fooling_rates(self.model, images, goal, draws=draws if self.random else 1).per_image
+
+    def broken(self, images: Images, field: Field) -> Mask:
+        """Where images break what the evaluation left standing; for a random model, clearly more often than its own."""
+        rate = self.fooling(images, field.goal, JUDGE_DRAWS)
+        rows = torch.isin(self.field.data.index, field.data.index)
+        return (rate > 0.5) & (rate > self.evaluation.rate[rows] + CLEARLY * self.random)
 
     @cached_property
     def one_step(self) -> Hits:
@@ -136,8 +157,8 @@ class Subject:
     @cached_property
     def quoted(self) -> Hits:
         """The reported attack on the probes."""
-        same = self.reported == PGD(self.eps, norm=self.norm)
-        return self.iterated if same else self.attack(self.reported, self.probes)
+        same = self.claim.reported == PGD(self.eps, norm=self.norm)
+        return self.iterated if same else self.attack(self.claim.reported, self.probes)
 
 
 class Connected(nn.Module):

@@ -13,7 +13,7 @@ from pixelproof.attacks.mount import Field
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import NONE, Finding, listed, points
 from pixelproof.measure.redflags.subject import Subject
-from pixelproof.types import Mask
+from pixelproof.types import Images, Mask
 
 BLACK_BOX = 0.002  # of all images: AutoAttack's own tolerance
 ONE_STEP = 0.01  # of the images; in 50 models x 4 budgets without masking 0.6 % was the most
@@ -28,7 +28,7 @@ def black_box(subject: Subject) -> Finding:
     if not subject.random:  # Square compares single passes, which mean little when every pass differs
         found |= _only_by_square(subject)
         tried.append("Square")
-    if subject.surrogate is not None:
+    if subject.claim.surrogate is not None:
         found |= _only_by_transfer(subject)
         tried.append("transfer")
     if not tried:
@@ -61,23 +61,22 @@ def _only_by_transfer(subject: Subject) -> Mask:
     """What PGD on the surrogate breaks among the images that the evaluation left standing."""
     found = subject.standing.clone()
     if found.any():
-        found[found.clone()] = _transferred(subject, found)[1]
+        field = subject.among(found)
+        found[found.clone()] = subject.broken(_transferred(subject, field)[0], field)
     return found
 
 
-def _transferred(subject: Subject, rows: Mask) -> tuple[Mask, Mask]:
-    """Where PGD on the surrogate fools the surrogate, and where its images fool the model."""
-    assert subject.surrogate is not None
-    field = subject.among(rows)
+def _transferred(subject: Subject, field: Field) -> tuple[Images, Mask]:
+    """What PGD finds on the surrogate, and where it fools the surrogate."""
+    assert subject.claim.surrogate is not None
     attack = PGD(subject.eps, norm=subject.norm)
-    outcome = replace(field, model=subject.surrogate).run(attack, Draws.keyed(subject.seed, field.data.index))
-    there = field.goal.reached(subject.surrogate.predict(outcome.images))
-    return there, subject.fooled(outcome.images, field.goal)
+    outcome = replace(field, model=subject.claim.surrogate).run(attack, Draws.keyed(subject.seed, field.data.index))
+    return outcome.images, field.goal.reached(subject.claim.surrogate.predict(outcome.images))
 
 
 def one_step_beats_iterative(subject: Subject) -> Finding:
     """5: images that FGSM breaks and PGD, at the same budget, does not."""
-    found = subject.one_step.success & ~subject.iterated.success
+    found = subject.one_step.rate - subject.iterated.rate > 0.5
     share, index = float(found.double().mean()), subject.probes.data.index[found]
     detail = f"FGSM breaks {int(found.sum())} of {len(found)} images that PGD-40 does not"
     return Finding(share > ONE_STEP, share, detail, "one step breaks images that forty do not", index)
@@ -88,7 +87,7 @@ def single_step(subject: Subject) -> Finding:
     gap = subject.one_step.held - subject.iterated.held
     one, many = 100 * subject.one_step.held, 100 * subject.iterated.held
     said = f"accuracy is {one:.1f} % under FGSM and {many:.1f} % under PGD-40"
-    lone = is_single_step(subject.reported)
+    lone = is_single_step(subject.claim.reported)
     if lone:
         return Finding(True, gap, f"the reported attack takes one step; {said}", "the reported attack takes one step")
     index = subject.probes.data.index[subject.iterated.success & ~subject.one_step.success] if gap > GAP else NONE
@@ -104,11 +103,10 @@ def is_single_step(attack: Attack) -> bool:
 
 def transfer_failure(subject: Subject) -> Finding:
     """12: adversarial on the surrogate, not on the model: what was found there says nothing here."""
-    if subject.surrogate is None:
+    if subject.claim.surrogate is None:
         return Finding.not_run("no surrogate was given; every attack went through the model end to end")
-    rows = torch.isin(subject.field.data.index, subject.probes.data.index)
-    there, here = _transferred(subject, rows)
-    failed = there & ~here
+    images, there = _transferred(subject, subject.probes)
+    failed = there & (subject.fooling(images, subject.probes.goal) <= 0.5)
     share = float(failed.sum()) / max(1, int(there.sum()))
     detail = f"of {int(there.sum())} images that fool the surrogate {int(failed.sum())} do not fool the model"
     return Finding(
@@ -143,7 +141,8 @@ def _noise_breaks(subject: Subject, one: Field) -> Tensor:
         images = noise(subject.model, one.data.images[copies], one.goal[copies], stream[copies])
         fooled = one.goal[copies].reached(subject.model.predict(images))
         if subject.random and fooled.any():  # one lucky pass is not success
-            fooled = subject.fooled(images[fooled], one.goal[copies[fooled]])
+            best = fooled.nonzero()[0]
+            fooled = subject.broken(images[best], one)
         if fooled.any():
             return torch.tensor(True)
     return torch.tensor(False)

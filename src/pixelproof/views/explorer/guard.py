@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelproof.detect import Store, Tuned
 from pixelproof.detect.index import ExactIndex, Metric
 from pixelproof.measure import NeighbourRecord, VerdictRecord
-from pixelproof.measure.neighbours import CALIBRATION, CLEAN, verdicts
+from pixelproof.measure.neighbours import CALIBRATION, CLEAN, Subject, verdicts
 from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.types import Images, Labels
@@ -103,11 +103,14 @@ class Watch:
         """Positions in the test file of the images of a state, in the order of its verdicts."""
         return self.run.tensor(f"guards/neighbours/{name}", "index")
 
-    def judge(self, images: Images, labels: Labels) -> VerdictRecord:
-        """The verdicts on any images, made now as the study made its own."""
-        about = ("now", torch.full((len(images),), -1), labels)
-        seen = NeighbourRecord.of(self.store, self.model, images, k=self.section["k"], about=about)
-        nothing = torch.zeros(len(images), dtype=torch.bool)
+    def look(self, images: Images, labels: Labels) -> NeighbourRecord:
+        """The neighbours of any images, looked up now as the study looked up its own."""
+        subject = Subject("now", images, torch.full((len(images),), -1), labels)
+        return NeighbourRecord.of(self.store, self.model, subject, k=self.section["k"])
+
+    def verdicts(self, seen: NeighbourRecord) -> VerdictRecord:
+        """What the study's rules say of looked-up images."""
+        nothing = torch.zeros(len(seen), dtype=torch.bool)
         rate, focus = self.section["rate"], self.section["focus"]
         return verdicts(seen, self.calibration, self.tuned, rate=rate, validation=nothing, tuned_on=focus)
 

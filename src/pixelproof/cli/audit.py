@@ -1,0 +1,141 @@
+"""audit: is this robustness believable? The verdict first, then every red flag."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed, Weights
+from pixelproof.cli.screen import emit, err, out, percent, progress, table
+from pixelproof.cli.single import _model
+from pixelproof.specs import number
+
+if TYPE_CHECKING:
+    from pixelproof.measure import Audit
+
+COLOURS = {"raised": "bold red", "noted": "yellow", "clear": "green", "not run": "dim"}
+
+
+def audit(
+    model_name: Annotated[str, typer.Argument(metavar="MODEL", help="cnn, ..., model.safetensors, my_model.py:build.")],
+    data_name: Annotated[str, typer.Argument(metavar="DATA", help="digits, mnist, cifar10, or a path to your own.")],
+    eps: Annotated[str, typer.Option("--eps", help="Size of the allowed change, such as 8/255 or 0.5.")] = "8/255",
+    norm: Annotated[str, typer.Option("--norm", help="linf or l2.")] = "linf",
+    n: Annotated[int | None, typer.Option("--n", min=1, help="A seeded stratified sample of n images.")] = None,
+    trained_with: Annotated[
+        str | None, typer.Option("--trained-with", help="The attack of its training, such as pgd:eps=0.3,steps=7.")
+    ] = None,
+    reported: Annotated[
+        str | None, typer.Option("--reported", help="The attack whose figure is quoted (default: pgd, 40 steps).")
+    ] = None,
+    surrogate: Annotated[
+        str | None, typer.Option("--surrogate", help="Another model, named as MODEL is, to transfer attacks from.")
+    ] = None,
+    noise: Annotated[int, typer.Option("--noise", min=1, help="Uniform draws per image that must not win.")] = 10_000,
+    width: Annotated[float, typer.Option("--width", help="The widest interval to accept, as a share.")] = 0.2,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Keep it here; the same command goes on.")] = None,
+    weights: Weights = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what may be said of MODEL's robustness: a bound, or "not shown robust" with the reasons."""
+    from pixelproof import attacks, data, measure
+    from pixelproof.errors import BadInput, UnknownName
+    from pixelproof.run import Run
+
+    try:
+        budget = number(eps)
+    except (ValueError, ZeroDivisionError) as reason:
+        raise BadInput("--eps", "expected a number such as 0.1 or 8/255", f"'{eps}'") from reason
+    if norm not in ("linf", "l2"):
+        raise UnknownName("--norm", "norm of an audit", norm, ("linf", "l2"))
+    effort = measure.Effort(noise=noise, width=width)
+    quoted = None if reported is None else attacks.parse(reported, eps=budget)
+    images = data.load(data_name, "test", data_dir)
+    images = images if n is None else images.sample(n, seed)
+    with progress(silent=quiet or as_json) as tell:
+        model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
+        other = None if surrogate is None else _model(surrogate, None, data_name, data_dir, device, seed, tell)
+        run = None
+        if out_folder is not None:
+            spec = {"command": "audit", "model": model.digest(), "data": images.digest(), "eps": budget, "norm": norm}
+            claim = {"trained_with": trained_with, "reported": reported, "surrogate": other and other.digest()}
+            run = Run.create(out_folder, {**spec, **claim, "effort": asdict(effort), "seed": seed})
+        found = measure.audit(
+            model,
+            images,
+            eps=budget,
+            norm="l2" if norm == "l2" else "linf",
+            trained_with=trained_with,
+            reported=quoted,
+            surrogate=other,
+            effort=effort,
+            seed=seed,
+            run=run,
+            tell=tell,
+        )
+        if run is not None:
+            run.finish({"verdict": found.verdict, "seconds": found.evaluation.seconds})
+    if as_json:
+        emit(facts(found))
+    else:
+        _print(found)
+
+
+def facts(found: Audit) -> dict[str, Any]:
+    """An audit as JSON-able facts: the verdict, the evaluation in short, and every flag."""
+    from pixelproof.views.overview import rate
+
+    return {
+        "verdict": found.verdict,
+        "believable": found.believable,
+        "n": found.evaluation.offered,
+        "seed": found.evaluation.seed,
+        "clean_accuracy": rate(found.evaluation.clean_accuracy),
+        "robust_accuracy_at_most": rate(found.evaluation.robust_accuracy),
+        "expected_robust_accuracy": round(found.evaluation.expected_robust_accuracy, 6),
+        "attack": found.evaluation.attack,
+        "random": found.random,
+        "reported": found.reported,
+        "trained_with": found.trained_with,
+        "effort": asdict(found.effort),
+        "flags": [
+            {
+                "flag": flag.name,
+                "status": finding.status,
+                "blocks": flag.blocks,
+                "value": finding.value,
+                "found": finding.detail,
+                "test": flag.test,
+                "threshold": flag.threshold,
+                "source": flag.source,
+                "images": finding.images.tolist(),
+            }
+            for flag, finding in found.flags
+        ],
+    }
+
+
+def _print(found: Audit) -> None:
+    summary = facts(found)
+    out.print(found.verdict, style="bold green" if found.believable else "bold red", markup=False, highlight=False)
+    out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={summary['n']}", highlight=False)
+    rows = []
+    for number_, (flag, finding) in enumerate(found.flags, 1):
+        status = "noted" if finding.raised and not flag.blocks else finding.status
+        seen = finding.detail.removeprefix("not run: ")
+        if len(finding.images):
+            from pixelproof.measure.redflags.finding import listed
+
+            seen += f"; images {listed(finding.images)}"
+        colour = COLOURS[status]
+        rows.append((str(number_), flag.name, f"[{colour}]{status}[/{colour}]", escape(seen)))
+    table("", ["", "red flag", "result", "what was seen"], rows, words=True)
+    err.print("a raised flag blocks the claim, a noted one is to be kept in mind; tests and thresholds: docs/audit.md")

@@ -1,0 +1,131 @@
+"""compare: two models on the same images, clean and attacked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed
+from pixelproof.cli.screen import emit, err, out, percent, progress, table
+from pixelproof.cli.single import _model
+from pixelproof.errors import BadInput
+from pixelproof.specs import number
+
+if TYPE_CHECKING:
+    from pixelproof.measure import Cell, Comparison
+
+
+def compare(
+    first_name: Annotated[str, typer.Argument(metavar="MODEL_A", help="cnn, ..., model.safetensors, my_model.py:f.")],
+    second_name: Annotated[str, typer.Argument(metavar="MODEL_B", help="The other one, named in the same ways.")],
+    data_name: Annotated[str, typer.Argument(metavar="DATA", help="digits, mnist, cifar10, or a path to your own.")],
+    specs: Annotated[
+        str, typer.Option("--attacks", help="Attacks separated by blanks, such as 'fgsm pgd:steps=40 auto'.")
+    ] = "pgd auto",
+    budgets: Annotated[str, typer.Option("--eps", help="Budgets separated by commas, such as 2/255,8/255.")] = "8/255",
+    n: Annotated[int | None, typer.Option("--n", min=1, help="A seeded stratified sample of n images.")] = None,
+    weights_a: Annotated[Path | None, typer.Option("--weights-a", help="Weights for MODEL_A.")] = None,
+    weights_b: Annotated[Path | None, typer.Option("--weights-b", help="Weights for MODEL_B.")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two models on the same images: exact tests, intervals, adjusted for the number of cells."""
+    from pixelproof import attacks, data, measure
+
+    eps = ascending(budgets)
+    chosen = [attacks.parse(spec, eps=eps[0]) for spec in specs.split()]
+    images = data.load(data_name, "test", data_dir)
+    images = images if n is None else images.sample(n, seed)
+    with progress(silent=quiet or as_json) as tell:
+        sides = []
+        for letter, name, weights in (("A", first_name, weights_a), ("B", second_name, weights_b)):
+            model = _model(name, weights, data_name, data_dir, device, seed, tell)
+            model = model.carrying(name=f"{letter}: {model.card.name}")
+            sides.append(measure.answers(model, images, chosen, eps, seed=seed, tell=tell))
+        found = measure.compare_answers(*sides, seed=seed)
+    if as_json:
+        emit(facts(found))
+    else:
+        _print(found, (first_name, second_name))
+
+
+def ascending(text: str) -> list[float]:
+    """Budgets written "2/255,8/255", each once and in order."""
+    try:
+        eps = sorted({number(part) for part in text.split(",") if part.strip()})
+    except (ValueError, ZeroDivisionError) as reason:
+        raise BadInput("--eps", "expected numbers separated by commas, such as 0.05,0.1", f"'{text}'") from reason
+    if not eps:
+        raise BadInput("--eps", "at least one budget is needed", f"'{text}'")
+    return eps
+
+
+def facts(found: Comparison) -> dict[str, Any]:
+    """A comparison as JSON-able facts, cell by cell."""
+    from pixelproof.views.overview import rate
+
+    return {
+        "first": found.first,
+        "second": found.second,
+        "data": found.data,
+        "n": found.n,
+        "seed": found.seed,
+        "verdict": found.verdict,
+        "limit": found.LIMIT,
+        "cells": [
+            {
+                "condition": cell.condition,
+                "first": {"accuracy": rate(cell.first), **cell.first_scores},
+                "second": {"accuracy": rate(cell.second), **cell.second_scores},
+                "only_first": cell.only_first,
+                "only_second": cell.only_second,
+                "difference": {
+                    "value": cell.difference.value,
+                    "low": cell.difference.low,
+                    "high": cell.difference.high,
+                },
+                "p": cell.p,
+                "p_holm": cell.p_holm,
+            }
+            for cell in found.cells
+        ],
+    }
+
+
+def _print(found: Comparison, names: tuple[str, str]) -> None:
+    from pixelproof.views.overview import rate
+
+    out.print(found.verdict, style="bold", markup=False, highlight=False)
+    out.print(f"A is {names[0]}, B is {names[1]}; {found.data}, n={found.n}, seed {found.seed}", highlight=False)
+    rows = [
+        (
+            short(cell),
+            percent(rate(cell.first)),
+            percent(rate(cell.second)),
+            str(cell.difference),
+            f"{cell.only_first} / {cell.only_second}",
+            f"{cell.p_holm:.2g}" + (" *" if cell.significant else ""),
+        )
+        for cell in found.cells
+    ]
+    heads = ["condition", "A", "B", "B - A", "right: A / B only", "p (Holm)"]
+    table("accuracy, under attack an upper bound", heads, rows)
+    keys = ("precision", "recall", "f1", "loss")
+    scores = [
+        (short(cell), *(f"{cell.first_scores[key]:.3f} / {cell.second_scores[key]:.3f}" for key in keys))
+        for cell in found.cells
+    ]
+    table("macro scores, A / B", ["condition", "precision", "recall", "F1", "loss"], scores)
+    err.print(found.LIMIT, style="dim")
+
+
+def short(cell: Cell) -> str:
+    """The condition without the settings that are the same everywhere: attack and budget."""
+    name, _, settings = cell.condition.partition(":")
+    budget = [part for part in settings.split(",") if part.startswith("eps=")]
+    return " ".join([name, *budget])

@@ -1,0 +1,84 @@
+"""A learned mask: which features does the network need?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pixelproof.data import Dataset
+from pixelproof.defend.defence import Part, Role, Setting, check_positive, check_share
+from pixelproof.defend.harden import Hardening
+from pixelproof.models import Classifier, Recipe, Step
+from pixelproof.models.fronts import Features
+from pixelproof.types import Images
+
+TEMPERATURE = 2 / 3
+STRETCH = (-0.1, 1.1)
+FASTER = 10.0  # the mask's logits are this many times a parameter, so that a network's learning rate moves them
+BEGIN = 0.2  # times FASTER: at first nearly every feature is kept
+
+
+@dataclass(frozen=True)
+class LearnedMask:
+    """One mask for all images, learned with the network: CE + `weight` * expected number of kept features.
+
+    Paper 2's L_task + λ·Σ|M| with M relaxed to hard-concrete variables (Louizos et al. 2018, arXiv 1712.01312), so
+    that the sum has a gradient. What is not kept becomes `fill`; at test the mask is binary and kept with the weights.
+    """
+
+    weight: float = 1e-3
+    fill: float = 0.0
+
+    name: ClassVar[str] = "learned-mask"
+    roles: ClassVar[tuple[Role, ...]] = ("mask",)
+
+    def __post_init__(self) -> None:
+        check_positive(self.name, weight=self.weight)
+        check_share(self.name, fill=self.fill)
+
+    def prepare(self, setting: Setting) -> Part:
+        """A transform with parameters, the penalty on them, and the binary mask at the end."""
+        relaxed = Relaxed(self, setting.model)
+        recipe = Recipe(transforms=(relaxed,), penalties=(relaxed.penalty,), parameters=(relaxed.logits,))
+        return Part(recipe, lambda model: Features(self.fill).keeping(model, relaxed.kept()))
+
+    def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
+        """A network that sees only the features it was found to need."""
+        return Hardening((self,))(model, data, rng)
+
+
+class Relaxed:
+    """The mask while it is learned."""
+
+    def __init__(self, settings: LearnedMask, model: Classifier) -> None:
+        self.settings, self.shape = settings, model.card.input_shape
+        self.logits = nn.Parameter(torch.full(self.shape, BEGIN, device=model.device))
+
+    def __call__(self, images: Images, step: Step) -> Images:
+        """Images under one sampled mask each."""
+        u = torch.rand_like(images).clamp(1e-6, 1 - 1e-6)
+        s = ((u.log() - (1 - u).log() + FASTER * self.logits) / TEMPERATURE).sigmoid()
+        mask = (s * (STRETCH[1] - STRETCH[0]) + STRETCH[0]).clamp(0, 1)
+        return images * mask + self.settings.fill * (1 - mask)
+
+    def penalty(self, images: Images, step: Step) -> Tensor:
+        """The weighted expected number of features that are not hidden."""
+        shown = FASTER * self.logits - TEMPERATURE * log(-STRETCH[0] / STRETCH[1])
+        return self.settings.weight * shown.sigmoid().sum()
+
+    def kept(self) -> Tensor:
+        """The features whose mask is more often on than off, boolean (c, h, w)."""
+        return (self.logits > 0).detach()
+
+
+def kept_features(model: Classifier) -> int:
+    """How many features a classifier with a chosen or learned mask sees; all of them where there is none."""
+    for name, buffer in model.named_buffers():
+        if name.endswith("front.kept"):
+            return int(buffer.sum())
+    channels, height, width = model.card.input_shape
+    return channels * height * width

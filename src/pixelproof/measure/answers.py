@@ -1,0 +1,123 @@
+"""Answers: what a model says of every image of a set, clean and under attack; kept, they can be compared later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixelproof import attacks as attacking
+from pixelproof.attacks import Attack
+from pixelproof.attacks.mount import Progress
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, expect, is_stochastic, seeded
+from pixelproof.data import Dataset
+from pixelproof.errors import BadInput
+from pixelproof.measure.evaluate import FLAG_IMAGES
+from pixelproof.models import Classifier
+from pixelproof.scores import Scores, confusion
+from pixelproof.types import Images, Labels, Mask, PerImage, Rate
+
+CLEAN = "clean"
+JUDGE_DRAWS = 10  # passes whose majority is a random model's answer
+
+Tell = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model said of every image of a set under one condition ("clean", or the spec of an attack).
+
+    Images that it gets wrong before an attack are not attacked: their clean answer and loss stand. `loss` is the
+    cross-entropy. `digest` is that of the data set, so that only answers on the same images are ever compared.
+    """
+
+    model: str
+    condition: str
+    data: str
+    digest: str
+    classes: int
+    index: Tensor
+    labels: Labels
+    predicted: Labels
+    loss: PerImage
+
+    @property
+    def right(self) -> Mask:
+        """Where the answer is the label."""
+        return self.predicted == self.labels
+
+    @property
+    def accuracy(self) -> Rate:
+        """The share that is right: under attack an upper bound."""
+        return Rate(int(self.right.sum()), len(self.labels))
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Precision, recall and F1, unweighted means over the classes, and the mean loss."""
+        macro = Scores.of(confusion(self.labels, self.predicted, self.classes)).macro
+        return {**macro, "loss": float(self.loss.double().mean())}
+
+
+def answers(
+    model: Classifier,
+    data: Dataset,
+    attacks: Sequence[Attack] = (),
+    eps: Sequence[float] = (),
+    *,
+    seed: int = 0,
+    tell: Tell | None = None,
+) -> tuple[Answers, ...]:
+    """Clean answers, then those under each attack at each budget.
+
+    A random model is attacked in expectation over 20 draws, and answers by the majority of ten passes.
+    """
+    tell = tell or (lambda what, done, total, note: None)
+    with seeded(seed, wanted=True):
+        random = is_stochastic(model, data[:FLAG_IMAGES].images)
+        attacked = expect(model, ATTACK_DRAWS) if random else model
+        found = [_answers(model, data, CLEAN, data.images, random)]
+        for attack in attacks:
+            progress = _part(tell, f"{model.card.name}: {attack.name}")
+            sets = attacking.sweep(attack, attacked, data, eps, seed=seed, progress=progress)
+            for adversarial in sets:
+                images = data.images.clone()
+                images[torch.isin(data.index, adversarial.index)] = adversarial.images
+                found.append(_answers(model, data, adversarial.attack, images, random))
+    return tuple(found)
+
+
+def _part(tell: Tell, what: str) -> Progress:
+    return lambda done, total: tell(what, done, total, "")
+
+
+def _answers(model: Classifier, data: Dataset, condition: str, images: Images, random: bool) -> Answers:
+    passes = [model.predict(images) for _ in range(JUDGE_DRAWS if random else 1)]
+    predicted = torch.stack([logits.argmax(1) for logits in passes]).mode(0).values
+    losses = torch.stack([F.cross_entropy(logits, data.labels, reduction="none") for logits in passes])
+    return Answers(
+        model=model.card.name,
+        condition=condition,
+        data=data.name,
+        digest=data.digest(),
+        classes=len(data.classes),
+        index=data.index,
+        labels=data.labels,
+        predicted=predicted,
+        loss=losses.mean(0),
+    )
+
+
+def check_same(found: Sequence[Answers]) -> None:
+    """Refuse answers on different images: by position in the original file, and by the digest of the pixels."""
+    one = found[0]
+    for other in found[1:]:
+        if one.index.shape != other.index.shape or not torch.equal(one.index, other.index):
+            shared = int(torch.isin(one.index, other.index).sum())
+            got = f"{len(one.index)} and {len(other.index)} images, {shared} in common"
+            raise BadInput("compare", "both must have answered the same images", got, "Give both the same sample.")
+        if one.digest != other.digest:
+            got = f"{one.data} {one.digest} and {other.data} {other.digest}"
+            raise BadInput("compare", "the same positions must hold the same images", got, "Give both the same data.")

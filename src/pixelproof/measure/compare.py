@@ -1,0 +1,174 @@
+"""compare: two models on the same images, clean and attacked, and what may be said of two methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pixelproof.attacks import Attack
+from pixelproof.data import Dataset
+from pixelproof.errors import BadInput
+from pixelproof.measure.answers import Answers, Tell, answers, check_same
+from pixelproof.measure.significance import SEEDS, Difference, holm, mcnemar, nested, paired, welch
+from pixelproof.models import Classifier
+from pixelproof.types import Rate
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Two models under one condition: accuracies, scores, the images that tell them apart, the difference, p-values.
+
+    `difference` is second minus first. `p` is McNemar's exact value, `p_holm` is adjusted for all cells of the
+    comparison.
+    """
+
+    condition: str
+    first: Rate
+    second: Rate
+    first_scores: dict[str, float]
+    second_scores: dict[str, float]
+    only_first: int
+    only_second: int
+    difference: Difference
+    p: float
+    p_holm: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference stands after Holm's adjustment, at 5 %."""
+        return self.p_holm < ALPHA
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two trained networks on the same n images, cell by cell; it says nothing about the methods that made them."""
+
+    first: str
+    second: str
+    data: str
+    n: int
+    seed: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: where which model is better, after the adjustment for all cells."""
+        worse = [cell.condition for cell in self.cells if cell.significant and cell.difference.value < 0]
+        better = [cell.condition for cell in self.cells if cell.significant and cell.difference.value > 0]
+        parts = [f"{self.second} is better: {_named(better)}"] if better else []
+        parts += [f"{self.first} is better: {_named(worse)}"] if worse else []
+        open_ = len(self.cells) - len(better) - len(worse)
+        if open_:
+            parts.append(f"no difference shown in {open_} of {len(self.cells)} cells")
+        return "; ".join(parts)
+
+    LIMIT = (
+        "two trained networks are compared, not two methods: a claim about a method needs at least "
+        f"{SEEDS} training seeds of each"
+    )
+
+
+def compare(
+    first: Classifier,
+    second: Classifier,
+    data: Dataset,
+    attacks: Sequence[Attack] = (),
+    eps: Sequence[float] = (),
+    *,
+    seed: int = 0,
+    tell: Tell | None = None,
+) -> Comparison:
+    """Two models on the same images, clean and under each attack at each budget."""
+    sides = [answers(model, data, attacks, eps, seed=seed, tell=tell) for model in (first, second)]
+    return compare_answers(*sides, seed=seed)
+
+
+def compare_answers(first: Sequence[Answers], second: Sequence[Answers], *, seed: int = 0) -> Comparison:
+    """Compare answers that were kept: the same conditions in the same order, on the same images.
+
+    Raises BadInput where conditions, images or positions differ.
+    """
+    conditions = [[found.condition for found in side] for side in (first, second)]
+    if conditions[0] != conditions[1] or not first:
+        raise BadInput("compare", "both sides must have the same conditions", conditions)
+    check_same((*first, *second))
+    pairs = list(zip(first, second, strict=True))
+    counts = [(int((a.right & ~b.right).sum()), int((b.right & ~a.right).sum())) for a, b in pairs]
+    p = [mcnemar(*count) for count in counts]
+    cells = tuple(
+        Cell(
+            condition=a.condition,
+            first=a.accuracy,
+            second=b.accuracy,
+            first_scores=a.scores,
+            second_scores=b.scores,
+            only_first=only_first,
+            only_second=only_second,
+            difference=paired(only_first, only_second, len(a.labels), seed=seed),
+            p=value,
+            p_holm=adjusted,
+        )
+        for (a, b), (only_first, only_second), value, adjusted in zip(pairs, counts, p, holm(p), strict=True)
+    )
+    return Comparison(first[0].model, second[0].model, first[0].data, len(first[0].labels), seed, cells)
+
+
+def _named(conditions: Sequence[str]) -> str:
+    return ", ".join(condition.replace(":", " ").partition(",")[0] for condition in conditions)
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """Two methods under one condition, each trained with several seeds: accuracies per seed, and two intervals.
+
+    `over_seeds` is Welch's t interval on the seed means (None with fewer than two seeds a side); `nested` resamples
+    seeds and images. A difference is shown when there are at least three seeds a side and both intervals leave out 0.
+    """
+
+    first: str
+    second: str
+    condition: str
+    first_accuracy: tuple[float, ...]
+    second_accuracy: tuple[float, ...]
+    over_seeds: Difference | None
+    nested: Difference
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are at least three seeds of each method."""
+        return min(len(self.first_accuracy), len(self.second_accuracy)) >= SEEDS
+
+    @property
+    def text(self) -> str:
+        """What may be said, in one sentence."""
+        a, b = len(self.first_accuracy), len(self.second_accuracy)
+        if not self.enough or self.over_seeds is None:
+            return (
+                f"{self.condition}: these are {a} + {b} trained networks, not two methods: "
+                f"at least {SEEDS} seeds of each are needed (difference {self.nested})"
+            )
+        said = f"{self.over_seeds} over {a} + {b} seeds, {self.nested} with images resampled too"
+        if not (self.over_seeds.shown and self.nested.shown):
+            return f"{self.condition}: no difference between {self.first} and {self.second} is shown: {said}"
+        better = self.second if self.over_seeds.value > 0 else self.first
+        return f"{self.condition}: {better} is better: {said} ({self.second} minus {self.first})"
+
+
+def compare_methods(
+    first: Sequence[Answers], second: Sequence[Answers], *, names: tuple[str, str], seed: int = 0
+) -> MethodComparison:
+    """Two methods under one condition: one `Answers` per training seed on each side, all on the same images."""
+    if not (first and second):
+        raise BadInput("compare", "each method needs at least one trained network", (len(first), len(second)))
+    check_same((*first, *second))
+    conditions = sorted({found.condition for found in (*first, *second)})
+    if len(conditions) > 1:
+        raise BadInput("compare", "all must have the same condition", ", ".join(conditions))
+    means = [tuple(float(found.accuracy) for found in side) for side in (first, second)]
+    right = [np.stack([found.right.numpy() for found in side]) for side in (first, second)]
+    over_seeds = welch(*means) if min(map(len, means)) > 1 else None
+    return MethodComparison(*names, conditions[0], means[0], means[1], over_seeds, nested(*right, seed=seed))

@@ -1,0 +1,63 @@
+"""pixelproof defend: on a network of ours, on your own, and what it refuses."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pixelproof.cli.main import app
+from pixelproof.errors import BadInput
+
+RUNNER = CliRunner()
+OWN = """from torch import nn
+def build():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+"""
+
+
+def run(*arguments):
+    result = RUNNER.invoke(app, ["defend", *arguments, "--n", "60"])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_a_hardened_network_is_saved_and_attacked_by_the_next_command(tmp_path):
+    out = tmp_path / "hard.safetensors"
+    settings = ("--training", "epochs=10,batch=64", "--out", str(out))
+    result = run("mask:ratio=0.3,fill=noise,when=train", "fgsm-rs:eps=0.1", *settings, "--json")
+    facts = json.loads(result.stdout)
+    assert [spec.partition(":")[0] for spec in facts["defences"]] == ["mask", "fgsm-rs"]
+    assert facts["after"]["pgd"]["value"] > facts["before"]["pgd"]["value"]
+    assert facts["n"] == 60
+    attacked = RUNNER.invoke(app, ["attack", "fgsm:eps=0.1", "--model", str(out), "--n", "60", "--json"])
+    assert json.loads(attacked.stdout)["fooled"] >= 0
+
+
+def test_your_own_network_goes_on_from_its_weights(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    out = tmp_path / "own.safetensors"
+    result = run(
+        "masked:ratio=0.3,fill=0,draw=fresh", "--model", f"{tmp_path}/own.py:build", "--out", str(out), "--json"
+    )
+    facts = json.loads(result.stdout)
+    assert facts["stochastic"]
+    assert facts["network"].endswith("own.py:build")
+    again = run("bits:bits=3", *own, "--weights", str(out))
+    assert "masked" in again.output
+    assert "--weights" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fgsm-rs", "trades"], "contradict"),
+        (["mask:ratio=0.3"], "needs fill, when"),
+        (["dropout", "--start", "afresh"], "Did you mean 'fresh'"),
+        (["dropout", "--training", "epochs=0"], "epochs"),
+    ],
+)
+def test_what_cannot_be_is_one_error(arguments, message):
+    with pytest.raises(BadInput, match=message):
+        run(*arguments)

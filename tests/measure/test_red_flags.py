@@ -1,0 +1,173 @@
+"""Every red flag: a model built to raise it, and one that must not."""
+
+from functools import cache
+
+import pytest
+import torch
+from audit_toys import (
+    Detach,
+    Dream,
+    Forgetful,
+    Jitter,
+    Noise,
+    Quantise,
+    Shatter,
+    linear,
+    profile,
+    subject,
+)
+from torch import nn
+
+from pixelproof import specs
+from pixelproof.attacks import APGD, FGSM, PGD
+from pixelproof.errors import BadInput
+from pixelproof.measure import RED_FLAGS, Effort
+from pixelproof.measure.redflags.planted import Features, plant
+from pixelproof.measure.redflags.search import falling
+from pixelproof.types import Goal
+
+MOAT = ((-1.0, -1.0), (0.04, -1.0), (0.05, 3.0), (0.17, 1.0), (0.2, 2.0), (1.0, 5.0))  # fooled only below 0.05
+POCKET = ((-1.0, 0.5), (0.12, 2.0), (0.121, -1.0), (0.14, -1.0), (0.141, 1.0), (0.2, 2.0), (1.0, 5.0))  # and only here
+SAFE = ((-1.0, 1.0), (0.2, 2.0), (1.0, 5.0))  # fooled nowhere
+CUTS = {
+    "non-determinism": lambda: subject(linear(before=Noise())),
+    "softmax given": lambda: subject(linear(after=nn.Softmax(1))),
+    "zero gradient": lambda: hidden(),
+    "black box beats white box": lambda: hidden(),
+    "one step beats iterative": lambda: subject(profile(*MOAT), 0.1),
+    "single step only": lambda: subject(profile(*POCKET), 0.1),
+    "budget not monotone": lambda: subject(profile(*POCKET), 0.1),
+    "unbounded attack fails": lambda: subject(profile(*SAFE), 0.1),
+    "not converged": lambda: subject(linear(), missed=True),
+    "silent success": lambda: subject(linear(), reported=Forgetful(0.05)),
+    "noisy loss surface": lambda: subject(linear(after=Jitter())),
+    "transfer failure": lambda: subject(linear(), surrogate=linear(seed=1)[0]),
+    "optimisation in the forward pass": lambda: subject(linear(before=Dream())),
+    "noise beats gradient": lambda: subject(linear(), 0.3, missed=True),
+    "weak DLR": lambda: subject(linear(classes=2)),
+    "train and test attack identical": lambda: subject(
+        linear(), trained_with=specs.write(PGD(0.05, 7)), reported=PGD(0.05, 7)
+    ),
+    "planted images missed": lambda: subject(shattered()),
+}
+LOOK = {flag.name: flag.look for flag in RED_FLAGS}
+
+
+@cache
+def hidden():
+    """A net that hides its gradient."""
+    return subject(linear(before=Quantise()))
+
+
+def shattered():
+    """A linear net behind features in which no search finds its way."""
+    model, data = linear()
+    rest = nn.Linear(120, 5)
+    model.net = nn.Sequential(Shatter(), nn.Flatten(), rest)
+    labels = model.predict(data.images).argmax(1)
+    return model, type(data)("shattered", data.images, labels, data.classes, data.index)
+
+
+@pytest.fixture(scope="module")
+def honest():
+    """A linear net with everything said about it, at a budget that breaks some of its images."""
+    return subject(linear(), trained_with="fgsm:eps=0.05", surrogate=linear()[0])
+
+
+def test_every_row_of_the_table_is_tested():
+    assert len(RED_FLAGS) == 17
+    assert set(CUTS) == {flag.name for flag in RED_FLAGS}
+    assert all(flag.test and flag.threshold and flag.source for flag in RED_FLAGS)
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_model_built_for_it_raises_the_flag(name):
+    found = LOOK[name](CUTS[name]())
+    assert found.raised, found.detail
+    assert found.status == "raised"
+    assert found.reason
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_linear_net_raises_no_flag(name, honest):
+    found = LOOK[name](honest)
+    assert found.raised is False, found.detail
+
+
+def test_images_are_named_by_their_position_in_the_original_file():
+    found = LOOK["black box beats white box"](hidden())
+    assert len(found.images)
+    assert ((found.images >= 1000) & (found.images < 1030)).all()
+    assert found.value == pytest.approx(len(found.images) / 30)
+
+
+def test_a_cross_entropy_that_underflows_is_no_accusation():
+    found = LOOK["zero gradient"](subject(linear(scale=4000.0), 1e-6))
+    assert found.raised is False
+    assert "underflows" in found.detail
+
+
+def test_a_model_without_a_way_back_to_the_image_is_audited_and_flagged():
+    blind = subject(linear(before=Detach()), 0.3)
+    assert LOOK["zero gradient"](blind).value == 1.0
+    assert blind.evaluation.success.any()  # Square needs no gradient
+    assert LOOK["black box beats white box"](blind).raised
+    assert LOOK["planted images missed"](blind).raised is not None
+
+
+def test_a_transfer_that_beats_the_evaluation_is_a_black_box_that_beats_it():
+    missed = subject(linear(), 0.3, surrogate=linear()[0], missed=True)
+    found = LOOK["black box beats white box"](missed)
+    assert found.raised
+    assert "transfer" in found.reason
+    assert LOOK["black box beats white box"](subject(linear(), 0.3, surrogate=linear()[0])).raised is False
+
+
+def test_one_reported_step_is_enough_for_the_flag(honest):
+    found = LOOK["single step only"](subject(linear(), reported=FGSM(0.05)))
+    assert found.raised
+    assert "one step" in found.reason
+
+
+def test_what_was_not_given_is_not_run():
+    bare = subject(linear())
+    assert LOOK["transfer failure"](bare).status == "not run"
+    assert LOOK["train and test attack identical"](bare).status == "not run"
+
+
+def test_a_random_model_keeps_to_tests_that_mean_something():
+    random = subject(linear(before=Noise()))
+    assert random.random
+    names = ("silent success", "planted images missed", "black box beats white box", "noisy loss surface")
+    assert [LOOK[name](random).status for name in names] == ["not run"] * 4
+    assert LOOK["one step beats iterative"](random).status != "not run"
+
+
+def test_the_loss_of_short_steps_is_still_falling():
+    short, whole = (
+        falling(subject(linear()).field, PGD(0.05, step_size=size, random_start=False), 0) for size in (0.0005, None)
+    )
+    assert ((short > 0.2) & (short < 0.4)).all()  # the last ten of forty equal steps
+    assert (whole < 0.05).all()
+
+
+def test_the_trap_holds_inside_the_ball_and_springs_at_its_edge(honest):
+    one = honest.field.data[3]
+    trap = plant(honest, one)
+    assert trap is not None
+    inside = (one.images + 0.05 * 0.5 * (2 * torch.rand(200, 1, 4, 4) - 1)).clamp(0, 1)
+    assert (trap.predict(inside).argmax(1) == 0).all()
+    found = APGD(0.05, loss="margin")(trap, one.images, Goal(torch.zeros(1, dtype=torch.long)), torch.Generator())
+    assert (found - one.images).abs().max() <= 0.05 + 1e-6
+    assert trap.predict(found).argmax(1).tolist() == [1]
+    own = Goal(one.labels).margin(honest.model.predict(one.images))
+    planted = Goal(torch.zeros(1, dtype=torch.long)).margin(trap.predict(one.images))
+    assert torch.allclose(own, planted, rtol=1e-3)  # as sure of the clean image as the model is
+    assert Features(honest.field.model)(one.images).shape == (1, 16)
+
+
+def test_effort_is_checked():
+    with pytest.raises(BadInput, match="planted"):
+        Effort(planted=0)
+    with pytest.raises(BadInput, match="width"):
+        Effort(width=0.0)
