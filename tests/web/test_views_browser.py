@@ -175,21 +175,30 @@ def judge(page, pixels):
     return page.request.post(f"{base}/api/runs/walk/live/judge", data=body, headers={"Origin": base}).json()
 
 
-def test_one_stroke_with_the_mouse_or_the_keyboard_is_judged(easel):
+def test_one_stroke_with_the_mouse_or_the_keyboard_is_judged(easel, api, start):
     bar = easel.locator("#now")
     before = bar.inner_text()
-    easel.locator("[data-grey]").fill("255")
+    pixels = api(f"runs/walk/examples/{start}/pixels.f32")[0]
+    brightest = int(pixels.argmax())
+    row, column = divmod(brightest, 8)
+    easel.locator("[data-grey]").fill("0")
     frame = easel.locator("[data-easel]")
-    frame.click(position={"x": 5, "y": 5})
-    expect(easel).to_have_url(re.compile(r"edits=0\.ff"))
-    expect(bar).not_to_have_text(before)
+    side = frame.bounding_box()["width"] / 8
+    frame.click(position={"x": (column + 0.5) * side, "y": (row + 0.5) * side})
+    expect(easel).to_have_url(re.compile(rf"edits={brightest}\.00"))
+    painted = pixels.copy()
+    painted.flat[brightest] = 0
+    output = judge(easel, painted)["output"]
+    share = 100 * output["probabilities"][output["predicted"]]
+    expect(bar).to_contain_text(f"Taken for '{output['predicted']}', {share:.1f} %")
     frame.focus()
-    for _ in range(3):
-        easel.keyboard.press("ArrowRight")
+    step = -1 if column == 7 else 1
+    easel.keyboard.press("ArrowLeft" if step < 0 else "ArrowRight")
     easel.keyboard.press("Enter")
-    expect(easel).to_have_url(re.compile(r"edits=0\.ff,3\.ff"))
+    expect(easel).to_have_url(re.compile(rf"edits={brightest}\.00,{brightest + step}\.00"))
     easel.reload()
-    expect(easel.locator("h1 + p")).to_contain_text("2 of 64 pixels changed")
+    expect(easel.locator("h1 + p")).to_contain_text("of 64 pixels changed")
+    expect(bar).not_to_have_text(before)
     easel.get_by_role("button", name="Start again").click()
     expect(bar).to_have_text(before)
 
@@ -235,13 +244,14 @@ def test_a_walk_with_the_keyboard_alone(visit, page):
 
 
 def follow(page, name):
-    """Tab on until the link of that name has the focus, and press Enter."""
-    for _ in range(30):
-        page.keyboard.press("Tab")
+    """Tab back from the content until the link of that name has the focus, and press Enter."""
+    page.locator("main").focus()
+    for _ in range(20):
+        page.keyboard.press("Shift+Tab")
         if page.evaluate("document.activeElement.textContent.trim()") == name:
             page.keyboard.press("Enter")
             return
-    raise AssertionError(f"the link {name} cannot be reached by Tab")
+    raise AssertionError(f"the link {name} cannot be reached by the Tab key")
 
 
 def test_the_tour_has_six_stops(visit, page, start):
