@@ -16,10 +16,8 @@ from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
 from pixelproof.measure.hardening import BudgetRecord, HardenedRecord, SearchRecord, VerdictOfAudit
-from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord, WitnessRecord
-from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey, RepairRecord
 from pixelproof.measure.neighbours import DuplicateRecord, NeighbourRecord, VerdictRecord, WitnessRecord
-from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey
+from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey, RepairRecord
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
