@@ -163,8 +163,8 @@ def _on(rows: list[Row], steps: int) -> Table:
         caption=f"The same weights, mask on at test: what each attack leaves ({rows[0]['net']})",
         columns=("model", "clean", "naive FGSM", "FGSM + EOT", f"PGD-{steps} + EOT"),
         bodies=(_read([row for row in rows if "on:clean" in row["held"]], MASKED),),
-        note="EOT: gradients in expectation over draws of the mask (Athalye et al. 2018); random models are scored as the "
-        "mean of several passes. A fixed mask draws nothing, so its expectation is itself.",
+        note="EOT: gradients in expectation over draws of the mask (Athalye et al. 2018); random models are scored as "
+        "the mean of several passes. A fixed mask draws nothing, so its expectation is itself.",
     )
 
 
