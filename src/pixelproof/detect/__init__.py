@@ -20,6 +20,7 @@ from pixelproof.detect.keeping import load_guard, save_guard
 from pixelproof.detect.mahalanobis import Mahalanobis
 from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
 from pixelproof.detect.noise import matched_noise
+from pixelproof.detect.quiet_pixel import QuietPixel, adapt_pixel
 from pixelproof.detect.reconstruction import Reconstruction
 from pixelproof.detect.repair import Repair, Repaired, RepairGuard, neighbour_medians
 from pixelproof.detect.scored import ScoreGuard, Scorer
@@ -30,9 +31,7 @@ from pixelproof.detect.store import Store
 from pixelproof.detect.surrogate import Surrogate, surrogate
 from pixelproof.detect.tune import Cases, Grid, Tuned, tune
 
-DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
-    {**MEMBERS, Ensemble.name: Ensemble, Repair.name: Repair}
-)
+DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({**MEMBERS, Ensemble.name: Ensemble})
 SUPERVISED: Mapping[str, Callable[..., Detector]] = MappingProxyType(  # these cannot be fitted without an attack
     {SignatureDetector.name: SignatureDetector}
 )
@@ -76,6 +75,7 @@ __all__ = [
     "NeighbourGuard",
     "Neighbours",
     "NoiseConsistency",
+    "QuietPixel",
     "Reconstruction",
     "Repair",
     "RepairGuard",
@@ -91,6 +91,7 @@ __all__ = [
     "Tuned",
     "Verdict",
     "adapt",
+    "adapt_pixel",
     "difference",
     "divide",
     "evade",

@@ -15,7 +15,8 @@ from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorReco
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
-from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord, WitnessRecord
+from pixelproof.measure.hardening import BudgetRecord, HardenedRecord, SearchRecord, VerdictOfAudit
+from pixelproof.measure.neighbours import DuplicateRecord, NeighbourRecord, VerdictRecord, WitnessRecord
 from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey, RepairRecord
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
@@ -37,6 +38,7 @@ __all__ = [
     "AttackRecord",
     "Audit",
     "Bound",
+    "BudgetRecord",
     "Candidate",
     "Cell",
     "CertificateRecord",
@@ -47,12 +49,14 @@ __all__ = [
     "Curve",
     "DetectorRecord",
     "Difference",
+    "DuplicateRecord",
     "Effort",
     "Evaluation",
     "Examination",
     "Finding",
     "FixedClass",
     "GuardRecord",
+    "HardenedRecord",
     "Histogram",
     "InsideRecord",
     "Judgement",
@@ -68,7 +72,9 @@ __all__ = [
     "RepairRecord",
     "RowTable",
     "SanityRecord",
+    "SearchRecord",
     "Split",
+    "VerdictOfAudit",
     "VerdictRecord",
     "WitnessRecord",
     "answers",

@@ -9,6 +9,7 @@ from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
 from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
+from pixelproof.report.defences import defences
 from pixelproof.report.detection import detection
 from pixelproof.report.examples import examples
 from pixelproof.report.guards import guards
@@ -36,6 +37,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     one_pixel,
     inside,
     detection,
+    defences,
     neighbours,
     guards,
     classes,

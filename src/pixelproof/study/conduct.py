@@ -13,9 +13,11 @@ from pixelproof import models
 from pixelproof.run import Run
 from pixelproof.study import (
     detecting,
+    duplicating,
     explaining,
     guard_table,
     guarding,
+    hardening,
     inside,
     one_pixel,
     pixels,
@@ -55,12 +57,22 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "tune": guarding.tune,
         "validate": guarding.validate,
         "examples of each case": witnessing.witness,
+        "near-duplicates": duplicating.duplicates,
         "detector table": guard_table.compare,
+    }
+)
+DEFENCE_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        "harden": hardening.harden,
+        "budget": hardening.budget,
+        "resist": hardening.resist,
+        "search": hardening.search,
+        "audit": hardening.audit,
     }
 )
 # The stages of a section run when a study has the section, in this order.
 SECTION_STAGES: Mapping[str, Mapping[str, Stage]] = MappingProxyType(
-    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES}
+    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES, "defences": DEFENCE_STAGES}
 )
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import NETS, Training, suited
+from pixelproof.study.defence_section import DefenceSection
 from pixelproof.study.guard_section import PIXELS, GuardSection
 from pixelproof.study.section import Budget, Section
 
@@ -152,6 +153,7 @@ class Study(Section):
     signatures: SignatureSection | None = None
     pixels: PixelSection | None = None
     guards: GuardSection | None = None
+    defences: DefenceSection | None = None
     paper: tuple[Figure, ...] = ()
 
     @field_validator("training", mode="before")

@@ -11,6 +11,7 @@ from pixelproof.views.attacks import (
     unpaired,
     worst_case,
 )
+from pixelproof.views.defences import budgets, defences, front, searched, utilities
 from pixelproof.views.detection import adaptive, detectors
 from pixelproof.views.examples import Example, examples
 from pixelproof.views.guards import guard_names, guard_table, known, natural_errors
@@ -21,6 +22,7 @@ from pixelproof.views.neighbours import (
     cases,
     depth,
     disagreement,
+    duplicates,
     focus_of,
     guarded_attacks,
     k_curves,
@@ -52,6 +54,7 @@ __all__ = [
     "adaptive",
     "alarm_rule",
     "attack_names",
+    "budgets",
     "by_class",
     "cases",
     "certificate",
@@ -60,15 +63,18 @@ __all__ = [
     "confusion",
     "critical",
     "curves",
+    "defences",
     "depth",
     "detectors",
     "disagreement",
     "drift",
+    "duplicates",
     "examples",
     "explained",
     "family",
     "focus",
     "focus_of",
+    "front",
     "gaps",
     "guard_names",
     "guard_table",
@@ -91,8 +97,10 @@ __all__ = [
     "repairs",
     "robustness",
     "sanity",
+    "searched",
     "threshold_curves",
     "unpaired",
+    "utilities",
     "witnesses",
     "worst_case",
 ]
