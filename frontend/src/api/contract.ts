@@ -639,6 +639,8 @@ export interface RunCard {
   attacks: string[];
   /** An adversarial example to begin with: it fools the classifier. */
   start: string | null;
+  /** The examples whose pages an exported copy holds; null where all can be asked for. */
+  exported: string[] | null;
 }
 
 /** A run: classifier, data, settings, versions, and which parts it holds. */
@@ -688,7 +690,7 @@ export interface Space {
 }
 
 /**
- * How a running attack stands. The last one has `done`; `error` says why when it failed.
+ * How a running attack stands. Step 0 is the image itself; the last one has `done`; `error` says why it failed.
  *
  * `margin` is the true class's logit minus the highest other (negative: fooled), or the way still to go to the target.
  * One-pixel attacks give `lowest`: per pixel the lowest margin seen so far, null where nothing was tried yet.

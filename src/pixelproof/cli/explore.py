@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelproof.cli.options import DataDir, Quiet
-from pixelproof.cli.screen import err, out
+from pixelproof.cli.screen import err, out, progress
 
 Folders = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders that hold such folders.")
@@ -38,3 +38,21 @@ def explore(
             err.print("Press Ctrl-C to stop.", style="dim")
 
     serve(Library(folders, data_dir), Place(host, port, token), tell=tell, browser=not no_browser)
+
+
+def export(
+    folders: Folders,
+    site: Annotated[Path, typer.Argument(metavar="SITE", help="The folder to write the copy to.")],
+    examples: Annotated[int, typer.Option("--examples", min=1, help="How many examples of every run get a page.")] = 50,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a copy of the explorer that opens without a server: everything but the live page."""
+    from pixelproof.web.export import export as write
+    from pixelproof.web.library import Library
+
+    with progress(silent=quiet) as tell:
+        written = write(
+            Library(folders, data_dir), site, examples=examples, tell=lambda done, n: tell("export", done, n, "")
+        )
+    out.print(f"site: {site / 'index.html'} ({written} answers)", soft_wrap=True, highlight=False, markup=False)

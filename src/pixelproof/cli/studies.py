@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pixelproof.cli.explore import explore
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet
 from pixelproof.cli.screen import emit, err, out, percent, progress, table
 
@@ -18,11 +21,28 @@ if TYPE_CHECKING:
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/STUDY).")]
 
 
-def demo(out_folder: Out = None, device: Device = "auto", quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Train a small network on real digits, attack it, and write a robustness report: about a minute."""
+def demo(
+    out_folder: Out = None,
+    device: Device = "auto",
+    serve: Annotated[
+        bool | None,
+        typer.Option("--serve/--no-serve", help="End by serving the explorer (default: at a terminal, and not in CI)."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a small network on real digits, attack it, report, and open the explorer on the result: about a minute."""
     from pixelproof import study
 
-    _conduct(study.load("digits"), out_folder, None, device, quiet, as_json)
+    wanted = study.load("digits")
+    _conduct(wanted, out_folder, None, device, quiet, as_json)
+    folder = out_folder or Path("runs") / wanted.name
+    if serve is None:
+        serve = sys.stdout.isatty() and not os.environ.get("CI") and not as_json and not quiet
+    if serve:
+        explore([folder], no_browser=True)
+    elif not as_json:
+        out.print(f"explorer: pixelproof explore {folder}", soft_wrap=True, highlight=False, markup=False)
 
 
 def run(

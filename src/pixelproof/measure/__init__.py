@@ -15,8 +15,9 @@ from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorReco
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
+from pixelproof.measure.hardening import BudgetRecord, HardenedRecord, SearchRecord, VerdictOfAudit
 from pixelproof.measure.neighbours import DuplicateRecord, NeighbourRecord, VerdictRecord, WitnessRecord
-from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey
+from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey, RepairRecord
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
@@ -37,6 +38,7 @@ __all__ = [
     "AttackRecord",
     "Audit",
     "Bound",
+    "BudgetRecord",
     "Candidate",
     "Cell",
     "CertificateRecord",
@@ -54,6 +56,7 @@ __all__ = [
     "Finding",
     "FixedClass",
     "GuardRecord",
+    "HardenedRecord",
     "Histogram",
     "InsideRecord",
     "Judgement",
@@ -66,9 +69,12 @@ __all__ = [
     "PixelSurvey",
     "ProjectionRecord",
     "RedFlag",
+    "RepairRecord",
     "RowTable",
     "SanityRecord",
+    "SearchRecord",
     "Split",
+    "VerdictOfAudit",
     "VerdictRecord",
     "WitnessRecord",
     "answers",

@@ -17,6 +17,7 @@ from pixelproof.types import Images, Labels, Mask, PerImage, Rate
 
 SURVEY = "pixels/survey"  # complete: every pixel of some images
 CERTIFICATE = "pixels/certificate"
+REPAIR = "pixels/repair"
 SCREENED = "pixels/screened"  # only the pixels that the gradient points at, of all images
 PIXEL_SET = "pixels/set"
 
@@ -110,6 +111,28 @@ class CertificateRecord:
     certificate: OnePixelCertificate
     offered: int
     budget: float
+
+
+@dataclass(frozen=True, eq=False)
+class RepairRecord:
+    """Detection by repair: an alarm wherever one repaired pixel flips the label.
+
+    `caught`, `located` and `restored` are shares of the twins of the validation half, `false_on_twins` of their clean
+    images, `false_alarms` of other correctly classified test images. `fooled` and `unseen` belong to attacks that know
+    the detector and change so many `pixels`: shares of images that fall to an unknowing attack. `seconds`: CPU time
+    per image.
+    """
+
+    caught: Rate
+    false_alarms: Rate
+    false_on_twins: Rate
+    located: Rate
+    restored: Rate
+    auroc: float
+    seconds: float
+    pixels: tuple[int, ...]
+    fooled: tuple[Rate, ...]
+    unseen: tuple[Rate, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,11 @@ from pixelproof.study import (
     explaining,
     guard_table,
     guarding,
+    hardening,
     inside,
     one_pixel,
     pixels,
+    repairing,
     witnessing,
 )
 from pixelproof.study.attacking import attack
@@ -44,6 +46,7 @@ PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
         "screen": one_pixel.screen,
         "twins": one_pixel.pixel_set,
         "survey": one_pixel.survey,
+        "repair": repairing.repair,
         "certificate": one_pixel.certify,
     }
 )
@@ -58,9 +61,18 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "detector table": guard_table.compare,
     }
 )
+DEFENCE_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        "harden": hardening.harden,
+        "budget": hardening.budget,
+        "resist": hardening.resist,
+        "search": hardening.search,
+        "audit": hardening.audit,
+    }
+)
 # The stages of a section run when a study has the section, in this order.
 SECTION_STAGES: Mapping[str, Mapping[str, Stage]] = MappingProxyType(
-    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES}
+    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES, "defences": DEFENCE_STAGES}
 )
 
 

@@ -11,6 +11,7 @@ from pixelproof.views.attacks import (
     unpaired,
     worst_case,
 )
+from pixelproof.views.defences import budgets, defences, front, searched, utilities
 from pixelproof.views.detection import adaptive, detectors
 from pixelproof.views.examples import Example, examples
 from pixelproof.views.guards import guard_names, guard_table, known, natural_errors
@@ -30,6 +31,7 @@ from pixelproof.views.neighbours import (
     threshold_curves,
     witnesses,
 )
+from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pixel_examples, repairs
 from pixelproof.views.overview import history, overview
 from pixelproof.views.paper import paper
 from pixelproof.views.signatures import (
@@ -47,17 +49,21 @@ from pixelproof.views.signatures import (
 __all__ = [
     "Example",
     "Explained",
+    "PixelExample",
     "Witness",
     "adaptive",
     "alarm_rule",
     "attack_names",
+    "budgets",
     "by_class",
     "cases",
+    "certificate",
     "classes",
     "confined",
     "confusion",
     "critical",
     "curves",
+    "defences",
     "depth",
     "detectors",
     "disagreement",
@@ -68,6 +74,7 @@ __all__ = [
     "family",
     "focus",
     "focus_of",
+    "front",
     "gaps",
     "guard_names",
     "guard_table",
@@ -80,15 +87,20 @@ __all__ = [
     "known",
     "layer_rocs",
     "natural_errors",
+    "one_pixel",
     "overall",
     "overview",
     "paper",
+    "pixel_examples",
     "projections",
     "recovered",
+    "repairs",
     "robustness",
     "sanity",
+    "searched",
     "threshold_curves",
     "unpaired",
+    "utilities",
     "witnesses",
     "worst_case",
 ]

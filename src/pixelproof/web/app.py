@@ -19,6 +19,7 @@ from pixelproof.web.contract import Refusal
 from pixelproof.web.desk import Desk
 from pixelproof.web.gate import Gate
 from pixelproof.web.library import Library
+from pixelproof.web.live.upload import TooLarge, WrongType
 from pixelproof.web.routes import examples, live, measures, runs
 
 NO_PAGES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>pixelproof: pages not built</title>
@@ -26,6 +27,9 @@ NO_PAGES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>pixelp
 <p>The API answers under <a href="api">api</a>, but the pages are made by node and were not there when pixelproof was
 installed. With node 20.19 or later: <code>make web</code>. Without: <code>pip install -e .</code> builds them with a
 node of its own while the package registries can be reached.</p></main></body></html>"""
+
+
+STATUS: dict[type[Exception], int] = {UnknownName: 404, TooLarge: 413, WrongType: 415}
 
 
 def pages() -> Path:
@@ -73,7 +77,8 @@ def _no_pages() -> HTMLResponse:
 def _refuse(_request: Request, reason: Exception) -> JSONResponse:
     if isinstance(reason, Lacking):
         return JSONResponse(reason.answer(), status_code=404)
-    status = 404 if isinstance(reason, UnknownName) else 400 if isinstance(reason, BadInput) else 500
+    special = next((status for kind, status in STATUS.items() if isinstance(reason, kind)), None)
+    status = special or (400 if isinstance(reason, BadInput) else 500)
     return JSONResponse({"error": str(reason)}, status_code=status)
 
 

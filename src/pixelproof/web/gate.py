@@ -9,9 +9,11 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+BODY = 16 * 2**20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "pixelproof-token"
 PLOT_STYLE = "'sha256-jSYQUrW7J0b3jPqhZP9C2Xh1PyJKHKXd4s0fpGGKrww='"
@@ -61,7 +63,7 @@ class Gate:
         if scope["type"] != "http":
             return
         answer = self.refuse(scope)
-        await (answer or self.app)(scope, receive, _with_headers(send))
+        await (answer or self.app)(scope, _limited(receive), _with_headers(send))
 
     def refuse(self, scope: Scope) -> Response | None:
         """The answer to a request that may not pass, or None."""
@@ -69,6 +71,9 @@ class Gate:
         host = _hostname(headers.get("host", ""))
         if not self._known(host):
             return _refusal(400, "explore: expected a request to this machine's own address; got another Host")
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > BODY:
+            return _refusal(413, f"explore: a request may have at most {BODY // 2**20} MiB")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != headers.get("host"):
             return _refusal(403, "explore: requests from other sites are refused")
@@ -123,6 +128,21 @@ def _is_address(host: str) -> bool:
 
 def _refusal(status: int, why: str) -> Response:
     return JSONResponse({"error": f"{why}."}, status_code=status)
+
+
+def _limited(receive: Receive) -> Receive:
+    """The body of a request that said no length, cut off where it becomes too large."""
+    seen = 0
+
+    async def receiving() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > BODY:
+            raise HTTPException(413, f"a request may have at most {BODY // 2**20} MiB")
+        return message
+
+    return receiving
 
 
 def _with_headers(send: Send) -> Send:

@@ -117,9 +117,8 @@ def _stored(shelf: Shelf, state: str | None, index: int) -> dict[str, dict[str, 
 
 
 def _now(shelf: Shelf, image: Tensor, label: int) -> dict[str, dict[str, Any]]:
-    record = shelf.watch.judge(image[None], torch.tensor([label]))
-    predicted = int(shelf.model.predict(image[None]).argmax())
-    return decisions(record, 0, predicted, shelf.clean.classes)
+    seen = shelf.watch.look(image[None], torch.tensor([label]))
+    return decisions(shelf.watch.verdicts(seen), 0, int(seen.predicted[0]), shelf.clean.classes)
 
 
 def _held_out(shelf: Shelf, index: int) -> bool | None:

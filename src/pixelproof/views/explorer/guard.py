@@ -103,11 +103,14 @@ class Watch:
         """Positions in the test file of the images of a state, in the order of its verdicts."""
         return self.run.tensor(f"guards/neighbours/{name}", "index")
 
-    def judge(self, images: Images, labels: Labels) -> VerdictRecord:
-        """The verdicts on any images, made now as the study made its own."""
+    def look(self, images: Images, labels: Labels) -> NeighbourRecord:
+        """The neighbours of any images, looked up now as the study looked up its own."""
         subject = Subject("now", images, torch.full((len(images),), -1), labels)
-        seen = NeighbourRecord.of(self.store, self.model, subject, k=self.section["k"])
-        nothing = torch.zeros(len(images), dtype=torch.bool)
+        return NeighbourRecord.of(self.store, self.model, subject, k=self.section["k"])
+
+    def verdicts(self, seen: NeighbourRecord) -> VerdictRecord:
+        """What the study's rules say of looked-up images."""
+        nothing = torch.zeros(len(seen), dtype=torch.bool)
         rate, focus = self.section["rate"], self.section["focus"]
         return verdicts(seen, self.calibration, self.tuned, rate=rate, validation=nothing, tuned_on=focus)
 

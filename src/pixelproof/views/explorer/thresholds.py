@@ -90,7 +90,7 @@ def _space(shelf: Shelf, attack: str, place: int, quiet: Tensor, strange: Tensor
     }
 
 
-def curve_of(limits: Tensor, fpr: Tensor, tpr: Tensor) -> dict[str, list[float | None]]:
+def curve_of(limits: Tensor, fpr: Tensor, tpr: Tensor) -> dict[str, Any]:
     """A ROC curve with null for the threshold that nothing exceeds."""
     finite = [value if abs(value) != float("inf") else None for value in limits.tolist()]
     return {"thresholds": finite, "fpr": _short(fpr), "tpr": _short(tpr)}

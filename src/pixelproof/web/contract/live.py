@@ -72,7 +72,7 @@ class Job(Answer):
 
 
 class Step(Answer):
-    """How a running attack stands. The last one has `done`; `error` says why when it failed.
+    """How a running attack stands. Step 0 is the image itself; the last one has `done`; `error` says why it failed.
 
     `margin` is the true class's logit minus the highest other (negative: fooled), or the way still to go to the target.
     One-pixel attacks give `lowest`: per pixel the lowest margin seen so far, null where nothing was tried yet.

@@ -27,6 +27,9 @@ class RunCard(Answer):
     examples: int = Field(description="Examples with whole images in the run: the rows of its gallery.")
     attacks: tuple[str, ...]
     start: str | None = Field(description="An adversarial example to begin with: it fools the classifier.")
+    exported: tuple[str, ...] | None = Field(
+        default=None, description="The examples whose pages an exported copy holds; null where all can be asked for."
+    )
 
 
 class Home(Answer):

@@ -1,0 +1,201 @@
+"""export: a copy of the explorer that opens without a server, made of the very answers a server would give.
+
+Browsers fetch nothing from file:// addresses, but they run scripts and show images. So every JSON answer and array
+becomes a small script that hands its content to the page, and images stay images.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Message
+
+from pixelproof.atomic import write_whole
+from pixelproof.errors import BadInput, RunError
+from pixelproof.web.app import api, pages
+from pixelproof.web.desk import Desk
+from pixelproof.web.library import Library
+
+METRICS = ("euclidean", "manhattan", "chebyshev", "cosine")
+PAGE = """<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <meta name="color-scheme" content="light dark" />
+    <link rel="icon" href="data:," />
+    <title>pixelproof</title>
+    <link rel="stylesheet" href="app.css" />
+  </head>
+  <body>
+    <div id="app"></div>
+    <script src="app.js"></script>
+  </body>
+</html>
+"""
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the application."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | None = None) -> int:
+    """Write the copy to `site` and return how many answers it holds; `examples` of every run get their pages.
+
+    Raises BadInput for a folder that holds something else, and RunError when the pages were not built.
+    """
+    bundle = pages() / "export"
+    if not (bundle / "app.js").is_file():
+        raise RunError("export", "needs the built pages", "none", "Run 'make web' in a source checkout.")
+    if site.exists() and any(site.iterdir()) and not (site / "app.js").is_file():
+        raise BadInput("export", f"{site} must be empty or hold an earlier copy", "other files", "Choose another one.")
+    application = api(Desk(library, live=False))
+    wanted = list(addresses(application, library, examples))
+    for done, address in enumerate(wanted):
+        _keep(site / "api", address, ask(application, address))
+        if tell:
+            tell(done + 1, len(wanted))
+    home = _home(application, library, examples)
+    write_whole(site / "api" / "home.js", _script("", {"json": home}))
+    for name in ("app.js", "app.css"):
+        if (bundle / name).is_file():
+            shutil.copyfile(bundle / name, site / name)
+        else:
+            write_whole(site / name, "")
+    write_whole(site / "index.html", PAGE)
+    return len(wanted) + 1
+
+
+def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator[str]:
+    """Every answer that a copy holds, run by run."""
+    for run in library.names():
+        base = f"runs/{run}"
+        gallery = ask(application, f"{base}/gallery").json()
+        yield from (base, f"{base}/gallery", f"{base}/robustness", f"{base}/detectors", f"{base}/thresholds")
+        yield from (f"{base}/gallery/{each['id']}" for each in gallery["detectors"])
+        yield from (f"{base}/atlas/{page}.png" for page in range(gallery["atlas"]["pages"]))
+        found = ask(application, f"{base}/thresholds").json()
+        yield from (each["scores"]["href"] for each in found.get("against", ()))
+        yield f"{base}/maps"
+        for each in ask(application, f"{base}/maps").json()["maps"]:
+            yield f"{base}/maps/{each['id']}"
+            yield f"{base}/maps/{each['id']}/points.f32"
+        for name in chosen(gallery, examples):
+            yield from _of_example(application, f"{base}/examples/{name}")
+
+
+def chosen(gallery: dict[str, Any], examples: int) -> list[str]:
+    """The examples that get their pages: of every set in turn the first success not yet taken, then the others."""
+    sets = gallery["sets"]
+    queues: list[list[str]] = [[] for _ in sets]
+    for hit in (True, False):
+        for place, index, success in zip(gallery["set"], gallery["index"], gallery["success"], strict=True):
+            if success == hit:
+                queues[place].append(f"{sets[place]['id']}~{index}")
+    queues.sort(key=lambda queue: not queue[:1] or not queue[0].startswith("guards~"))
+    found: list[str] = []
+    for turn in range(max((len(queue) for queue in queues), default=0)):
+        found += [queue[turn] for queue in queues if turn < len(queue)]
+        if len(found) >= examples:
+            break
+    return found[:examples]
+
+
+def _of_example(application: ASGIApp, base: str) -> Iterator[str]:
+    page = ask(application, base).json()
+    attacked = page["adversarial"] is not None
+    sides = ("clean", "adversarial") if attacked else ("clean",)
+    yield from (base, f"{base}/pixels.f32", *(f"{base}/{side}.png" for side in sides))
+    yield f"{base}/attributions"
+    if "href" in page["attribution"]:
+        yield f"{base}/attributions.f32"
+    yield f"{base}/attackability"
+    for layer in page["layers"]:
+        if layer["clean"] is not None:
+            for metric in METRICS:
+                place = f"{base}/neighbours/{layer['name']}/{metric}"
+                yield place
+                if ask(application, place).json().get("atlas"):
+                    yield f"{place}.png"
+            yield from (f"{base}/graph/{layer['name']}/euclidean/{side}" for side in sides)
+        if attacked:
+            yield from (f"{base}/difference/{layer['name']}/{metric}/clean/adversarial" for metric in METRICS)
+            yield f"{base}/vectors/{layer['name']}/clean/adversarial.f32"
+
+
+def _home(application: ASGIApp, library: Library, examples: int) -> dict[str, Any]:
+    home: dict[str, Any] = ask(application, "").json()
+    for card in home["runs"]:
+        card["exported"] = chosen(ask(application, f"runs/{card['id']}/gallery").json(), examples)
+    return home | {"static": True, "live": False}
+
+
+def _keep(folder: Path, address: str, reply: Reply) -> None:
+    """One answer as a file: an image as it is, anything else as a script."""
+    kind = reply.headers.get("content-type", "")
+    if reply.status != 200:
+        return
+    if kind == "image/png":
+        write_whole(folder / address, reply.body)
+        return
+    if kind == "application/octet-stream":
+        shape = [int(size) for size in reply.headers["x-shape"].split(",")]
+        content: dict[str, Any] = {"base64": base64.b64encode(reply.body).decode(), "shape": shape}
+    else:
+        content = {"json": reply.json()}
+    write_whole(folder / f"{address}.js", _script(address, content))
+
+
+def _script(address: str, content: dict[str, Any]) -> str:
+    return f"pixelproof_data({json.dumps(address)}, {json.dumps(content, separators=(',', ':'))});\n"
+
+
+def ask(application: ASGIApp, address: str) -> Reply:
+    """The application's answer to GET /api/ADDRESS, without a network in between."""
+    path = f"/api/{address}" if address else "/api"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"export")],
+        "client": None,
+        "server": None,
+    }
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    async def call() -> None:
+        await application(scope, receive, send)
+
+    asyncio.run(call())
+    start = messages[0]
+    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    return Reply(start["status"], headers, b"".join(message.get("body", b"") for message in messages[1:]))
