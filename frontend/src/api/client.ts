@@ -69,6 +69,17 @@ export async function send<T>(address: string, body: unknown, signal?: AbortSign
   return (await answer.json()) as T;
 }
 
+/** Send a file as it is, for uploads. */
+export async function sendFile<T>(address: string, file: Blob): Promise<T> {
+  const answer = await ask(address, { method: 'POST', headers: { 'Content-Type': 'application/octet-stream' }, body: file });
+  return (await answer.json()) as T;
+}
+
+/** Take back, for running attacks. */
+export async function remove(address: string): Promise<void> {
+  await ask(address, { method: 'DELETE' });
+}
+
 export function unpack(base64: string): Float32Array {
   const text = atob(base64);
   const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));

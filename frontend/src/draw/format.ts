@@ -25,7 +25,7 @@ export function percent(share: number | null | undefined, digits = 0): string {
 export const count = (value: number): string => value.toLocaleString('en-US').replaceAll(',', ' ');
 
 export const rate = (found: Rate): string =>
-  found.value === null ? `none counted` : `${percent(found.value)} (${percent(found.low)}–${percent(found.high)}; ${found.hits} of ${found.n})`;
+  found.value === null ? `none counted` : `${percent(found.value, 1)} (${(100 * found.low).toFixed(1)}–${percent(found.high, 1)}; ${count(found.hits)} of ${count(found.n)})`;
 
 export const estimate = (found: Estimate, digits = 3): string =>
   `${found.value.toFixed(digits)} (${found.low.toFixed(digits)}–${found.high.toFixed(digits)})`;

@@ -5,7 +5,7 @@ import type { Graph } from '../../api/contract';
 
 export interface Placed {
   place: number;
-  index: number | null;
+  image: number | null;
   label: number;
   distance: number;
   x: number;
@@ -36,7 +36,7 @@ export function settle(graph: Graph, kept: number, width: number, height: number
   const half = Math.min(width, height) / 2 - 34;
   const wide = Math.min(1.9, width / height);
   const nodes: Placed[] = graph.nodes.slice(0, kept).map((node, place) => ({
-    place, index: node.index, label: node.label, distance: node.distance, x: width / 2 + node.x * half * wide, y: height / 2 + node.y * half,
+    place, image: node.index, label: node.label, distance: node.distance, x: width / 2 + node.x * half * wide, y: height / 2 + node.y * half,
   }));
   const links = graph.links.filter((link) => link.a < kept && link.b < kept);
   const longest = Math.max(1e-9, ...links.map((link) => link.distance));
