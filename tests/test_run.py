@@ -13,7 +13,9 @@ from torch import Tensor
 
 from pixelproof.atomic import write_whole
 from pixelproof.errors import CorruptFile, RunError
+from pixelproof.measure import CleanRecord
 from pixelproof.run import FORMAT, Run, environment
+from tiny_runs import forge
 
 SPEC = {"name": "a", "eps": [0.1, 0.2]}
 
@@ -242,3 +244,17 @@ def test_another_kind_of_result_is_one_clear_error(run):
     safetensors.torch.save_file({"x": torch.rand(1)}, run.path("foreign"))
     with pytest.raises(CorruptFile, match="expected a saved Inner"):
         run.load("foreign", Inner)
+
+
+def test_parts_of_a_result_are_read_without_the_rest(tmp_path):
+    run = Run.create(tmp_path, {"name": "parts"})
+    run.save("clean", forge(tmp_path / "other").load("clean", CleanRecord))
+    whole = run.load("clean", CleanRecord)
+    assert run.plain("clean")["classes"] == list(whole.classes)
+    assert {"index", "labels", "predicted"} <= run.keys("clean")
+    assert torch.equal(run.tensor("clean", "labels"), whole.labels)
+    assert torch.equal(run.tensor("clean", "labels", slice(2, 5)), whole.labels[2:5])
+    with pytest.raises(RunError, match="has no result 'nothing'"):
+        run.tensor("nothing", "labels")
+    with pytest.raises(CorruptFile, match="expected a saved result"):
+        run.tensor("clean", "nothing")

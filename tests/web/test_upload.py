@@ -137,7 +137,8 @@ def test_classifiers_of_other_channels_take_no_pictures():
 
 @pytest.mark.parametrize(
     ("content", "status"),
-    [(header(99_999, 99_999), 413), (b"x" * (BYTES + 1), 413), (b"text", 415), (header(8, 8), 400)],
+    [(header(99_999, 99_999), 413), (b"x" * (BYTES + 1), 413), (b"text", 415), (saved(gradient())[:99], 400)],
+    ids=["bomb", "large", "text", "truncated"],
 )
 def test_the_route_says_what_is_wrong(client, content, status):
     answer = client.post("/api/runs/explored/live/upload", content=content)
