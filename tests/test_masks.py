@@ -50,7 +50,8 @@ def test_a_tape_gives_new_masks_of_the_right_share_and_the_same_at_the_same_plac
     tape = Tape((1, 20, 20), 0.3, per="pixel", batch=64, rng=rng())
     first, second = tape.window(64), tape.window(64)
     assert first.shape == (64, 1, 20, 20)
-    assert abs(float((~first).float().mean()) - 0.3) < 0.02
+    assert abs(float((first == 0).float().mean()) - 0.3) < 0.02
+    assert set(first.unique().tolist()) == {0.0, 1.0}
     assert len({mask.numpy().tobytes() for mask in torch.cat([first, second])}) == 128
     assert abs(float((first == second).float().mean()) - (0.3**2 + 0.7**2)) < 0.02  # independent, not related
     places = torch.tensor([5, 5, 900_000])
@@ -70,6 +71,7 @@ def test_what_is_kept_is_untouched_and_the_rest_is_the_fill(fill):
     kept = torch.stack([generate_mask((3, 12, 10), 0.5, per="channel", rng=rng(k)) for k in range(6)])
     noise = Noise((3, 12, 10), batch=8, rng=rng()).window(6) if fill == "noise" else None
     result = hide(IMAGES, kept, fill, noise)
+    assert torch.equal(result, hide(IMAGES, kept.float(), fill, noise))
     assert torch.equal(result[kept], IMAGES[kept])
     assert result.min() >= 0
     assert result.max() <= 1

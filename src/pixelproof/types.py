@@ -26,20 +26,24 @@ Norm: TypeAlias = Literal["l0", "l1", "l2", "linf"]
 
 @dataclass(frozen=True)
 class Goal:
-    """What an attacker wants: any label but `labels`, or, when targeted, exactly `labels`."""
+    """What an attacker wants: any label but `labels`, or, when targeted, exactly `labels`.
+
+    `eps`, where given, is each image's own budget and takes the place of the attack's.
+    """
 
     labels: Labels
     targeted: bool = False
+    eps: PerImage | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: Tensor | slice) -> Goal:
-        return Goal(self.labels[rows], self.targeted)
+        return Goal(self.labels[rows], self.targeted, None if self.eps is None else self.eps[rows])
 
     def to(self, device: torch.device) -> Goal:
         """The same goal with its labels on `device`."""
-        return Goal(self.labels.to(device), self.targeted)
+        return Goal(self.labels.to(device), self.targeted, None if self.eps is None else self.eps.to(device))
 
     def loss(self, logits: Logits) -> PerImage:
         """A value per image that the attacker lowers: minus the cross-entropy, or plus it when targeted."""

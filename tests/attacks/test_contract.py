@@ -1,6 +1,6 @@
 """What every attack promises, whatever it does inside."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -103,6 +103,27 @@ def test_a_budget_of_zero_changes_nothing_or_a_budget_of_its_own_cannot_be_swept
     found = mount(replace(attack, eps=0.0), model, test[:20])
     assert torch.equal(found.images, found.clean)
     assert not found.success.any()
+
+
+@every
+def test_every_image_may_have_its_own_budget(attack):
+    """A budget of zero, half of the attack's and the whole, side by side, are what each would be alone."""
+    model, test = digits_net()
+    whole = attack.eps or {"linf": 0.15, "l2": 1.0, "l1": 6.0, "l0": 4.0}[attack.norm]
+    budgets = torch.tensor([0.0, whole / 2, whole]).repeat(10)
+    if attack.name == "foolbox" or all(field.name != "eps" for field in fields(attack)):
+        with pytest.raises(BadInput, match=r"one budget for all|other settings"):
+            mount(attack, model, test[:30], eps=budgets)
+        return
+    found = mount(attack, model, test[:30], eps=budgets)
+    kept = budgets[torch.isin(test[:30].index, found.index)]
+    assert (found.distance[attack.norm] <= kept * (1 + 1e-5) + 1e-6).all()
+    assert torch.equal(found.images[kept == 0], found.clean[kept == 0])
+    alone = mount(replace(attack, eps=whole), model, test[:30])
+    rows = kept == whole
+    assert torch.equal(found.success[rows], alone.success[rows])
+    with pytest.raises(BadInput, match="one finite number"):
+        mount(attack, model, test[:30], eps=budgets[:5])
 
 
 @every

@@ -31,7 +31,7 @@ def test_no_part_heads_for_a_rival_that_does_not_exist(classes, rivals):
 
 
 def test_a_later_round_takes_only_images_on_which_the_last_one_made_progress():
-    ledger = Ledger.begin(torch.zeros(3, 1, 2, 2))
+    ledger = Ledger.begin(torch.zeros(3, 1, 2, 2), torch.ones(3))
     opening, probe, later = (
         Stage(MarginPGD(0.1), 0, False),
         Stage(Square(0.1), 0, True),
@@ -47,8 +47,21 @@ def test_a_later_round_takes_only_images_on_which_the_last_one_made_progress():
     assert ledger.nearest.tolist() == pytest.approx([-1.0, 1.5, 1.95])
 
 
+def test_more_starts_go_only_to_images_that_are_almost_broken():
+    ledger = Ledger.begin(torch.zeros(3, 1, 2, 2), torch.tensor([1.0, 10.0, 1.0]))
+    opening, near = Stage(MarginPGD(0.1), 0, False), Stage(APGD(0.1), 0, False, near=True)
+    assert ledger.due(near).tolist() == []
+    ledger.due(opening)
+    held = torch.zeros(3, dtype=torch.bool)
+    ledger.record(torch.arange(3), torch.ones(3, 1, 2, 2), held, torch.tensor([0.4, 0.4, 0.04]))
+    assert ledger.due(near).tolist() == [1, 2]  # a twenty-fifth of the clean margin is left; of the other two fifths
+    assert ledger.due(opening).tolist() == [0, 1, 2]
+    assert [stage.near for stage in Auto(0.1).stages(10)].count(True) == 2
+    assert not any(stage.near for stage in Auto(0.1, version="standard").stages(10))
+
+
 def test_a_worse_result_never_replaces_a_better_one():
-    ledger = Ledger.begin(torch.zeros(2, 1, 1, 1))
+    ledger = Ledger.begin(torch.zeros(2, 1, 1, 1), torch.ones(2))
     rows = torch.arange(2)
     ledger.record(rows, torch.full((2, 1, 1, 1), 0.1), torch.tensor([True, False]), torch.tensor([-1.0, 1.0]))
     ledger.record(rows[1:], torch.full((1, 1, 1, 1), 0.2), torch.tensor([False]), torch.tensor([3.0]))

@@ -8,9 +8,9 @@ import torch
 from pixel_nets import Noisy, averaged, classifier, overlapping, plain, random_images, residual, smooth, strided
 from torch import nn
 
-from pixelproof.attacks.pixel import Journal, OnePixelDE, bounds, certify_one_pixel, relax
-from pixelproof.attacks.pixel.bounds import PixelBounds
-from pixelproof.attacks.pixel.cover import grid
+from pixelproof.attacks.pixel import Journal, OnePixelDE, certify_one_pixel, forward, relax
+from pixelproof.attacks.pixel.bounds import PixelBounds, Spot
+from pixelproof.attacks.pixel.cover import Cover, grid
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.margins import colour_grid, margins
@@ -95,7 +95,8 @@ def relaxed_with(change):
             lambda patch: patch.setattr(relax, "relax", relaxed_with(lambda how: {"error": 0 * how.error})), id="error"
         ),
         pytest.param(lambda patch: patch.setattr(Form, "spread", lambda form: 0 * form.x[0]), id="generators"),
-        pytest.param(lambda patch: patch.setattr(bounds, "GROWTH", -1.0), id="symbols"),
+        pytest.param(lambda patch: patch.setattr(Form, "carried", lambda form: None), id="symbols dropped"),
+        pytest.param(lambda patch: patch.setattr(forward, "GROWTH", -1.0), id="symbols"),
     ],
 )
 def test_a_broken_bound_is_caught(mutate, monkeypatch):
@@ -118,9 +119,9 @@ def backward_gaps(name, *, share=1.0, halvings=3):
     for position in torch.randperm(image[0].numel(), generator=generator)[:4].tolist():
         spot = spots.at(position)
         with torch.no_grad():
-            trace = spot._forward(low, high)
+            trace = spot.forward.trace(low, high)
             rows, columns = torch.ones(len(low), len(rivals)).nonzero(as_tuple=True)
-            error = spot._backward(trace, rows, columns, torch.full((len(rows),), -torch.inf)).view(len(low), -1)
+            error = spot.backward.error(trace, rows, columns, torch.full((len(rows),), -torch.inf)).view(len(low), -1)
             bound = trace.margin - trace.generators.abs().sum(0) - share * error
             inside = torch.rand(len(low), 60, channels, generator=generator, dtype=torch.float64)
             colours = low[:, None] + (high - low)[:, None] * inside
@@ -277,6 +278,32 @@ def test_images_that_are_wrong_from_the_start_are_reported():
     assert proof.wrong.all()
     assert not proof.attacked.any()
     assert float(proof.robust_accuracy) == 0
+
+
+def test_training_mode_is_refused():
+    model, images, labels = gentle()
+    with pytest.raises(BadInput, match="evaluation mode"):
+        certify_one_pixel(model.train(), images, labels, budget=1.0)
+
+
+def test_a_bound_that_is_not_a_number_proves_nothing(monkeypatch):
+    model, images, labels = gentle()
+    engine = Incremental(draw(capture(model, images[:1]), images[:1], clip=True), "")
+    spots = PixelBounds(engine, images[0], int(labels[0]))
+
+    def undefined(spot, low, high):
+        return torch.full((len(low),), torch.nan), torch.zeros(len(low), dtype=torch.long)
+
+    monkeypatch.setattr(Spot, "lower", undefined)
+    monkeypatch.setattr(Spot, "exact", lambda spot, colours: torch.ones(len(colours)))
+    assert not Cover(3).prove(spots, 0).proven
+
+
+def test_every_image_is_reported_when_it_is_finished():
+    model, images, labels = gentle()
+    told = []
+    certify_one_pixel(model, images[:3], labels[:3], budget=60.0, journal=Journal(report=lambda *a: told.append(a)))
+    assert {each for each in told if each[1] == 64} == {(0, 64, 64), (1, 64, 64), (2, 64, 64)}
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0])

@@ -38,9 +38,8 @@ def test_a_hardened_network_is_saved_and_attacked_by_the_next_command(tmp_path):
 def test_your_own_network_goes_on_from_its_weights(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     out = tmp_path / "own.safetensors"
-    result = run(
-        "masked:ratio=0.3,fill=0,draw=fresh", "--model", f"{tmp_path}/own.py:build", "--out", str(out), "--json"
-    )
+    own = ("--model", f"{tmp_path}/own.py:build", "--out", str(out))
+    result = run("masked:ratio=0.3,fill=0,draw=fresh", *own, "--json")
     facts = json.loads(result.stdout)
     assert facts["stochastic"]
     assert facts["network"].endswith("own.py:build")

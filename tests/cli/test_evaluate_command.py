@@ -60,7 +60,7 @@ def test_the_curve_goes_through_the_evaluation_and_never_rises(tmp_path):
 def test_a_target_is_the_same_command_with_one_option_more(tmp_path):
     net = tmp_path / "net.py"
     net.write_text(NET)
-    call = ["evaluate", f"{net}:build", "digits", "--eps", "0.2", "--n", "60", "--json", "--target", "3"]
+    call = ["evaluate", f"{net}:build", "digits", "--eps", "0.05", "--n", "60", "--json", "--target", "3"]
     facts = json.loads(CliRunner().invoke(app, call).stdout)
     plain = json.loads(CliRunner().invoke(app, call[:-2]).stdout)
     assert facts["n"] < 60  # those of the target's class are left out
@@ -73,3 +73,24 @@ def test_times_are_read_and_nonsense_is_refused():
     for text in ("soon", "-3s", "0", "10x", "nan", ""):
         with pytest.raises(BadInput, match="budget"):
             duration(text)
+
+
+def test_a_surrogate_is_searched_and_the_model_judges(tmp_path):
+    net, other = tmp_path / "net.py", tmp_path / "other.py"
+    net.write_text(NET)
+    other.write_text(NET.replace("manual_seed(0)", "manual_seed(1)"))
+    call = ["attack", "fgsm:eps=0.2", "--model", f"{net}:build", "--n", "80", "--json"]
+    plain = json.loads(CliRunner().invoke(app, call).stdout)
+    same = json.loads(CliRunner().invoke(app, [*call, "--surrogate", f"{net}:build"]).stdout)
+    foreign = json.loads(CliRunner().invoke(app, [*call, "--surrogate", f"{other}:build"]).stdout)
+    assert same["fooled"] == plain["fooled"]
+    assert foreign["fooled"] < plain["fooled"]
+    assert foreign["n"] == plain["n"]
+    assert foreign["searched_on"].endswith("other.py:build")
+    assert "searched_on" not in plain
+    flat = tmp_path / "flat.py"
+    flat.write_text(
+        NET.replace("nn.Linear(64, 10)", "nn.Linear(64, 9)").replace("10, 64", "9, 64").replace("(10)", "(9)")
+    )
+    refused = CliRunner().invoke(app, [*call, "--surrogate", f"{flat}:build"])
+    assert refused.exit_code != 0

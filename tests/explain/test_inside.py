@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from architectures import build, sample
+from scipy import stats
 from torch import nn
 
 from pixelproof.errors import BadInput
 from pixelproof.explain import DeepShap, InputGradient
 from pixelproof.explain.penultimate import drift, penultimate_layer, separability, shift
 from pixelproof.explain.projection import PCA, PROJECTIONS, UMAP
-from pixelproof.explain.sanity import randomisation
+from pixelproof.explain.sanity import randomisation, rank_correlation
 from pixelproof.models import wrap
 
 
@@ -79,12 +80,44 @@ def test_umap_says_what_is_missing(monkeypatch):
     assert UMAP().name == "umap"
 
 
+@pytest.mark.slow  # numba compiles for seconds
+def test_umap_keeps_neighbours_together_and_places_new_rows_among_the_old_ones():
+    pytest.importorskip("umap", reason="umap-learn is not installed: pip install 'pixelproof[umap]'")
+    generator = torch.Generator().manual_seed(0)
+    group = torch.arange(60) % 3
+    rows = 0.05 * torch.randn(60, 8, generator=generator) + 5 * torch.eye(8)[group]
+    place = UMAP(neighbours=8).fit(rows)
+    points = place(rows)
+    assert points.shape == (60, 2)
+    near = torch.cdist(points, points) + 1e9 * torch.eye(60)
+    assert torch.equal(group[near.argmin(1)], group)
+    centres = torch.stack([points[group == k].mean(0) for k in range(3)])
+    fresh = place(5 * torch.eye(8)[:3])
+    assert torch.equal(torch.cdist(fresh, centres).argmin(1), torch.arange(3))
+
+
+def test_ranks_over_pixels_with_mass_are_not_flattered_by_a_common_background():
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = torch.rand(2, 30, 100, generator=generator)
+    ours[:, 40:], theirs[:, 40:] = 0, 0  # a border that is black for both
+    everywhere = rank_correlation(ours, theirs, torch.ones_like(ours, dtype=torch.bool))
+    with_mass = rank_correlation(ours, theirs, (ours > 0) | (theirs > 0))
+    assert float(everywhere.mean()) > 0.6
+    assert abs(float(with_mass.mean())) < 0.15
+    expected = [stats.spearmanr(a[:40], b[:40]).statistic for a, b in zip(ours, theirs, strict=True)]
+    assert with_mass.tolist() == pytest.approx(expected, abs=1e-5)
+    assert not rank_correlation(ours, torch.zeros_like(ours), torch.ones_like(ours, dtype=torch.bool)).any()
+
+
 def test_randomisation_tells_a_map_of_the_model_from_one_of_the_image():
     model, (images, background) = build("GELU"), sample(4, 5)
     before = model.digest()
-    found = randomisation(DeepShap(background), model, images, torch.Generator())
+    found = randomisation(DeepShap(background), model, images, torch.Generator(), k=4)
     assert found.layers == tuple(reversed(model.layers))
     assert found.correlation[-1].mean() < 0.6
+    assert found.with_mass[-1].mean() < 0.6
+    assert found.overlap[-1].mean() < 0.8
+    assert len(found.correlation) == len(found.with_mass) == len(found.overlap) == len(found.layers)
     assert model.digest() == before
 
     class Edges(InputGradient):
@@ -93,4 +126,5 @@ def test_randomisation_tells_a_map_of_the_model_from_one_of_the_image():
             return type(kept)(images, kept.classes, kept.base, kept.gap)
 
     blind = randomisation(Edges(), model, images, torch.Generator())
-    assert all((row > 0.999).all() for row in blind.correlation)
+    for rows in (blind.correlation, blind.with_mass, blind.overlap):
+        assert all((row > 0.999).all() for row in rows)

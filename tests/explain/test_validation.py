@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from pixelproof.errors import BadInput
-from pixelproof.explain import held_out_test, null_run, pixel_test, pooled_test, verdict
+from pixelproof.explain import held_out_test, null_run, pixel_test, pooled_test, twin_run, verdict
 
 
 def rng(seed=0):
@@ -45,6 +45,16 @@ def test_null_run_tells_the_tests_apart():
     assert found.held_out.interval[0] <= 0.05
     assert float(found.held_out) < 0.15
     assert "Clean against clean" in str(found)
+
+
+def test_twins_that_do_not_move_are_called_significant_as_rarely_as_clean_images_and_moved_ones_always():
+    still = twin_run(noise(60), 8, runs=60, rng=rng())
+    assert float(still.held_out) < 0.15
+    assert still.held_out.n == 60
+    pushed = twin_run(moved(60, 2.0), 4, runs=20, rng=rng())
+    assert float(pushed.held_out) == 1
+    with pytest.raises(BadInput, match="at least 4 images"):
+        twin_run(noise(6), 2, runs=2, rng=rng())
 
 
 def test_held_out_test_finds_what_is_there():

@@ -236,6 +236,18 @@ def test_a_curve_in_any_norm_adds_what_an_evaluation_knows(norm):
         measure.curve(model, data[:4], budgets, norm=norm, known=known)
 
 
+def test_rounding_does_not_push_what_an_evaluation_broke_off_the_curve():
+    """An attack at 2/255 around a bright pixel ends a rounding beyond 2/255."""
+    eps = 2 / 255
+    model, data = two_classes(Gap(), [1.99 * eps, 2.2 * eps])
+    moved = Dataset("bright", (data.images + 0.45).clamp(0, 1), data.labels, data.classes)
+    known = measure.evaluate(model, moved, Auto(eps))
+    assert known.success.tolist() == [True, False]
+    known.distance[0] = eps * (1 + 2e-6) + 1e-6
+    drawn = measure.curve(model, moved, [eps, 2 * eps], known=known, budget=1e-9)
+    assert drawn.robust_accuracy[0].hits == known.robust_accuracy.hits
+
+
 def test_a_curve_cut_short_goes_on_from_its_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["pixelproof.measure.curve"], "PORTION", 3)
     model, data = two_classes(Gap(), GAPS)

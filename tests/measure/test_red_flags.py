@@ -1,6 +1,7 @@
 """Every red flag: a model built to raise it, and one that must not."""
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -171,3 +172,10 @@ def test_effort_is_checked():
         Effort(planted=0)
     with pytest.raises(BadInput, match="width"):
         Effort(width=0.0)
+
+
+def test_the_documents_print_the_same_table():
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    for number, flag in enumerate(RED_FLAGS, 1):
+        blocks = "yes" if flag.blocks else "no"
+        assert f"| {number} | {flag.name} | {flag.test} | {flag.threshold} | {blocks} | {flag.source} |" in page

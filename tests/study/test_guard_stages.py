@@ -1,19 +1,22 @@
-"""Paper 3's stages in a study: complete, resumable, and equal to numbers made without them."""
+"""Paper 3's stages in a study: complete, resumable, equal to numbers made without them, and reported."""
 
+import json
 import shutil
 
 import pytest
 import torch
 
-from pixelproof import study
+from pixelproof import report, study, views
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import load
 from pixelproof.detect import Store, Tuned, figures
+from pixelproof.detect.layers import activations
 from pixelproof.detect.look import look
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
-from pixelproof.measure import GuardRecord, KnownRecord, NeighbourRecord, VerdictRecord
+from pixelproof.measure import DuplicateRecord, GuardRecord, KnownRecord, NeighbourRecord, VerdictRecord, WitnessRecord
+from pixelproof.measure.pixels import PIXEL_SET, PixelSet
 from pixelproof.models import open_saved
-from pixelproof.run import Run
+from pixelproof.run import Run, slug
 
 CONTENT = {
     "name": "notice",
@@ -21,8 +24,9 @@ CONTENT = {
     "data": {"name": "digits"},
     "model": {"net": "mlp"},
     "training": {"epochs": 6, "batch": 64},
+    "pixels": {"n": 100, "maps": 20, "validation": 10},
     "guards": {
-        "attacks": ["fgsm", "pgd:steps=4"],
+        "attacks": ["fgsm", "pgd:steps=4", "pixels"],
         "focus": "pgd:steps=4",
         "eps": 0.12,
         "n": 120,
@@ -30,13 +34,25 @@ CONTENT = {
         "fit": 600,
         "k": 30,
         "calibrate": 100,
+        "duplicates": 0.1,
         "detectors": ["margin", "neighbours:k=9,rule=any"],
         "adaptive": 4,
         "steps": 3,
         "weights": [1],
     },
 }
-PGD = "pgd-steps-4"
+PGD, FOCUS = "pgd-steps-4", "pgd:steps=4"
+VIEWS = (
+    "alarm_rule",
+    "cases",
+    "recovered",
+    "disagreement",
+    "depth",
+    "duplicates",
+    "guard_table",
+    "natural_errors",
+    "known",
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +77,25 @@ def verdict(run, state="clean"):
 
 def near(run, state="clean"):
     return run.load(f"guards/neighbours/{state}", NeighbourRecord)
+
+
+def test_near_duplicates_are_listed_and_left_out(run, model):
+    record = run.load("guards/duplicates", DuplicateRecord)
+    images = load("digits", "train").sample(1000, 0)
+    assert record.images == len(images) == 1000
+    place = {int(index): row for row, index in enumerate(images.index)}
+    pixels = images.images
+    for one, other, apart in zip(record.first.tolist(), record.second.tolist(), record.distance.tolist(), strict=True):
+        delta = pixels[place[one]] - pixels[place[other]]
+        assert float(delta.square().mean().sqrt()) == pytest.approx(apart, abs=1e-5)
+        assert apart <= 0.1
+    assert len(record.first) > 0
+    store = Store.load(run.folder / "guards" / "index", model)
+    assert not set(record.left_out.tolist()) & set(store.origin.tolist())
+    assert len(record.change) == len(record.layers) == 4
+    for before, after, change in zip(record.with_them, record.without, record.change, strict=True):
+        assert change.value == pytest.approx(after - before, abs=1e-9)
+        assert change.low <= change.value <= change.high
 
 
 def test_every_stage_reports_progress_with_a_total(run, events):
@@ -161,12 +196,107 @@ def test_a_layer_of_the_table_ranks_as_the_verdicts_do(run):
         assert torch.equal(score.argsort(stable=True), other.argsort(stable=True))
 
 
+def test_twins_keep_their_halves(run):
+    twins = run.load(PIXEL_SET, PixelSet)
+    said = verdict(run, "pixels")
+    assert torch.equal(near(run, "pixels").index, twins.found.index)
+    assert torch.equal(said.validation, twins.validation)
+    half = dict(zip(near(run).index.tolist(), verdict(run).validation.tolist(), strict=True))
+    shared = [row for row, index in enumerate(twins.found.index.tolist()) if index in half]
+    assert shared
+    assert all(half[int(twins.found.index[row])] == bool(twins.validation[row]) for row in shared)
+
+
+def test_moved_is_the_distance_from_the_original_in_units_of_its_nearest_neighbour(run, model):
+    store = Store.load(run.folder / "guards" / "index", model)
+    found, record = run.load(f"guards/sets/{PGD}", AdversarialSet), near(run, PGD)
+    rows = {state: activations(model, getattr(found, state), store.layers)[0] for state in ("clean", "images")}
+    for position, layer in enumerate(store.layers):
+        gap = (rows["images"][layer] - rows["clean"][layer]).norm(dim=1)
+        nearest = torch.cdist(rows["clean"][layer], store.indexes[position].rows).amin(1)
+        assert torch.allclose(record.moved[:, position], gap / nearest, rtol=1e-3)
+    assert (near(run).moved == 0).all()
+
+
+def test_witnesses_are_the_first_of_each_case(run):
+    kept, said, record = run.load("guards/witnesses", WitnessRecord), verdict(run, PGD), near(run, PGD)
+    alarmed = said.validation & said.fooled & said.alarm[:, -1]
+    wanted = record.index[alarmed].sort().values[:3].tolist()
+    assert [int(kept.index[row]) for row, case in enumerate(kept.case) if case == "true positive"] == wanted
+    images = load("digits", "train")
+    place = {int(index): row for row, index in enumerate(images.index)}
+    for row in range(len(kept.case)):
+        rows = torch.tensor([place[index] for index in kept.neighbours[row].tolist()])
+        assert torch.equal(kept.pictures[row], images[rows].images)
+        assert torch.equal(kept.neighbour_labels[row], images[rows].labels)
+
+
 def test_attacks_that_know_a_detector_have_a_row_for_each(run):
     for name in ("margin", "neighbours--composed", "neighbours-k-9-rule-any"):
         record = run.load(f"guards/known/{name}", KnownRecord)
         assert record.attacks == ("orthogonal", "selective", "sum 1")
         assert record.lost.n == record.n <= 4
         assert record.lost.hits >= max(rate.hits for rate in record.evaded)
+
+
+def test_the_pixel_a_detector_overlooks_has_a_row_too(run):
+    record = run.load("guards/known-pixel/margin", KnownRecord)
+    assert (record.norm, record.eps, record.attacks) == ("l0", 1.0, ("quietest pixel",))
+    assert record.lost == record.evaded[0]
+
+
+def test_views_are_json_and_count_what_the_records_hold(run):
+    for name in VIEWS:
+        json.dumps(getattr(views, name)(run), allow_nan=False)
+    for name in ("threshold_curves", "k_curves", "layer_rocs"):
+        json.dumps(getattr(views, name)(run, FOCUS), allow_nan=False)
+    said, clean = verdict(run, PGD), verdict(run)
+    for position, layer in enumerate(said.layers):
+        row = next(row for row in views.cases(run) if (row["attack"], row["layer"]) == (FOCUS, layer))
+        strange = said.alarm[said.validation & said.fooled, position]
+        calm = clean.alarm[clean.validation & ~clean.fooled, position]
+        assert row["true positive"]["hits"] == int(strange.sum())
+        assert row["false negative"]["hits"] == int((~strange).sum())
+        assert row["false positive"]["hits"] == int(calm.sum())
+        assert row["true negative"]["n"] == len(calm)
+        deep = next(row for row in views.depth(run) if (row["attack"], row["layer"]) == (FOCUS, layer))
+        scores = clean.score[clean.validation & ~clean.fooled, position], said.score[said.validation & said.fooled]
+        assert deep["auroc"]["value"] == pytest.approx(figures(scores[0], scores[1][:, position]).auroc.value)
+        alone = next(row for row in views.recovered(run) if (row["attack"], row["layer"]) == (FOCUS, layer))
+        named = said.recovered[said.validation & said.fooled, position]
+        assert alone["right"]["hits"] == int((named == near(run, PGD).labels[said.validation & said.fooled]).sum())
+    patterns = [row for row in views.disagreement(run) if row["state"] == FOCUS]
+    assert sum(row["images"]["hits"] for row in patterns) == int((said.validation & said.fooled).sum())
+    for curve in views.layer_rocs(run, FOCUS):
+        assert [points[0] for points in curve["points"]] == [0, 0]
+        assert [points[-1] for points in curve["points"]] == [1, 1]
+
+
+def test_the_table_of_detectors_holds_every_pair(run):
+    rows = views.guard_table(run)
+    names = [*(f"neighbours, {layer}" for layer in near(run).layers), "margin", "neighbours:k=9,rule=any"]
+    assert list(dict.fromkeys(row["detector"] for row in rows)) == names
+    assert len(rows) == len(names) * 3
+    for row in rows:
+        record = run.load(f"guards/detectors/{slug(row['detector'])}", GuardRecord)
+        evaluation = record.evaluations[row["attack"]]
+        assert row["alarms_5"]["hits"] == evaluation.alarms.hits
+        assert row["false_alarms_5"]["hits"] == evaluation.false_alarms.hits
+        assert row["auroc"]["low"] <= row["auroc"]["value"] <= row["auroc"]["high"]
+        assert row["lost"] is not None
+        assert row["lost_pixel"] is not None
+
+
+def test_the_report_shows_the_papers_figures_and_the_table(run, tmp_path):
+    page = report.write(run, tmp_path).read_text()
+    for name in ("neighbour-thresholds", "neighbour-k", "neighbour-roc"):
+        assert (tmp_path / "figures" / f"{name}.svg").is_file()
+        assert f'id="figure-{name}"' in page
+    for words in ("What the neighbours say", "attacked and alarmed", "The detector table", "by a known pixel"):
+        assert words.lower() in page.lower()
+    for name in ("alarm-rule", "cases", "recovered", "depth", "detector-table", "detectors-known"):
+        assert (tmp_path / "tables" / f"{name}.csv").read_text().count("\n") > 1
+    assert "nan" not in (tmp_path / "tables" / "detector-table.csv").read_text().lower()
 
 
 def test_a_killed_study_goes_on_to_the_same_numbers(run, tmp_path):
@@ -220,7 +350,8 @@ def test_studies_that_cannot_go_on_say_why(run, tmp_path, change, words):
     again = tmp_path / "run"
     content = CONTENT | {"guards": CONTENT["guards"] | change}
     Run.create(again, study.parse(content).model_dump(mode="json"))
-    for name in ("model", "history", "clean"):
+    for name in ("model", "history", "clean", "pixels/set", "pixels/survey", "pixels/screened"):
+        (again / name).parent.mkdir(exist_ok=True)
         shutil.copy(run.path(name), again / f"{name}.safetensors")
     with pytest.raises(BadInput, match=words):
         study.conduct(study.parse(content), again, device="cpu")

@@ -1,15 +1,16 @@
 """Paper 3's stages in a study: every pixel tried, and a data set of twins in two halves that share no image."""
 
+import json
 import shutil
 
 import pytest
 import torch
 
-from pixelproof import study
+from pixelproof import report, study, views
 from pixelproof.data import load
 from pixelproof.errors import BadInput, UnknownName
-from pixelproof.measure import CleanRecord, PixelSet, PixelSurvey
-from pixelproof.measure.pixels import PIXEL_SET, SCREENED, SURVEY
+from pixelproof.measure import CertificateRecord, CleanRecord, PixelSet, PixelSurvey, RepairRecord
+from pixelproof.measure.pixels import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, SURVEY
 from pixelproof.models import open_saved
 from pixelproof.run import Run
 
@@ -19,7 +20,7 @@ CONTENT = {
     "seed": 1,
     "data": {"name": "digits", "test": 150},
     "training": {"epochs": 4, "batch": 32},
-    "pixels": {"n": 60, "maps": 30, "validation": 8},
+    "pixels": {"n": 60, "maps": 30, "validation": 8, "certify": 2, "budget": 20, "repair": 10, "evade": 4},
 }
 
 
@@ -144,11 +145,11 @@ def test_a_killed_survey_goes_on_with_the_blocks_that_are_kept(run, twins, tmp_p
 
     with pytest.raises(KeyboardInterrupt):
         study.conduct(study.parse(CONTENT), copy, device="cpu", listener=kill)
-    assert Run.open(copy).names("pixels/") == [f"{SCREENED}-00000", SURVEY]
+    assert f"{SCREENED}-00000" in Run.open(copy).names("pixels/")
     told = []
     again = study.conduct(study.parse(CONTENT), copy, device="cpu", listener=told.append)
     assert min(event.done for event in told if event.stage.startswith("one pixel")) == 26
-    assert again.names("pixels/") == [SCREENED, PIXEL_SET, SURVEY]
+    assert again.names("pixels/") == sorted([CERTIFICATE, REPAIR, SCREENED, PIXEL_SET, SURVEY])
     before, after = run.load(SCREENED, PixelSurvey), again.load(SCREENED, PixelSurvey)
     assert torch.equal(before.vulnerable, after.vulnerable)
     assert torch.equal(before.index, after.index)
@@ -161,6 +162,66 @@ def test_too_few_attacked_images_are_an_error_that_says_what_to_do(run, tmp_path
         study.conduct(study.parse(asked), tmp_path / "run", device="cpu")
 
 
+def test_the_certificate_is_about_the_first_images_that_are_right(run, model):
+    record, clean = run.load(CERTIFICATE, CertificateRecord), run.load("clean", CleanRecord)
+    right = clean.index[clean.predicted == clean.labels]
+    assert torch.equal(record.index, right[:2])
+    assert clean.index[record.offered - 1] == record.index[-1]
+    for row in range(2):
+        image = originals(record.index[[row]]).images.repeat(64 * 9, 1, 1, 1)
+        for place in range(64):
+            image[9 * place : 9 * place + 9, 0, place // 8, place % 8] = torch.linspace(0, 1, 9)
+        fooled = bool((model.predict(image).argmax(1) != record.labels[row]).any())
+        assert not (fooled and record.certificate.certified[row])
+    facts = views.certificate(run)
+    assert facts["attacked"] + facts["certified"] + facts["undecided"] == facts["n"] == 2
+    assert facts["certified_accuracy"]["hits"] <= facts["robust_accuracy"]["hits"]
+
+
+def test_repair_is_judged_on_the_validation_half_only(run, twins, model):
+    record = run.load(REPAIR, RepairRecord)
+    n = min(10, len(twins.half("validation")))
+    assert record.caught.n == record.located.n == record.false_on_twins.n == n
+    assert record.false_alarms.n == 10
+    assert record.located.hits <= record.caught.hits
+    assert [rate.n for rate in record.unseen] == [min(4, n)] * 2
+    assert all(unseen.hits <= fooled.hits for unseen, fooled in zip(record.unseen, record.fooled, strict=True))
+
+
+@pytest.mark.parametrize("name", ["one_pixel", "certificate", "repairs"])
+def test_views_are_plain_json_and_agree_with_the_records(run, name):
+    view = getattr(views, name)(run)
+    assert json.loads(json.dumps(view, allow_nan=False)) == view
+
+
+def test_rates_per_class_add_up(run):
+    facts, record = views.one_pixel(run), run.load(SURVEY, PixelSurvey)
+    assert sum(row["from"]["hits"] for row in facts["classes"]) == facts["untargeted"]["hits"]
+    assert (
+        sum(row["to"]["hits"] for row in facts["classes"]) == facts["targeted"]["hits"] == sum(map(sum, facts["pairs"]))
+    )
+    assert sum(row["from"]["n"] for row in facts["classes"]) == 30
+    assert facts["map"] == record.vulnerable.float().mean(0).tolist()
+
+
+def test_examples_are_the_first_of_the_validation_half(run, twins):
+    shots = views.pixel_examples(run, 3)
+    first = twins.half("validation").found.index.sort().values[:3]
+    assert [shot.index for shot in shots] == first.tolist()
+    for shot in shots:
+        row, column = shot.place
+        assert (shot.image != shot.clean).any(0).nonzero().tolist() == [[row, column]]
+        assert shot.vulnerable[row, column]
+
+
+def test_the_report_has_its_section_tables_and_figure(run, tmp_path):
+    text = report.write(run, tmp_path).read_text()
+    for words in ("What one pixel can do", "Attackability map", "proven (lower bound)", "Detection by repair"):
+        assert words in text
+    assert (tmp_path / "figures" / "attackability.png").is_file()
+    assert (tmp_path / "tables" / "one-pixel.csv").read_text().count("\n") == 11
+
+
 def test_bad_settings_are_named():
     with pytest.raises(BadInput, match=r"pixels.n"):
         study.parse(CONTENT | {"pixels": {"n": 0}})
@@ -171,4 +232,7 @@ def test_bad_settings_are_named():
 def test_a_study_without_the_section_keeps_nothing_about_pixels(tmp_path):
     asked = {key: value for key, value in CONTENT.items() if key != "pixels"}
     asked["training"] = {"epochs": 1, "batch": 64}
-    assert not study.conduct(study.parse(asked), tmp_path / "run", device="cpu").names("pixels/")
+    run = study.conduct(study.parse(asked), tmp_path / "run", device="cpu")
+    assert not run.names("pixels/")
+    assert views.one_pixel(run) is views.certificate(run) is views.repairs(run) is None
+    assert not views.pixel_examples(run, 3)

@@ -6,12 +6,13 @@ import shutil
 import pytest
 import torch
 
-from pixelproof import report, study, views
+from pixelproof import lp, report, study, views
 from pixelproof.attacks import AdversarialSet
+from pixelproof.detect.noise import KINDS, matched_noise
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.explain import Attribution
-from pixelproof.measure import CriticalRecord, DetectorRecord
-from pixelproof.measure.detection import Split, check_enough
+from pixelproof.measure import CriticalRecord, DetectorRecord, RowTable
+from pixelproof.measure.detection import Split, check_enough, twin
 from pixelproof.models import open_saved
 from pixelproof.run import Run
 
@@ -60,7 +61,6 @@ FIGURES = (
     "critical-curves",
     "critical-curves-stopped",
     "projection-images",
-    "projection-fc1",
     "drift",
     "detector-roc",
     "detector-epochs",
@@ -132,8 +132,10 @@ def test_matrices_agree_with_the_focus_figures(run):
     for name in run.names("signatures/detectors/"):
         record = run.load(name, DetectorRecord)
         place = record.attacks.index(record.focus)
-        assert float(record.against_clean[place, place]) == pytest.approx(record.figures.auroc.value, abs=1e-6)
-        assert float(record.against_noise[place, place]) == pytest.approx(record.figures_noise.auroc.value, abs=1e-6)
+        assert float(record.against["clean"][place, place]) == pytest.approx(record.figures.auroc.value, abs=1e-6)
+        kinds = torch.stack([record.against[kind][place, place] for kind in KINDS])
+        if record.fitted:  # as many noise twins of each kind, so that pooling them is a mean
+            assert float(kinds.mean()) == pytest.approx(record.figures_noise.auroc.value, abs=1e-6)
         area = torch.trapezoid(record.tpr, record.fpr)
         assert float(area) == pytest.approx(record.figures.auroc.value, abs=1e-5)
 
@@ -143,6 +145,43 @@ def test_networks_keep_an_accuracy_for_each_of_ten_epochs(run):
     training, held = rows["network on signatures, as in the paper"]["history"]
     assert len(training) == len(held) == 10
     assert rows["control: mean of the top pixel row"]["history"] is None
+
+
+def test_noise_twins_are_as_large_as_their_attack(run):
+    rows = run.load("signatures/rows/evidence", RowTable).rows
+    assert {twin(kind, spec) for kind in KINDS for spec in CONTENT["signatures"]["attacks"]} < set(rows)
+    found = run.load("signatures/twins/fgsm", AdversarialSet)
+    noisy = matched_noise(found.clean, found.images, torch.Generator().manual_seed(1), kind="uniform")
+    size = lp.norm(noisy - found.clean, "l2")
+    torch.testing.assert_close(size, found.distance["l2"], rtol=1e-3, atol=1e-5)
+
+
+def test_the_true_class_is_explained_where_the_class_is_fixed(run):
+    found = run.load("signatures/twins/pgd-steps-4", AdversarialSet)
+    attacked, noisy = (
+        run.load(f"signatures/maps/{name}", Attribution) for name in ("attacked--true-class", "noise--true-class")
+    )
+    assert torch.equal(attacked.classes, found.labels)
+    assert torch.equal(noisy.classes, found.labels)
+    facts = views.critical(run)
+    assert facts["fixed"]["attacked"]["n"] == facts["fixed"]["noisy"]["n"] == facts["held_out"]["n"]
+
+
+def test_stability_is_measured_over_retrained_models_too(run):
+    facts = views.sanity(run)
+    assert facts["models"] == 2
+    assert 0 < facts["over_models"] <= 1
+    assert run.has("signatures/models/1")
+    first, second = (open_saved(run.path(name), torch.device("cpu")) for name in ("model", "signatures/models/1"))
+    assert first.digest() != second.digest()
+
+
+def test_the_attack_that_goes_on_has_curves_of_its_own(run):
+    facts, rows = views.critical(run), views.curves(run)
+    assert facts["deep"] == "pgd:steps=4,early_stop=false"
+    assert [*dict.fromkeys(row["attack"] for row in rows)] == [facts["deep"], facts["attack"]]
+    found = run.load("signatures/twins/pgd-steps-4-early-stop-false", AdversarialSet)
+    assert (found.backwards == 4).all()
 
 
 def test_curves_start_at_nothing_and_confined_attacks_count_the_same_images(run):
@@ -159,7 +198,7 @@ def test_curves_start_at_nothing_and_confined_attacks_count_the_same_images(run)
 
 def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, tmp_path):
     text = report.write(run, tmp_path).read_text()
-    for name in FIGURES:
+    for name in (*FIGURES, f"projection-{views.inside(run)[0]['layer']}"):
         assert f'id="figure-{name}"' in text
         assert (tmp_path / "figures" / f"{name}.png").is_file()
     for words in (
@@ -187,11 +226,31 @@ def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, 
         ({"backgrounds": 3}, "background"),
         ({"n": 3}, "greater than or equal to 40"),
         ({"projection": "tsne"}, "'pca', 'umap' or 'auto'"),
+        ({"models": -1}, "greater than or equal to 0"),
     ],
 )
 def test_bad_settings_are_named_before_anything_runs(change, said):
     with pytest.raises(BadInput, match=said):
         study.parse(CONTENT | {"signatures": CONTENT["signatures"] | change})
+
+
+def test_somebody_elses_network_is_not_trained_again():
+    asked = {key: value for key, value in CONTENT.items() if key != "training"} | {"model": {"net": "net.py:Net"}}
+    with pytest.raises(BadInput, match=r"signatures\.models: only a network of pixelproof's own"):
+        study.parse(asked)
+
+
+def test_an_unknown_layer_is_named(run, tmp_path):
+    copy = tmp_path / "copy"
+    asked = CONTENT | {"signatures": CONTENT["signatures"] | {"layers": ["fc7"]}}
+    shutil.copytree(run.folder, copy)
+    for name in ("run.json", "spec.json"):
+        (copy / name).unlink()
+    for path in (copy / "signatures" / "projection").iterdir():
+        path.unlink()
+    (copy / "spec.json").write_text(json.dumps({"format": 1, "spec": json.loads(study.parse(asked).model_dump_json())}))
+    with pytest.raises(UnknownName, match="fc7"):
+        study.conduct(study.parse(asked), copy, device="cpu")
 
 
 def test_an_unknown_key_suggests_the_right_one():

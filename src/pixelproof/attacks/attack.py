@@ -66,6 +66,13 @@ def check_settings(who: str, *, eps: float | None = None, at_least_one: dict[str
             raise BadInput(who, f"{key} must be at least 1", value)
 
 
-def budget(eps: float, images: Tensor) -> PerImage:
-    """The same budget for every image, on their device."""
+def budget(eps: float, images: Tensor, goal: Goal | None = None) -> PerImage:
+    """Every image's budget, on their device: the goal's own ones where it has them, else the same for all."""
+    if goal is not None and goal.eps is not None:
+        return goal.eps.to(images)
     return torch.full((len(images),), eps, dtype=images.dtype, device=images.device)
+
+
+def limit(eps: float | None, images: Tensor, goal: Goal) -> PerImage | None:
+    """As `budget`, None where there is neither the attack's nor the goal's."""
+    return None if eps is None and goal.eps is None else budget(eps or 0.0, images, goal)

@@ -50,7 +50,7 @@ class SPSA:
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
         objective, result = Objective.of(goal, self.loss), images.clone()
         live, clean, x = torch.arange(len(images), device=images.device), images, images
-        first, second = torch.zeros_like(x), torch.zeros_like(x)
+        first, second, eps = torch.zeros_like(x), torch.zeros_like(x), budget(self.eps, images, goal)
         for step in range(1, self.steps + 1):
             gradient = torch.zeros_like(x)
             signs = 1 - 2 * (draws.uniform(self.pairs, *x.shape[1:]).to(x.device) < 0.5).float()
@@ -60,12 +60,13 @@ class SPSA:
                     gradient += lp.per_image((up - down) / (2 * self.delta)) * signs[:, k] / self.pairs
             first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient.square()
             move = (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
-            x = lp.confine(clean, x - self.rate * move, budget(self.eps, clean), self.norm)
+            x = lp.confine(clean, x - self.rate * move, eps, self.norm)
             result[live] = x
             with torch.no_grad():
                 stay = ~objective.reached(watched(x))
             if not stay.all():
-                live, clean, x, first, second = live[stay], clean[stay], x[stay], first[stay], second[stay]
+                live, clean, x, eps = live[stay], clean[stay], x[stay], eps[stay]
+                first, second = first[stay], second[stay]
                 objective, watched, draws = objective[stay], watched[stay], draws[stay.cpu()]
                 if not len(live):
                     break

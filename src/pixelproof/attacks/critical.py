@@ -46,7 +46,7 @@ class Critical:
         pixels = images[0, 0].numel()
         if self.k > pixels:
             raise BadInput(self.name, f"k must lie in 1..{pixels}, the pixels of an image", self.k)
-        watched, eps = watch(model, goal), budget(self.eps, images)
+        watched, eps = watch(model, goal), budget(self.eps, images, goal)
         walk = Walk(self.steps, eps, step(None, eps, STEP / self.steps), "linf")
         attacked = walk(watched, images, goal, images)[0]
         carried = contributions(watched, images, attacked, goal).sum(1).flatten(1)
@@ -76,13 +76,13 @@ def confined(
     """
     watched, x = watch(model, goal), images.clone()
     live = torch.arange(len(images), device=images.device)
-    radius, mask = budget(eps, images), pixels[:, None].to(images.device)
+    radius, mask = budget(eps, images, goal), pixels[:, None].to(images.device)
     for _ in range(steps):
         seen = look(watched[live], x[live], goal[live], half=False)
         live, gradient = live[~seen.hit], seen.gradient[~seen.hit]
         if not len(live):
             break
-        moved = x[live] - STEP * eps / steps * lp.ascent(gradient, "linf") * mask[live]
+        moved = x[live] - STEP / steps * lp.per_image(radius[live]) * lp.ascent(gradient, "linf") * mask[live]
         inside = lp.project(moved - images[live], radius[live], "linf")
         x[live] = (images[live] + inside).clamp(0, 1)
     return x

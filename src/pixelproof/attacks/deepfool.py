@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Model, check_settings, limit
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -51,9 +51,10 @@ class DeepFool:
         if goal.targeted:
             raise BadInput(self.name, "is untargeted", "targets", "Use pgd for targeted attacks.")
         found = self._search(watch(model, goal), images, goal)
-        if self.eps is None:
+        eps = limit(self.eps, images, goal)
+        if eps is None:
             return found
-        return (images + lp.project(found - images, budget(self.eps, images), self.norm)).clamp(0, 1)
+        return (images + lp.project(found - images, eps, self.norm)).clamp(0, 1)
 
     def _search(self, model: Watched, images: Images, goal: Goal) -> Images:
         result, x, clean, total = images.clone(), images, images, torch.zeros_like(images)

@@ -42,6 +42,8 @@ class Foolbox:
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """What foolbox returns for each portion of the batch, clipped by foolbox to the budget."""
         library = _library()
+        if goal.eps is not None:
+            raise BadInput(self.name, "foolbox takes one budget for all images", "one per image", "Mount them apart.")
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
         attack = self._attack(library)
         kind = library.criteria.TargetedMisclassification if goal.targeted else library.criteria.Misclassification

@@ -38,7 +38,8 @@ class FGSM:
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """Images one step away; the step is taken whether or not it helps."""
         gradient = look(watch(model, goal), images, goal, half=False).gradient
-        return (images - self.eps * lp.ascent(gradient, self.norm)).clamp(0, 1)
+        eps = lp.per_image(budget(self.eps, images, goal))
+        return (images - eps * lp.ascent(gradient, self.norm)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class BIM:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal (the last one without `early_stop`), else that of lowest loss."""
-        eps = budget(self.eps, images)
+        eps = budget(self.eps, images, goal)
         size = step(self.step_size, eps, 2.0 / self.steps)
         walk = Walk(self.steps, eps, size, self.norm, early_stop=self.early_stop)
         return walk(watch(model, goal), images, goal, images)[0]
@@ -99,13 +100,12 @@ class PGD:
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal (the last one of its restart without `early_stop`), else the best."""
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
-        best = images.clone()
+        best, eps = images.clone(), budget(self.eps, images, goal)
         lowest = torch.full((len(images),), float("inf"), device=images.device)
         rows = torch.arange(len(images), device=images.device)
         for _ in range(self.restarts):
-            found, reached, loss = self.walk(images[rows])(
-                watched[rows], images[rows], goal[rows], self.start(images[rows], draws[rows])
-            )
+            walk, start = self.walk(images[rows], eps[rows]), self.start(images[rows], draws[rows], eps[rows])
+            found, reached, loss = walk(watched[rows], images[rows], goal[rows], start)
             better = reached | (loss < lowest[rows])
             best[rows[better]], lowest[rows[better]] = found[better], loss[better]
             rows = rows[~reached]

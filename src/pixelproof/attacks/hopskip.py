@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, check_settings
+from pixelproof.attacks.attack import Model, check_settings, limit
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
@@ -49,6 +49,7 @@ class HopSkipJump:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The nearest adversarial image found, or the last one tried where none was; cut back to `eps` if given."""
+        eps = limit(self.eps, images, goal)
         oracle = Oracle(watch(model, goal), goal, Nearest.begin(images, self.norm), self.queries)
         draws = Draws.of(rng, len(images))
         values = images[0].numel()
@@ -56,7 +57,7 @@ class HopSkipJump:
         x, rows = self._starts(oracle, images, draws)
         x[rows] = self._to_boundary(oracle, rows, x[rows], tolerance)
         turn = 0
-        while (rows := rows[self._open(oracle, rows)]).numel():
+        while (rows := rows[_open(oracle, rows, eps)]).numel():
             turn += 1
             here, clean = x[rows], images[rows]
             distance = lp.norm(here - clean, self.norm)
@@ -66,12 +67,7 @@ class HopSkipJump:
             normal = oracle.normal(rows, here, probe.clamp_min(1e-6), draws, count=count, ball=self.norm)
             landed = self._jump(oracle, rows, here, normal, distance / math.sqrt(turn))
             x[rows] = self._to_boundary(oracle, rows, landed, tolerance)
-        return oracle.nearest.within(self.eps)
-
-    def _open(self, oracle: Oracle, rows: Tensor) -> Mask:
-        """Which rows have queries left and are not inside the budget yet."""
-        left = oracle.left[rows] > 0
-        return left if self.eps is None else left & (oracle.nearest.distance[rows] > self.eps)
+        return oracle.nearest.within(eps)
 
     def _starts(self, oracle: Oracle, images: Images, draws: Draws) -> tuple[Images, Tensor]:
         """One adversarial image per row where a try met one, and the rows where it did."""
@@ -175,6 +171,12 @@ class Oracle:
             lp.per_image(mixed), ups - lp.per_image(share) * total, total * lp.per_image(share - 0.5)
         )
         return lp.ascent(estimate, ball)
+
+
+def _open(oracle: Oracle, rows: Tensor, eps: Tensor | None) -> Mask:
+    """Which rows have queries left and are not inside their budget yet."""
+    left = oracle.left[rows] > 0
+    return left if eps is None else left & (oracle.nearest.distance[rows] > eps[rows])
 
 
 def _noise(draws: Draws, images: Images, *, coarseness: int) -> Images:

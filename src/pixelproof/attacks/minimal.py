@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, check_settings
+from pixelproof.attacks.attack import Model, check_settings, limit
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
@@ -63,7 +63,7 @@ class DDN:
             length = length * torch.where(hit, 1 - self.gamma, 1 + self.gamma)
             delta = delta * lp.per_image(length / lp.norm(delta, "l2").clamp_min(lp.TINY))
             delta = (images + delta).clamp(0, 1) - images
-        return nearest.polish(watched, goal).within(self.eps)
+        return nearest.polish(watched, goal).within(limit(self.eps, images, goal))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class FMN:
             delta = self._project(images, delta - move, eps)
         if self.norm != "l0":
             nearest.polish(watched, goal)
-        return nearest.within(self.eps)
+        return nearest.within(limit(self.eps, images, goal))
 
     def _budget(
         self, eps: PerImage, delta: Images, gradient: Images, hit: Tensor, gap: PerImage, *, gamma: float,
@@ -178,7 +178,7 @@ class CW:
             weight = torch.where(high.isfinite(), (low + high) / 2, weight * 10)
         if self.confidence == 0:
             nearest.polish(watched, goal)
-        return nearest.within(self.eps)
+        return nearest.within(limit(self.eps, images, goal))
 
     def _search(
         self, model: Watched, clean: Images, objective: Objective, weight: PerImage, nearest: Nearest

@@ -43,7 +43,7 @@ class MIFGSM:
         glide = Glide(self.steps, self.momentum, self.norm, cosine=False, half=False)
 
         def search(model: Watched, clean: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
-            return glide(model, clean, goal, clean, budget(self.eps, clean))
+            return glide(model, clean, goal, clean, budget(self.eps, clean, goal))
 
         return rounds(search, model, images, goal, rng, objectives=[Objective.of(goal, "ce")])
 
@@ -82,7 +82,7 @@ class MarginPGD:
         return rounds(self._run, model, images, goal, rng, objectives=objectives)
 
     def _run(self, model: Watched, clean: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
-        eps = budget(self.eps, clean)
+        eps = budget(self.eps, clean, goal)
         half = in_half(self.precision, clean.device)
         start = (clean + lp.random_start(draws, tuple(clean.shape[1:]), eps, self.norm)).clamp(0, 1)
         return Glide(self.steps, self.momentum, self.norm, cosine=True, half=half)(model, clean, goal, start, eps)

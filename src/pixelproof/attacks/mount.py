@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
 
@@ -49,6 +49,7 @@ def mount(
     data: Dataset,
     *,
     targets: Labels | None = None,
+    eps: PerImage | None = None,
     seed: int = 0,
     batch: int | None = None,
     eight_bit: bool = False,
@@ -56,16 +57,21 @@ def mount(
 ) -> AdversarialSet:
     """Attack every correctly classified image of `data` and judge the outcome.
 
-    `targets` (one label per image of `data`) makes the attack targeted. `eight_bit` rounds each image to 8 bits,
-    towards the clean image, before it is judged. `batch` defaults to what is fastest on the device; the result does
-    not depend on it, nor on the order of the images. `progress` is told (images done, images in all).
+    `targets` (one label per image of `data`) makes the attack targeted. `eps` (one per image of `data`) gives every
+    image its own budget in place of the attack's; the set then names the largest. `eight_bit` rounds each image to 8
+    bits, towards the clean image, before it is judged. `batch` defaults to what is fastest on the device; the result
+    does not depend on it, nor on the order of the images. `progress` is told (images done, images in all).
 
     A model whose passes differ is attacked in expectation and judged by many draws (`AdversarialSet.rate`); its
     numbers are repeatable from the seed, but they do depend on batch size and order.
 
     Raises BadInput for data that does not fit the model, and BrokenPromise when the attack leaves range or budget.
     """
-    field = Field.of(model, data, targets, batch)
+    field = Field.of(model, data, targets, batch, eps=eps)
+    if eps is not None:
+        if all(each.name != "eps" for each in fields(attack)):  # type: ignore[arg-type]
+            raise BadInput(attack.name, "its budget follows from other settings", "a budget per image")
+        attack = replace(attack, eps=float(eps.max()))  # type: ignore[type-var]
     with field.seeded(seed):
         outcome = field.run(attack, Draws.keyed(seed, field.data.index), eight_bit=eight_bit, progress=progress)
         return field.judge(outcome, attack, seed)
@@ -97,7 +103,15 @@ class Field:
     random: Classifier | None = None
 
     @classmethod
-    def of(cls, model: Classifier, data: Dataset, targets: Labels | None, batch: int | None) -> Field:
+    def of(
+        cls,
+        model: Classifier,
+        data: Dataset,
+        targets: Labels | None,
+        batch: int | None,
+        *,
+        eps: PerImage | None = None,
+    ) -> Field:
         """Check that data, targets and model fit, and keep what the model gets right."""
         who = f"mount on {data.name}"
         check_labels(who, data.labels, n=len(data), classes=len(model.card.classes))
@@ -109,6 +123,10 @@ class Field:
                 raise BadInput(
                     who, "a target must differ from the label", f"{int((targets == data.labels).sum())} equal"
                 )
+        if eps is not None and (len(eps) != len(data) or not (torch.isfinite(eps) & (eps >= 0)).all()):
+            raise BadInput(
+                who, f"eps must hold one finite number >= 0 for each of {len(data)} images", tuple(eps.shape)
+            )
         if batch is not None and batch < 1:
             raise BadInput(who, "batch must be at least 1", batch)
         size = batch or _batch(model)
@@ -123,7 +141,9 @@ class Field:
             raise BadInput(
                 who, "at least one correctly classified image is needed", f"0 of {len(data)}", "Train first."
             )
-        goal = Goal(data.labels[correct]) if targets is None else Goal(targets[correct], targeted=True)
+        budgets = None if eps is None else eps[correct].float()
+        wanted = data.labels if targets is None else targets
+        goal = Goal(wanted[correct], targets is not None, budgets)
         return cls(model, data[correct], goal, len(data), size, random)
 
     def seeded(self, seed: int) -> AbstractContextManager[None]:
@@ -148,7 +168,7 @@ class Field:
                 clean, goal = self.data[rows].images.to(self.model.device), self.goal[rows].to(self.model.device)
                 watched = Watched(self.model, goal)
                 images = attack(watched, clean, goal, draws[rows]).detach()
-                verify(attack.name, clean, images, attack.norm, attack.eps)
+                verify(attack.name, clean, images, attack.norm, attack.eps if goal.eps is None else goal.eps)
                 found[rows] = (round_towards(clean, images) if eight_bit else images).cpu()
                 tally = watched.tally
                 counts[:, rows] = torch.stack([tally.first_break, tally.forwards, tally.backwards]).cpu()
@@ -226,7 +246,7 @@ def _batch(model: Classifier) -> int:
     return min(high, max(low, values // prod(model.card.input_shape)))
 
 
-def verify(who: str, clean: Images, images: Tensor, norm: Norm, eps: float | None) -> None:
+def verify(who: str, clean: Images, images: Tensor, norm: Norm, eps: PerImage | float | None) -> None:
     """Raise BrokenPromise when a returned image is not finite, leaves [0, 1] or its budget; nothing is clipped here."""
     if images.shape != clean.shape:
         raise BrokenPromise(who, f"must return images of shape {tuple(clean.shape)}", tuple(images.shape))
@@ -238,10 +258,13 @@ def verify(who: str, clean: Images, images: Tensor, norm: Norm, eps: float | Non
     if eps is None:
         return
     size = lp.norm(images - clean, norm)
+    eps = torch.as_tensor(eps, dtype=size.dtype, device=size.device).expand_as(size)
     over = size > eps * (1 + BUDGET_TOLERANCE) + BUDGET_TOLERANCE
     if over.any():
-        row = int(size.argmax())
-        raise BrokenPromise(who, f"must stay within {norm} {eps:.8g}", f"{size[row]:.8g} for image {row} of its batch")
+        row = int((size - eps).argmax())
+        raise BrokenPromise(
+            who, f"must stay within {norm} {eps[row]:.8g}", f"{size[row]:.8g} for image {row} of its batch"
+        )
 
 
 def round_towards(clean: Images, images: Images) -> Images:

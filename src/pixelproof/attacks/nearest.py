@@ -41,12 +41,11 @@ class Nearest:
         fresh = closer | self.distance[rows].isinf()
         self.images[rows[fresh]] = images[fresh]
 
-    def within(self, eps: float | None) -> Images:
-        """The images; with a budget, those beyond it are cut back to it."""
+    def within(self, eps: PerImage | None) -> Images:
+        """The images; with budgets, those beyond theirs are cut back to it."""
         if eps is None:
             return self.images
-        radius = torch.full_like(self.distance, eps)
-        return (self.clean + lp.project(self.images - self.clean, radius, self.norm)).clamp(0, 1)
+        return (self.clean + lp.project(self.images - self.clean, eps, self.norm)).clamp(0, 1)
 
     def straighten(self, model: Watched, objective: Objective, norm: Convex) -> Nearest:
         """The same after a few projections of the clean image onto the boundary as it looks at the nearest success.

@@ -27,7 +27,7 @@ class UniformNoise:
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """Images plus one draw each, clipped to [0, 1]."""
         draws = Draws.of(rng, len(images))
-        start = lp.random_start(draws, tuple(images.shape[1:]), budget(self.eps, images), self.norm)
+        start = lp.random_start(draws, tuple(images.shape[1:]), budget(self.eps, images, goal), self.norm)
         return (images + start).clamp(0, 1)
 
 
@@ -46,4 +46,4 @@ class SignNoise:
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """Images plus one draw each, clipped to [0, 1]."""
         coins = Draws.of(rng, len(images)).uniform(*images.shape[1:]).to(images.device) < 0.5
-        return (images + self.eps * (1 - 2 * coins.float())).clamp(0, 1)
+        return (images + lp.per_image(budget(self.eps, images, goal)) * (1 - 2 * coins.float())).clamp(0, 1)

@@ -34,7 +34,7 @@ class Objective(Goal):
     @classmethod
     def of(cls, goal: Goal, kind: Loss, aim: Labels | None = None) -> Objective:
         """`goal` with the loss `kind`, headed for `aim`."""
-        return cls(goal.labels, goal.targeted, kind=kind, aim=aim, goal=goal)
+        return cls(goal.labels, goal.targeted, goal.eps, kind=kind, aim=aim, goal=goal)
 
     def __getitem__(self, rows: Tensor | slice) -> Objective:
         return Objective.of(self.goal[rows], self.kind, None if self.aim is None else self.aim[rows])

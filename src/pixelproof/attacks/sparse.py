@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, check_settings
+from pixelproof.attacks.attack import Model, check_settings, limit
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
 from pixelproof.attacks.watch import watch
@@ -73,7 +73,7 @@ class SigmaZero:
             delta = delta * (delta.abs().amax(1, keepdim=True) > lp.per_image(threshold))
         with torch.no_grad():
             nearest.note(images + delta, goal.reached(watched(images + delta)))
-        return nearest.within(self.eps)
+        return nearest.within(limit(self.eps, images, goal))
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class PDPGD:
         with torch.no_grad():
             nearest.note(images + delta, goal.reached(watched(images + delta)))
         nearest.polish(watched, goal).straighten(watched, objective, self.norm)
-        return nearest.polish(watched, goal).within(self.eps)
+        return nearest.polish(watched, goal).within(limit(self.eps, images, goal))
 
     def _unit(self, delta: Images) -> PerImage:
         """What one unit of price means in each norm, so that one set of rates serves all."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelproof.errors import BadInput
-from pixelproof.models import Classifier, evaluating
+from pixelproof.models import Classifier, evaluating, frozen
 from pixelproof.types import Goal, Images, Logits, Mask, PerImage, Rate
 
 ATTACK_DRAWS = 20  # passes of a random model behind each gradient, as in AutoAttack's version for such models
@@ -95,6 +95,23 @@ def fooling_rates(model: Classifier, images: Images, goal: Goal, *, draws: int =
     with evaluating(model):
         passes = [goal.reached(model.predict(images)) for _ in range(draws)]
     return FoolingRates(torch.stack(passes).sum(0), draws)
+
+
+def descend(model: Classifier, images: Images, goal: Goal, *, eps: float, steps: int) -> Images:
+    """The last of `steps` signed steps of 2.5 eps / steps down the goal's loss inside the linf ball, from the image.
+
+    Against `expect(model, draws)` this is PGD in expectation; one step of size eps is FGSM. Nothing is kept on the way
+    and no image leaves early: against a random model the "first success" is a lucky draw, and an attack that stops
+    there hands in an image that seldom fools.
+    """
+    low, high = (images - eps).clamp(0, 1), (images + eps).clamp(0, 1)
+    size, moved = eps if steps == 1 else 2.5 * eps / steps, images
+    with frozen(model), torch.enable_grad():
+        for _ in range(steps):
+            x = moved.detach().requires_grad_()
+            gradient = torch.autograd.grad(goal.loss(model(x)).sum(), x)[0]
+            moved = torch.minimum(torch.maximum(moved - size * gradient.sign(), low), high)
+    return moved.detach()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, err, out, percent, progress, table
+from pixelproof.cli.screen import emit, err, line, out, percent, progress, table
 from pixelproof.cli.single import _model
 from pixelproof.errors import BadInput
 
@@ -58,14 +58,20 @@ def evaluate(
     targets = None if target is None else torch.full_like(images.labels, target)
     with progress(silent=quiet or as_json) as tell:
         model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
-        run = None
+    run = None
+    with line(silent=quiet or as_json) as say:
         if out_folder is not None:
             spec = {"command": "evaluate", "model": model.digest(), "data": images.digest(), "attack": str(attack)}
             run = Run.create(out_folder, {**spec, "seed": seed, "target": target})
 
+        known = [-1]
+
         def show(live: Live) -> None:
             left = "" if live.left is None else f", {live.left:.0f} s left"
-            tell(live.part, live.done, live.total, f"robust accuracy <= {live.bound} after {live.seconds:.1f} s{left}")
+            bound = str(live.bound).partition(", n=")[0]
+            text = f"robust accuracy <= {bound} after {live.seconds:.1f} s{left}"
+            say(f"{text}; {live.part}, {live.done}/{live.total}", live.bound.hits != known[0])
+            known[0] = live.bound.hits
 
         share = seconds and seconds * (1 if points is None else EVALUATION)
         found = measure.evaluate(model, images, attack, targets=targets, seed=seed, budget=share, run=run, tell=show)
@@ -80,7 +86,7 @@ def evaluate(
                 known=found,
                 budget=seconds and seconds * (1 - EVALUATION),
                 run=run,
-                tell=lambda done, total: tell("curve", done, total, ""),
+                tell=lambda done, total: say(f"curve, {done} of {total} images", done == total),
             )
         if run is not None and found.ended != "out of time":
             run.finish({"seconds": found.seconds, "ended": found.ended})

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pixelproof import __version__
-from pixelproof.cli import audit, compare, data, defend, evaluate, explore, single, studies
+from pixelproof.cli import audit, certify, compare, data, defend, detect, evaluate, explore, single, studies
 from pixelproof.cli.screen import err
 from pixelproof.errors import BadInput, PixelproofError
 
@@ -31,7 +31,9 @@ app.command("report")(studies.report)
 app.command("explore")(explore.explore)
 app.command("export")(explore.export)
 app.command("attack")(single.attack)
+app.command("certify")(certify.certify)
 app.command("evaluate")(evaluate.evaluate)
+app.command("detect")(detect.detect)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("train")(single.train)

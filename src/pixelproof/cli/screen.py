@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 Tell = Callable[[str, int, int, str], None]
 
@@ -48,6 +49,18 @@ def progress(*, silent: bool, download: bool = False) -> Iterator[Tell]:
 
     with bars:
         yield tell
+
+
+@contextmanager
+def line(*, silent: bool) -> Iterator[Callable[[str, bool], None]]:
+    """A function (text, news) that keeps one line on standard error; a file gets a line of its own for each news."""
+    if silent:
+        yield lambda text, news: None
+    elif err.is_terminal:
+        with err.status("") as status:
+            yield lambda text, news: status.update(Text(text, no_wrap=True, overflow="ellipsis"))
+    else:
+        yield lambda text, news: err.print(text, markup=False, highlight=False, soft_wrap=True) if news else None
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: bool = False) -> None:

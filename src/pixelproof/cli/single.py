@@ -120,21 +120,23 @@ def train(
 
 
 def components(as_json: AsJson = False) -> None:
-    """List attacks, defences and networks with their settings and defaults."""
-    from pixelproof import attacks, defend, models
+    """List attacks, detectors, defences and networks with their settings and defaults."""
+    from pixelproof import attacks, defend, detect, models
 
     rows, hardening = _table(attacks.ATTACKS), _table(defend.DEFENCES)
+    guards = _table({**detect.DETECTORS, **detect.SUPERVISED})
     nets = [(name, _first_line(net)) for name, net in models.NETS.items()]
     if as_json:
         emit(
             {
                 "attacks": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in rows],
+                "detectors": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in guards],
                 "defences": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in hardening],
                 "networks": dict(nets),
             }
         )
         return
-    for title, entries in (("Attacks", rows), ("Defences", hardening), ("Networks", nets)):
+    for title, entries in (("Attacks", rows), ("Detectors", guards), ("Defences", hardening), ("Networks", nets)):
         out.print(f"[bold]{title}[/bold]")
         for entry in entries:
             out.print(f"  [bold]{entry[0]}[/bold]  {entry[-1]}", highlight=False)

@@ -3,5 +3,6 @@
 from pixelproof.data.dataset import Dataset, stratified
 from pixelproof.data.loading import NAMES, Split, load
 from pixelproof.data.storage import cache_folder, fetch
+from pixelproof.data.unlabelled import read_images
 
-__all__ = ["NAMES", "Dataset", "Split", "cache_folder", "fetch", "load", "stratified"]
+__all__ = ["NAMES", "Dataset", "Split", "cache_folder", "fetch", "load", "read_images", "stratified"]

@@ -44,7 +44,7 @@ def read_folder(folder: Path) -> Content:
         _check_same_classes(folder, {top.name: tuple(files[top]) for top in tops})
     paths = [path for top in tops for group in files[top].values() for path in group]
     labels = [classes.index(name) for top in tops for name, group in files[top].items() for _ in group]
-    pixels = torch.from_numpy(_stack([decode(path) for path in paths], paths))
+    pixels = torch.from_numpy(stacked([decode(path) for path in paths], paths))
     if not given:
         return Content(pixels, torch.tensor(labels), classes)
     places = [PLACES.index(top.name) for top in tops for group in files[top].values() for _ in group]
@@ -105,7 +105,7 @@ def _check_same_classes(folder: Path, classes: dict[str, tuple[str, ...]]) -> No
             raise BadInput(str(folder), f"train/ and {name}/ must have the same class folders", got, "Make them equal.")
 
 
-def _stack(images: list[ndarray], paths: list[Path]) -> UInt8[ndarray, "n c h w"]:
+def stacked(images: list[ndarray], paths: list[Path]) -> UInt8[ndarray, "n c h w"]:
     """All images as one array; BadInput names the first that differs in size from the first of all."""
     height, width = images[0].shape[:2]
     for image, path in zip(images, paths, strict=True):
@@ -114,10 +114,10 @@ def _stack(images: list[ndarray], paths: list[Path]) -> UInt8[ndarray, "n c h w"
             expected = f"all images must have one size, {width}×{height} as in {paths[0]}"
             raise BadInput(str(path), expected, got, "Resize them to one size first.")
     colour = any(image.ndim == 3 for image in images)
-    stacked = np.empty((len(images), 3 if colour else 1, height, width), np.uint8)
+    whole = np.empty((len(images), 3 if colour else 1, height, width), np.uint8)
     for row, image in enumerate(images):
-        stacked[row] = image.transpose(2, 0, 1) if image.ndim == 3 else image
-    return stacked
+        whole[row] = image.transpose(2, 0, 1) if image.ndim == 3 else image
+    return whole
 
 
 def _check_apart(folder: Path, paths: list[Path], prints: list[bytes], places: list[int]) -> None:

@@ -90,7 +90,7 @@ class Masking:
         if settings.pattern == "random":
             self.tape = Tape(shape, settings.ratio, per=settings.per, batch=batch, rng=self.rng)
         # the fixed mask is that of the front, so that training and test agree
-        self.fixed = settings.front().masks(shape)[:1] if settings.pattern == "fixed" else None
+        self.fixed = settings.front().masks(shape)[:1].float() if settings.pattern == "fixed" else None
         self.noise = Noise(shape, batch=batch, rng=self.rng) if settings.fill == "noise" else None
         self.own = None
         if self.tape is not None and settings.variability < 1:
@@ -108,7 +108,7 @@ class Masking:
         if self.fixed is not None:
             return self.fixed
         if self.tape is None:
-            return masks.blocks(n, self.shape, self.settings.ratio, self.rng)
+            return masks.blocks(n, self.shape, self.settings.ratio, self.rng).float()
         window = self.tape.window(n)
         if self.own is None:
             return window

@@ -12,6 +12,7 @@ from pixelproof.detect.density import KernelDensity
 from pixelproof.detect.distance import LocalDimension, NeighbourDistance
 from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
 from pixelproof.detect.ensemble import MEMBERS, Ensemble, EnsembleGuard
+from pixelproof.detect.evade import Evasion, evade
 from pixelproof.detect.evaluate import Evaluation, evaluate, evaluate_all, natural_errors
 from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
 from pixelproof.detect.index import ExactIndex, Found, Index, recall
@@ -19,7 +20,9 @@ from pixelproof.detect.keeping import load_guard, save_guard
 from pixelproof.detect.mahalanobis import Mahalanobis
 from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
 from pixelproof.detect.noise import matched_noise
+from pixelproof.detect.quiet_pixel import QuietPixel, adapt_pixel
 from pixelproof.detect.reconstruction import Reconstruction
+from pixelproof.detect.repair import Repair, Repaired, RepairGuard, neighbour_medians
 from pixelproof.detect.scored import ScoreGuard, Scorer
 from pixelproof.detect.signature import SignatureDetector
 from pixelproof.detect.spectral import Spectral
@@ -54,6 +57,7 @@ __all__ = [
     "EnsembleGuard",
     "Estimate",
     "Evaluation",
+    "Evasion",
     "ExactIndex",
     "FeatureSqueezing",
     "Figures",
@@ -71,7 +75,11 @@ __all__ = [
     "NeighbourGuard",
     "Neighbours",
     "NoiseConsistency",
+    "QuietPixel",
     "Reconstruction",
+    "Repair",
+    "RepairGuard",
+    "Repaired",
     "ScoreGuard",
     "Scorer",
     "SignatureDetector",
@@ -83,8 +91,10 @@ __all__ = [
     "Tuned",
     "Verdict",
     "adapt",
+    "adapt_pixel",
     "difference",
     "divide",
+    "evade",
     "evaluate",
     "evaluate_all",
     "figures",
@@ -92,6 +102,7 @@ __all__ = [
     "matched_noise",
     "natural_errors",
     "near_duplicates",
+    "neighbour_medians",
     "parse",
     "recall",
     "roc",

@@ -70,7 +70,7 @@ class Aware:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The quietest image found that reaches the goal, per image."""
-        eps = budget(self.eps, images)
+        eps = budget(self.eps, images, goal)
         start = lp.random_start(Draws.of(rng, len(images)), tuple(images.shape[1:]), eps, self.norm)
         x = (images + start.to(images.device)).clamp(0, 1)
         best, reached = images.clone(), torch.zeros(len(images), dtype=torch.bool, device=images.device)

@@ -7,6 +7,7 @@ hold every figure against scikit-learn's.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from pixelproof.types import PerImage
 
 RESAMPLES = 1000
 CHUNK = 2_000_000  # weights held at once, so that a large set does not need resamples x n numbers
+Scores: TypeAlias = tuple[Float[Tensor, " _"], Float[Tensor, " _"]]  # of clean and of attacked images
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,7 @@ def figures(clean: PerImage, attacked: Float[Tensor, " m"], *, seed: int = 0, re
     return Figures(**found, clean=n, attacked=m, seed=seed)
 
 
-def difference(
-    one: tuple[PerImage, PerImage], other: tuple[PerImage, PerImage], *, seed: int = 0, resamples: int = RESAMPLES
-) -> Estimate:
+def difference(one: Scores, other: Scores, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """AUROC of `one` minus that of `other`: (clean, attacked) scores of the same images by two detectors.
 
     Both are computed on the same resamples, so the interval is that of the paired difference.

@@ -21,6 +21,7 @@ from pixelproof.detect.guard import NONE, Calibration, Detector, Guard, SameMode
 from pixelproof.detect.mahalanobis import Mahalanobis
 from pixelproof.detect.neighbours import DeepNeighbours
 from pixelproof.detect.reconstruction import Reconstruction
+from pixelproof.detect.repair import Repair
 from pixelproof.detect.scored import check_fit
 from pixelproof.detect.spectral import Spectral
 from pixelproof.detect.squeezing import FeatureSqueezing
@@ -47,6 +48,7 @@ MEMBERS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
             NoiseConsistency,
             GradientConsistency,
             Spectral,
+            Repair,
         )
     }
 )
@@ -88,7 +90,7 @@ class Surprise:
 class Ensemble:
     """The sum of several guards' surprises ("sum", after Fisher 1932), or the strangest answer alone ("max").
 
-    `members` are names of detectors with their default settings; the first that recovers a class gives it
+    `members` are specs of detectors, such as "margin" or "repair:most=64"; the first that recovers a class gives it
     (add "neighbours" for a class and evidence).
     """
 

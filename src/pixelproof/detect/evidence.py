@@ -19,7 +19,6 @@ from pixelproof.explain import DeepShap, dispersion, straight_through
 from pixelproof.models import Classifier
 from pixelproof.types import Heatmaps, Images, Labels, Logits
 
-POINTS = (0.0, 1.0)  # where the margin's gradient is taken between the smoothed image and the image
 TINY = 1e-9
 STEEP = 10.0  # slope of the sigmoid that stands for rounding where a gradient is asked for
 
@@ -32,7 +31,8 @@ class PixelSignature:
 
     def __call__(self, model: Classifier, images: Images) -> Float[Tensor, "n d"]:
         """One row per image, with a useful gradient when one is asked for."""
-        return attributed(self.background, model, images, model(images).argmax(1)).flatten(1)
+        spot = Spot.at(model, images)
+        return attributed(self.background, model, spot, spot.logits.argmax(1)).flatten(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,41 +52,80 @@ class Evidence:
 
     def __call__(self, model: Classifier, images: Images) -> Float[Tensor, "n 66"]:
         """One row per image, with a useful gradient when one is asked for."""
-        logits = model(images)
-        predicted, rival = top_two(logits)
-        ours = attributed(self.background, model, images, predicted).flatten(1)
-        theirs = attributed(self.background, model, images, rival).flatten(1)
+        spot = Spot.at(model, images)
+        predicted, rival = top_two(spot.logits)
+        ours = attributed(self.background, model, spot, predicted).flatten(1)
+        theirs = attributed(self.background, model, spot, rival).flatten(1)
         spread = [dispersion(rows) for rows in (ours, theirs, ours - theirs)]
-        residuals = [residual_evidence(model, images, logits, smooth) for smooth in SMOOTHERS]
+        residuals = [residual_evidence(model, spot, smooth) for smooth in SMOOTHERS]
         return torch.cat([*spread, *residuals], 1)
 
 
-def attributed(background: Float[Tensor, "b c h w"], model: Classifier, images: Images, classes: Labels) -> Heatmaps:
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """Images with their logits; gives the slope of any logit or margin there without another forward pass.
+
+    `followed`: the images are in an attacker's graph, and so are logits and slopes.
+    """
+
+    points: Images
+    graph: Logits
+    followed: bool
+
+    @classmethod
+    def at(cls, model: Classifier, points: Images) -> Spot:
+        """The model's logits at `points`."""
+        followed = torch.is_grad_enabled() and points.requires_grad
+        with torch.enable_grad():
+            leaf = points if followed else points.detach().requires_grad_()
+            return cls(leaf, model(leaf), followed)
+
+    @property
+    def images(self) -> Images:
+        """The points as values, in the attacker's graph where there is one."""
+        return self.points if self.followed else self.points.detach()
+
+    @property
+    def logits(self) -> Logits:
+        """The logits as values, in the attacker's graph where there is one."""
+        return self.graph if self.followed else self.graph.detach()
+
+    def slope(self, ours: Labels, theirs: Labels | None = None) -> Images:
+        """The gradient of logit `ours`, less that of logit `theirs`."""
+        with torch.enable_grad():
+            height = self.graph.gather(1, ours[:, None])
+            if theirs is not None:
+                height = height - self.graph.gather(1, theirs[:, None])
+            slope: Tensor = torch.autograd.grad(
+                height.sum(), self.points, create_graph=self.followed, retain_graph=True
+            )[0]
+        return slope
+
+
+def attributed(background: Float[Tensor, "b c h w"], model: Classifier, spot: Spot, classes: Labels) -> Heatmaps:
     """DeepSHAP values; where a gradient is asked for, that of gradient x (image - mean background) stands in for it."""
-    still = images.detach()
+    still = spot.images.detach()
     exact = DeepShap(background)(model, still, classes, torch.Generator()).values
-    if not (torch.is_grad_enabled() and images.requires_grad):
+    if not spot.followed:
         return exact
-    chosen = model(images).gather(1, classes[:, None]).sum()
-    slope = torch.autograd.grad(chosen, images, create_graph=True)[0]
-    guide = slope * (images - background.mean(0).to(images.device))
-    return exact + guide - guide.detach()
+    guide = spot.slope(classes) * (spot.images - background.mean(0).to(still.device))
+    return exact + (guide - guide.detach())
 
 
-def residual_evidence(
-    model: Classifier, images: Images, logits: Logits, smooth: Callable[[Images], Images]
-) -> Float[Tensor, "n 14"]:
-    """How the margin rests on what `smooth` takes away from the images."""
-    rows = torch.arange(len(images), device=images.device)
-    smoothed = smooth(images)
-    residual, calm = images - smoothed, model(smoothed)
+def residual_evidence(model: Classifier, spot: Spot, smooth: Callable[[Images], Images]) -> Float[Tensor, "n 14"]:
+    """How the margin rests on what `smooth` takes away from the images.
+
+    The integral along the residual is the mean of the slopes at its two ends.
+    """
+    rows = torch.arange(len(spot.points), device=spot.points.device)
+    calm_spot = Spot.at(model, smooth(spot.images))
+    residual = spot.images - calm_spot.images
+    logits, calm = spot.logits, calm_spot.logits
     predicted, rival = top_two(logits)
     other = calm.scatter(1, predicted[:, None], -torch.inf).argmax(1)
     columns = []
     for against in (rival, other):
-        slope = torch.stack(
-            [margin_slope(model, smoothed + point * residual, predicted, against) for point in POINTS]
-        ).mean(0)
+        slope = (spot.slope(predicted, against) + calm_spot.slope(predicted, against)) / 2
         shares = (slope * residual).flatten(1)
         size = shares.abs().sum(1)
         cosine = F.cosine_similarity(slope.flatten(1), residual.flatten(1), eps=TINY)
@@ -99,17 +138,6 @@ def residual_evidence(
         F.cosine_similarity(logits - logits.mean(1, keepdim=True), calm - calm.mean(1, keepdim=True), eps=TINY),
     ]
     return torch.stack(columns, 1)
-
-
-def margin_slope(model: Classifier, points: Images, ours: Labels, theirs: Labels) -> Images:
-    """The gradient of logit `ours` minus logit `theirs`; in the graph of `points` when they are in one."""
-    followed = torch.is_grad_enabled() and points.requires_grad
-    with torch.enable_grad():
-        leaf = points if followed else points.detach().requires_grad_()
-        logits = model(leaf)
-        margin = logits.gather(1, ours[:, None]) - logits.gather(1, theirs[:, None])
-        slope: Tensor = torch.autograd.grad(margin.sum(), leaf, create_graph=followed)[0]
-    return slope
 
 
 def top_two(logits: Logits) -> tuple[Labels, Labels]:

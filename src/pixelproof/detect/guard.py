@@ -47,7 +47,8 @@ class Verdict:
 
     An image is alarmed when its `score` (higher = stranger) is above `threshold`. `recovered` is the class the guard
     takes for the true one, -1 where it has none to offer. `p_value` is conformal: among clean images it is at most p
-    in at most a share p of the cases. `evidence` holds the neighbours per layer, for guards that have them.
+    in at most a share p of the cases. `evidence` holds the neighbours per layer, `located` the pixel that was changed
+    (row * width + column, -1 for none), for guards that have them.
     """
 
     score: PerImage
@@ -56,6 +57,7 @@ class Verdict:
     recovered: Labels
     p_value: PerImage
     evidence: tuple[Neighbours, ...] = ()
+    located: Int[Tensor, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.score)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal, get_args
 
 import torch
@@ -14,20 +12,12 @@ from pixelproof.types import Images, Norm, PerImage
 
 Noise = Literal["sign", "shuffled", "uniform", "gaussian"]
 KINDS: tuple[Noise, ...] = get_args(Noise)
-SAYS: Mapping[str, str] = MappingProxyType(
-    {
-        "sign": "plus or minus one size on every value",
-        "shuffled": "the attack's own perturbation at shuffled pixels, with random signs",
-        "uniform": "uniform noise",
-        "gaussian": "Gaussian noise",
-    }
-)
 LARGEST = 2.0**20
 HALVINGS = 60
 
 
 def matched_noise(
-    clean: Images, attacked: Images, rng: torch.Generator, *, kind: Noise = "shuffled", norm: Norm = "l2"
+    clean: Images, attacked: Images, rng: torch.Generator, *, kind: str = "shuffled", norm: Norm = "l2"
 ) -> Images:
     """Clean images with noise whose realised size, after clipping to [0, 1], is that of their attack, per image.
 
@@ -35,7 +25,9 @@ def matched_noise(
     than its budget; so each image's noise is scaled, by bisection, until the `norm` of what is left equals the norm of
     attacked - clean. The default is l2, also for linf attacks: a single value at full budget is enough for the largest
     change, so noise of equal linf size may be several times as large everywhere else. Only the chosen norm is equal,
-    the others are not. Where no scale reaches it, values that clipping holds fast get the other sign.
+    the others are not. `kind`: "sign" (plus or minus one size everywhere), "shuffled" (the attack's own perturbation at
+    shuffled pixels, with random signs), "uniform" or "gaussian". Where no scale reaches the size, values that clipping
+    holds fast get the other sign. UnknownName for another kind.
     """
     if kind not in KINDS:
         raise UnknownName("noise", "kind", kind, KINDS)
@@ -50,7 +42,7 @@ def matched_noise(
     return noisy
 
 
-def _pattern(clean: Images, attacked: Images, rng: torch.Generator, kind: Noise) -> Images:
+def _pattern(clean: Images, attacked: Images, rng: torch.Generator, kind: str) -> Images:
     if kind == "gaussian":
         return torch.randn(clean.shape, generator=rng)
     if kind == "uniform":

@@ -13,12 +13,14 @@ from pixelproof.detect.guard import Guard
 from pixelproof.detect.index import ExactIndex, join
 from pixelproof.detect.layers import features
 from pixelproof.detect.neighbours import DeepNeighbours, NeighbourGuard
+from pixelproof.detect.repair import Repair, RepairGuard, neighbour_medians, outlying
 from pixelproof.detect.scored import ScoreGuard
 from pixelproof.detect.store import Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
 
+MENDED = 12  # repairs that an attack follows at each step
 GUIDES = 4  # times k nearest rows take part in the soft vote: those just beyond k pull, too
 
 
@@ -45,6 +47,8 @@ def surrogate(guard: Guard) -> Surrogate:
         return Folded(guard)
     if isinstance(guard, NeighbourGuard):
         return SoftNeighbours(guard)
+    if isinstance(guard, RepairGuard):
+        return SoftRepair(guard)
     if isinstance(guard, EnsembleGuard):
         return Together(guard, tuple(surrogate(member) for member in guard.members))
     raise BadInput("surrogate", "expected a guard of pixelproof.detect", type(guard).__name__, "Write its surrogate.")
@@ -124,6 +128,39 @@ def between(store: Store, rows: list[Tensor], places: Tensor, position: int) -> 
         asked = torch.nn.functional.normalize(table, dim=1) if exact[space].metric == "cosine" else table
         each.append(exact[space].between(asked, at))
     return each[0] if position < len(exact) else join(each, store.weights, exact[0].metric)
+
+
+@dataclass(frozen=True, eq=False)
+class SoftRepair:
+    """The score of repairs of the `MENDED` most outlying pixels, each a full pass, so that it can be followed.
+
+    Which pixels, and the medians that replace them, are taken from the image as it is; the rest is in the graph.
+    """
+
+    guard: RepairGuard
+
+    @property
+    def detector(self) -> str:
+        """The name of the detector."""
+        return Repair.name
+
+    def __call__(self, model: Classifier, images: Images) -> PerImage:
+        """Minus the smallest margin of the predicted class under these repairs."""
+        mended, masks = [], []
+        for image in images.detach():
+            medians = neighbour_medians(image)
+            places = outlying(image, medians, min(MENDED, self.guard.most or MENDED))
+            mask = torch.zeros(len(places), len(medians), device=image.device)
+            mask[torch.arange(len(places)), places] = 1
+            masks.append(mask.view(-1, 1, *image.shape[1:]))
+            mended.append(medians.t().view_as(image).to(image.device).expand(len(places), *image.shape))
+        mask, put = torch.stack(masks), torch.stack(mended)
+        repaired = images[:, None] * (1 - mask) + put * mask
+        logits = model(repaired.flatten(0, 1)).view(*repaired.shape[:2], -1)
+        own = model(images).argmax(1)[:, None, None].expand(*logits.shape[:2], 1)
+        left = logits.gather(2, own)[:, :, 0] - logits.scatter(2, own, -torch.inf).amax(2)
+        score: PerImage = -left.amin(1)
+        return score
 
 
 @dataclass(frozen=True, eq=False)

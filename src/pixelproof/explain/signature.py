@@ -78,4 +78,4 @@ def straight_through(hard: Tensor, smooth: Callable[[], Tensor]) -> Tensor:
     if not torch.is_grad_enabled():
         return hard
     guide = smooth()
-    return hard + guide - guide.detach() if guide.requires_grad else hard
+    return hard + (guide - guide.detach()) if guide.requires_grad else hard  # the bracket is exactly 0

@@ -15,8 +15,9 @@ from pixelproof.measure.detection import AdaptiveRecord, Candidate, DetectorReco
 from pixelproof.measure.evaluate import Live, evaluate
 from pixelproof.measure.evaluation import Bound, Evaluation, Part
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
-from pixelproof.measure.neighbours import NeighbourRecord, VerdictRecord, WitnessRecord
-from pixelproof.measure.pixels import PixelSet, PixelSurvey
+from pixelproof.measure.hardening import BudgetRecord, HardenedRecord, SearchRecord, VerdictOfAudit
+from pixelproof.measure.neighbours import DuplicateRecord, NeighbourRecord, VerdictRecord, WitnessRecord
+from pixelproof.measure.pixels import CertificateRecord, PixelSet, PixelSurvey, RepairRecord
 from pixelproof.measure.records import AttackRecord, CleanRecord
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signatures import (
@@ -37,8 +38,10 @@ __all__ = [
     "AttackRecord",
     "Audit",
     "Bound",
+    "BudgetRecord",
     "Candidate",
     "Cell",
+    "CertificateRecord",
     "CleanRecord",
     "Comparison",
     "Confined",
@@ -46,12 +49,14 @@ __all__ = [
     "Curve",
     "DetectorRecord",
     "Difference",
+    "DuplicateRecord",
     "Effort",
     "Evaluation",
     "Examination",
     "Finding",
     "FixedClass",
     "GuardRecord",
+    "HardenedRecord",
     "Histogram",
     "InsideRecord",
     "Judgement",
@@ -64,9 +69,12 @@ __all__ = [
     "PixelSurvey",
     "ProjectionRecord",
     "RedFlag",
+    "RepairRecord",
     "RowTable",
     "SanityRecord",
+    "SearchRecord",
     "Split",
+    "VerdictOfAudit",
     "VerdictRecord",
     "WitnessRecord",
     "answers",

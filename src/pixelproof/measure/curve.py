@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixelproof.attacks import FMN, PDPGD, PGD, AdversarialSet, Attack, SigmaZero
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import BUDGET_TOLERANCE, Field
 from pixelproof.attacks.sweep import bisect
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
@@ -44,7 +44,8 @@ class Curve:
     @property
     def robust_accuracy(self) -> tuple[Rate, ...]:
         """The share of all images offered that hold at each budget."""
-        return tuple(Rate(int((self.distance > budget * (1 + 1e-6)).sum()), self.offered) for budget in self.eps)
+        reach = [budget * (1 + BUDGET_TOLERANCE) + BUDGET_TOLERANCE for budget in self.eps]  # as attacks are held to it
+        return tuple(Rate(int((self.distance > most).sum()), self.offered) for most in reach)
 
 
 def curve(

@@ -84,7 +84,9 @@ class Evaluator:
         if self.random:  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
         n = len(self.field.data)
-        self.ledger = Ledger.begin(self.field.data.images)
+        with seeded(seed, wanted=self.random):
+            margins = self.field.goal.margin(self.field.model.predict(self.field.data.images))
+        self.ledger = Ledger.begin(self.field.data.images, margins)
         self.broken_by = torch.full((n,), -1)
         self.first_break = torch.full((n,), -1)
         self.passes = torch.zeros(n, 2, dtype=torch.long)

@@ -52,7 +52,8 @@ class KnownRecord:
 
     Per attack: images that fool the classifier, those that do so without an alarm at the guard's threshold, and the
     AUROC of the fooling ones against correctly classified clean images (None: nothing fooled). `quietest`: the same for
-    every image's quietest success over all attacks.
+    every image's quietest success over all attacks. For single pixels (`norm` l0) there are no steps: every change that
+    fools was shown to the guard.
     """
 
     name: str

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pixelproof.detect import Calibration, Store, Tuned
+from pixelproof.detect import Calibration, Estimate, Store, Tuned
 from pixelproof.detect.layers import activations
 from pixelproof.detect.look import Look, look, recovered, votes_of
 from pixelproof.detect.neighbours import Scoring
@@ -162,6 +162,30 @@ class WitnessRecord:
     neighbours: Int[Tensor, "n few"]
     neighbour_labels: Int[Tensor, "n few"]
     pictures: Float[Tensor, "n few c h w"]
+
+
+@dataclass(frozen=True, eq=False)
+class DuplicateRecord:
+    """Near-duplicates among the `images` training images, and what leaving them out of the index changes.
+
+    Pair i: positions `first` and `second` in the original training file, their root mean square `distance` (at most
+    `limit`), whether they have the `same` label; `left_out`: all but one image of every group. AUROC of every layer's
+    rule, at its `k`, on the judging half against `attack`: `with_them`, `without`, and the paired `change`.
+    """
+
+    limit: float
+    images: int
+    first: Int[Tensor, " p"]
+    second: Int[Tensor, " p"]
+    distance: Float[Tensor, " p"]
+    same: Bool[Tensor, " p"]
+    left_out: Int[Tensor, " r"]
+    attack: str
+    layers: tuple[str, ...]
+    k: tuple[int, ...]
+    with_them: tuple[float, ...]
+    without: tuple[float, ...]
+    change: tuple[Estimate, ...]
 
 
 def _moved(store: Store, model: Classifier, subject: Subject) -> Float[Tensor, "n layers"]:

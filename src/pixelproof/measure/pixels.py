@@ -11,11 +11,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
-from pixelproof.attacks.pixel import PerTarget, PixelSearch
+from pixelproof.attacks.pixel import OnePixelCertificate, PerTarget, PixelSearch
 from pixelproof.data import Dataset
 from pixelproof.types import Images, Labels, Mask, PerImage, Rate
 
 SURVEY = "pixels/survey"  # complete: every pixel of some images
+CERTIFICATE = "pixels/certificate"
+REPAIR = "pixels/repair"
 SCREENED = "pixels/screened"  # only the pixels that the gradient points at, of all images
 PIXEL_SET = "pixels/set"
 
@@ -94,6 +96,43 @@ class PixelSurvey:
         """The survey of some rows."""
         names = [field.name for field in fields(self) if field.name != "note"]
         return PixelSurvey(**{name: getattr(self, name)[chosen] for name in names}, note=self.note)
+
+
+@dataclass(frozen=True, eq=False)
+class CertificateRecord:
+    """The one-pixel certificate of the first correctly classified test images, in file order.
+
+    `offered` counts the images looked at to find them, so accuracy over all of those is a share of it. `budget` is CPU
+    seconds per image.
+    """
+
+    index: Tensor
+    labels: Labels
+    certificate: OnePixelCertificate
+    offered: int
+    budget: float
+
+
+@dataclass(frozen=True, eq=False)
+class RepairRecord:
+    """Detection by repair: an alarm wherever one repaired pixel flips the label.
+
+    `caught`, `located` and `restored` are shares of the twins of the validation half, `false_on_twins` of their clean
+    images, `false_alarms` of other correctly classified test images. `fooled` and `unseen` belong to attacks that know
+    the detector and change so many `pixels`: shares of images that fall to an unknowing attack. `seconds`: CPU time
+    per image.
+    """
+
+    caught: Rate
+    false_alarms: Rate
+    false_on_twins: Rate
+    located: Rate
+    restored: Rate
+    auroc: float
+    seconds: float
+    pixels: tuple[int, ...]
+    fooled: tuple[Rate, ...]
+    unseen: tuple[Rate, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,14 @@ from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
 from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
+from pixelproof.report.defences import defences
 from pixelproof.report.detection import detection
 from pixelproof.report.examples import examples
 from pixelproof.report.guards import guards
 from pixelproof.report.html import html
 from pixelproof.report.inside import inside
 from pixelproof.report.neighbours import neighbours
+from pixelproof.report.one_pixel import one_pixel
 from pixelproof.report.page import Block, Figure, Fold, Grid, Section
 from pixelproof.report.paper import paper
 from pixelproof.report.pixels import pixels
@@ -32,8 +34,10 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     examples,
     signatures,
     pixels,
+    one_pixel,
     inside,
     detection,
+    defences,
     neighbours,
     guards,
     classes,

@@ -102,7 +102,6 @@ def _controls(rows: list[dict[str, Any]]) -> Table:
         (
             Cell(row["name"], head=True),
             *cells(*(_estimate(row["cross"][key]) if row["cross"] else "–" for key in keys)),
-            *cells(_estimate(row["figures_noise"]["auroc"])),
         )
         for row in rows
     ]
@@ -110,31 +109,36 @@ def _controls(rows: list[dict[str, Any]]) -> Table:
     return Table(
         name="detector-controls",
         caption="Cross-attack AUROC [95\u00a0%]: against noise of kinds left out of the fit, and against easier images",
-        columns=("detector", "noise left out", "four kinds of noise", "clean images", f"{rows[0]['focus']}, noise"),
+        columns=("detector", "noise left out", "four kinds of noise", "clean images"),
         bodies=(tuple(body[:own]), tuple(body[own:])),
         note="Mean over all pairs of fitting on one attack and testing on another; intervals from one bootstrap of the "
         "judged images for all pairs together. Noise: clean images with noise scaled, image by image, to the l2 size "
         "that the tested attack really has after clipping. Left out: fitted with sign noise and judged against "
         "shuffled, uniform and Gaussian noise, and the reverse (mean of both). Four kinds: the fit has seen sign noise "
-        "and the shuffled perturbation, or none. Last column: fitted and tested on one attack. A number that nobody "
-        "fitted counts in whichever direction tells more, max(AUROC, 1 − AUROC). A detector that does not beat noise "
-        "sees that something was changed, not that it was an attack.",
+        "and the shuffled perturbation, or none. A number that nobody fitted counts in whichever direction tells more, "
+        "max(AUROC, 1 − AUROC). A detector that does not beat noise sees that something was changed, not that it was "
+        "an attack.",
     )
 
 
 def _kinds(rows: list[dict[str, Any]]) -> Table:
     keys = ("sign", "shuffled", "uniform", "gaussian", "from sign", "to sign")
     body = tuple(
-        (Cell(row["name"], head=True), *cells(*(number(row["cross"][key]["value"], 3) for key in keys)))
+        (
+            Cell(row["name"], head=True),
+            *cells(*(number(row["cross"][key]["value"], 3) for key in keys)),
+            *cells(number(row["figures_noise"]["auroc"]["value"], 3)),
+        )
         for row in rows
         if row["cross"]
     )
     return Table(
         name="detector-noise",
         caption="Cross-attack AUROC by kind of noise",
-        columns=("detector", *keys[:4], "fitted with sign, judged on the others", "the reverse"),
+        columns=("detector", *keys[:4], "sign → others", "others → sign", f"{rows[0]['focus']} alone"),
         bodies=(body,),
-        note="First four columns: fitted with sign and shuffled noise, or with none.",
+        note="First four columns and the last: fitted with sign and shuffled noise, or with none. Arrows: noise of the "
+        "fit → noise judged. Last column: fitted and tested on one attack, against all four kinds.",
     )
 
 

@@ -8,6 +8,8 @@ from pixelproof import views
 from pixelproof.report.page import Block, Cell, Fold, Prose, Row, Section, Table, cells, interval, number, percent
 from pixelproof.run import Run
 
+LOST = (("lost", "evaded when known"), ("lost_pixel", "by a known pixel"))
+
 
 def guards(run: Run) -> Section | None:
     """AUROC of every detector against every attack, natural errors, false alarms, and what knowing attacks leave."""
@@ -52,6 +54,7 @@ def _overview(run: Run, rows: list[dict[str, Any]]) -> Table:
     by_pair = {(row["detector"], row["attack"]): row for row in rows}
     natural = {row["detector"]: row for row in views.natural_errors(run)}
     best = {attack: max(row["auroc"]["value"] for row in rows if row["attack"] == attack) for attack in attacks}
+    lost = [(key, label) for key, label in LOST if any(row[key] is not None for row in rows)]
     body: list[Row] = []
     for name in names:
         first = next(row for row in rows if row["detector"] == name)
@@ -63,7 +66,7 @@ def _overview(run: Run, rows: list[dict[str, Any]]) -> Table:
             line.append(Cell(text, shade=shade))
         line.append(Cell("–" if name not in natural else f"{natural[name]['auroc']['value']:.3f}"))
         line.append(Cell(interval(first["false_alarms_5"])))
-        line.append(Cell("not tried" if first["lost"] is None else interval(first["lost"])))
+        line += [Cell("not tried" if first[key] is None else interval(first[key])) for key, _ in lost]
         body.append(tuple(line))
     counts = ", ".join(
         f"{attack} {next(row['attacked_n'] for row in rows if row['attack'] == attack)}" for attack in attacks
@@ -75,12 +78,13 @@ def _overview(run: Run, rows: list[dict[str, Any]]) -> Table:
         said = (
             f" Evaded when known: of {first['n']} images, those that any attack knowing the detector turned without an "
             f"alarm ({first['norm']} eps {first['eps']:.3g}, {first['steps']} steps, false-alarm rate "
-            f"{100 * first['rate']:.0f}\u00a0%)."
+            f"{100 * first['rate']:.0f}\u00a0%). By a known pixel: of images that one pixel can fool, those "
+            "that the pixel which the detector finds least strange fools without an alarm."
         )
     return Table(
         name="detector-table",
         caption="AUROC by attack",
-        columns=("detector", *attacks, "natural errors", "false alarms at 5\u00a0%", "evaded when known"),
+        columns=("detector", *attacks, "natural errors", "false alarms at 5\u00a0%", *(label for _, label in lost)),
         bodies=(tuple(body),),
         note=f"Against {rows[0]['clean_n']} correctly classified clean images. Successful attacks judged: {counts}. "
         "Coloured: the best of its column. Natural errors: misclassified clean images in the place of attacked ones; a "
@@ -168,7 +172,8 @@ def _known(run: Run) -> Table:
         bodies=tuple(bodies),
         note="Orthogonal and selective PGD (Bryniarski et al. 2021) and the sum of both losses with a weight, through "
         "the detector's own score; neighbours vote softly. “Any of them”: the worst case of each image; its AUROC "
-        "rests on each image's quietest success.",
+        "rests on each image's quietest success. “Quietest pixel”: on images that one pixel can fool, of all pixels "
+        "that were found to fool the one that the guard itself finds least strange.",
         compact=True,
     )
 

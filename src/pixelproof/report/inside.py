@@ -26,7 +26,7 @@ def inside(run: Run) -> Section | None:
     said = (
         f"The paper's third case study asks what attacks do in the penultimate layer and gives no result. Here is one: "
         f"for each attack the images that it fooled, clean and attacked, in layer {rows[0]['layer']}. Sign noise of "
-        "the same size is the control; all images carry it. A shift that noise causes, too, is no trace of an attack."
+        "the same eps is the control; all images carry it. A shift that noise causes, too, is no trace of an attack."
     )
     blocks: tuple[Block, ...] = (*figures, Prose(said), _units(rows), _drift(run), *_by_class(run, classes))
     return Section("inside", "Inside the network", blocks)
@@ -68,7 +68,7 @@ def _projection(entry: dict[str, Any], run: Run, classes: list[str]) -> Figure:
         + (" Distances between clusters mean little in UMAP." if method == "UMAP" else ""),
         f"Three scatter plots of {where} in two dimensions: clean images by class, then attacked images over them.",
     )
-    return draw(f"projection-{entry['space']}", paint, words=words, size=(9.0, 3.7))
+    return draw(f"projection-{entry['space'].replace('.', '-')}", paint, words=words, size=(9.0, 3.7))
 
 
 def _clean(axes: Axes, entry: dict[str, Any], classes: list[str], *, faint: bool) -> None:
@@ -125,7 +125,7 @@ def _drift(run: Run) -> Figure:
 
     words = Words(
         "Drift from layer to layer",
-        "Medians over images. Dashed grey: sign noise of the same size, the control.",
+        "Medians over images. Dashed grey: sign noise of the same eps, the control.",
         "Two panels: relative length and cosine distance of the change in every layer, one line per attack.",
     )
     return draw("drift", paint, words=words, size=(8.4, 3.2))

@@ -54,6 +54,7 @@ def neighbours(run: Run) -> Section | None:
         *_galleries(run),
         _recovered(run),
         _disagreement(run),
+        *_duplicates(run),
         *_others(run, focus),
     ]
     return Section("neighbours", "What the neighbours say", tuple(blocks))
@@ -363,6 +364,45 @@ def _disagreement(run: Run) -> Table:
         note="Judging half: correctly classified clean images, and successes of each attack. Patterns of the single "
         "layers' alarms, most frequent first.",
     )
+
+
+def _duplicates(run: Run) -> list[Block]:
+    """Near-duplicates in the index, and the index without them."""
+    found = views.duplicates(run)
+    if found is None:
+        return []
+    said = (
+        f"{found['pairs_n']} pairs among the {found['images']} indexed training images lie within a root mean square "
+        f"distance of {found['limit']:g}, {found['same_n']} of them with the same label. All but one image of every "
+        f"group were left out of the index ({found['left_out']} images)."
+    )
+    body = tuple(
+        cells(
+            row["layer"], row["k"], number(row["with"], 3), number(row["without"], 3),
+            f"{row['change']['value']:+.3f} {_ends(row['change'])}", head=1,
+        )
+        for row in found["layers"]
+    )  # fmt: skip
+    effect = Table(
+        name="duplicates",
+        caption=f"AUROC with and without near-duplicates, {found['attack']}",
+        columns=("layer", "k", "with", "without", "change [95\u00a0%]"),
+        bodies=(body,),
+        note="Judging half; both indices at the tuned k. The change is paired over the images.",
+    )
+    if not found["pairs"]:
+        return [Prose(said), effect]
+    pairs = tuple(
+        cells(row["first"], row["second"], f"{row['distance']:.4f}", "same" if row["same"] else "different", head=2)
+        for row in found["pairs"]
+    )
+    listed = Table(
+        name="duplicate-pairs",
+        caption=f"The {len(pairs)} nearest pairs, by position in the training file",
+        columns=("image", "and image", "distance", "labels"),
+        bodies=(pairs,),
+    )
+    return [Prose(said), effect, Fold("The pairs", (listed,))]
 
 
 def _others(run: Run, focus: str) -> list[Block]:

@@ -52,9 +52,26 @@ def _detectors(run: Run) -> Rows:
                 yield {"detector": row["name"], "fitted": name, "tested": other, "n": row["judged"][tested], **aurocs}
 
 
+def _defences(run: Run) -> Rows:
+    """One row per network and row, without curves; empty where a row was not read with a mask on."""
+    rows = views.defences(run)
+    names = dict.fromkeys(name for row in rows for name in row["held"])
+    for row in rows:
+        held = {f"held {name}": row["held"].get(name, {}).get("value") for name in names}
+        yield {key: value for key, value in row.items() if key not in ("history", "held", "macro", "certified")} | held
+
+
+def _one_pixel(run: Run) -> Rows:
+    """One row per class: images of it that fall, and pairs that reach it."""
+    for row in (views.one_pixel(run) or {"classes": []})["classes"]:
+        counts = {f"{side}_{key}": row[side][key] for side in ("from", "to") for key in ("hits", "n")}
+        yield {"class": row["class"], **counts}
+
+
 CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
     {
         "robustness": views.robustness,
+        "one-pixel": _one_pixel,
         "worst-case": views.worst_case,
         "paper": views.paper,
         "clean-classes": lambda run: views.overview(run)["per_class"],
@@ -67,6 +84,8 @@ CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
         "drift": views.drift,
         "detectors": _detectors,
         "adaptive": views.adaptive,
+        "defences": _defences,
+        "defence-search": views.searched,
         "alarm-rule": views.alarm_rule,
         "cases": views.cases,
         "recovered": views.recovered,

@@ -11,7 +11,19 @@ import torch
 
 from pixelproof import models
 from pixelproof.run import Run
-from pixelproof.study import detecting, explaining, guard_table, guarding, inside, one_pixel, pixels, witnessing
+from pixelproof.study import (
+    detecting,
+    duplicating,
+    explaining,
+    guard_table,
+    guarding,
+    hardening,
+    inside,
+    one_pixel,
+    pixels,
+    repairing,
+    witnessing,
+)
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
 from pixelproof.study.spec import Study
@@ -30,7 +42,13 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     }
 )
 PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {"screen": one_pixel.screen, "twins": one_pixel.pixel_set, "survey": one_pixel.survey}
+    {
+        "screen": one_pixel.screen,
+        "twins": one_pixel.pixel_set,
+        "survey": one_pixel.survey,
+        "repair": repairing.repair,
+        "certificate": one_pixel.certify,
+    }
 )
 GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
     {
@@ -39,12 +57,22 @@ GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
         "tune": guarding.tune,
         "validate": guarding.validate,
         "examples of each case": witnessing.witness,
+        "near-duplicates": duplicating.duplicates,
         "detector table": guard_table.compare,
+    }
+)
+DEFENCE_STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        "harden": hardening.harden,
+        "budget": hardening.budget,
+        "resist": hardening.resist,
+        "search": hardening.search,
+        "audit": hardening.audit,
     }
 )
 # The stages of a section run when a study has the section, in this order.
 SECTION_STAGES: Mapping[str, Mapping[str, Stage]] = MappingProxyType(
-    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES}
+    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES, "defences": DEFENCE_STAGES}
 )
 
 

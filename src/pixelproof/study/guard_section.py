@@ -25,8 +25,9 @@ def attack_of(spec: str, eps: float) -> Attack:
 class GuardSection(Section):
     """Deep k-nearest neighbours tuned as in paper 3, and other detectors beside them, against `attacks`.
 
-    `n` test images are attacked, at `eps` where an attack's spec gives none; half of the test set tunes, the other half
-    judges. The attack "pixels" stands for the twins that the study's section [pixels] makes, in that set's halves.
+    `n` test images are attacked, at `eps` where an attack's spec gives none; `clean` of them are judged as they are
+    (`n` unless given); half of the test set tunes, the other half judges. The attack "pixels" stands for the twins that
+    the study's section [pixels] makes, in that set's halves.
 
     The alarm rule is tuned on `focus`, for up to `k` neighbours among `index` training images (all, unless given) in
     `layers` (the dense ones, unless named). `duplicates`: leave near-copies of training images out of the index (root
@@ -39,6 +40,7 @@ class GuardSection(Section):
     focus: str = "pgd"
     eps: Budget = 0.1
     n: int = Field(default=300, ge=40)
+    clean: int | None = Field(default=None, ge=40)
     k: int = Field(default=75, ge=1)
     index: int | None = Field(default=None, ge=1)
     fit: int = Field(default=10_000, ge=100)

@@ -9,7 +9,19 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from pixelproof.detect import DeepNeighbours, Guard, Store, Tuned, adapt, divide, figures, parse
+from pixelproof.data import Dataset
+from pixelproof.detect import (
+    AdaptiveResult,
+    DeepNeighbours,
+    Guard,
+    Store,
+    Tuned,
+    adapt,
+    adapt_pixel,
+    divide,
+    figures,
+    parse,
+)
 from pixelproof.detect.evaluate import on_attack, on_clean, summary
 from pixelproof.detect.guard import Recalibrated, Verdict
 from pixelproof.errors import BadInput
@@ -17,6 +29,7 @@ from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
 from pixelproof.measure.neighbours import CLEAN
 from pixelproof.run import slug
 from pixelproof.study.context import Context
+from pixelproof.study.guard_section import PIXELS
 from pixelproof.study.guarding import adversarial, fitted, held, quiet, stored, subjects, wanted
 from pixelproof.types import Mask, Rate
 
@@ -73,10 +86,11 @@ def compare(context: Context) -> None:
     """Fit every detector, judge it on the half that nothing was tuned on, and attack it with its own knowledge."""
     section, run = wanted(context), context.run
     found = detectors(context)
+    pixel = bool(section.adaptive) and PIXELS in section.attacks
     store: Store | None = None
     for number, (name, make) in enumerate(found.items()):
-        table, known = f"guards/detectors/{slug(name)}", f"guards/known/{slug(name)}"
-        if not run.has(table) or (section.adaptive and not run.has(known)):
+        table, known, quietest = (f"guards/{kind}/{slug(name)}" for kind in ("detectors", "known", "known-pixel"))
+        if not all(run.has(one) for one in (table, *([known] * bool(section.adaptive)), *([quietest] * pixel))):
             context.tell("detector table", number, len(found), f"fit {name}")
             store = store or stored(context)
             started = time.perf_counter()
@@ -87,6 +101,9 @@ def compare(context: Context) -> None:
             if section.adaptive and not run.has(known):
                 context.tell("detector table", number, len(found), f"attacks that know {name}")
                 run.save(known, attack_knowing(context, guard, name))
+            if pixel and not run.has(quietest):
+                context.tell("detector table", number, len(found), f"the pixel that {name} overlooks")
+                run.save(quietest, pixel_knowing(context, guard, name))
         context.tell("detector table", number + 1, len(found), name)
 
 
@@ -104,8 +121,7 @@ def detectors(context: Context) -> Mapping[str, Making]:
 def judge(context: Context, guard: Guard, *, name: str, fitted_on: str, seconds: float) -> GuardRecord:
     """Scores, alarms and figures of one guard on the half that nothing was tuned on."""
     section, model, seed = wanted(context), context.model, context.study.seed
-    clean = subjects(context)
-    clean = clean[held(context, clean.index)]
+    clean = judging(context)
     calm, right = on_clean(guard, model, clean)
     judged, evaluations = {CLEAN: _judgement(calm, clean.index, ~right)}, {}
     for spec in section.attacks:
@@ -130,14 +146,32 @@ def judge(context: Context, guard: Guard, *, name: str, fitted_on: str, seconds:
 
 def attack_knowing(context: Context, guard: Guard, name: str) -> KnownRecord:
     """Attacks that fool the classifier and keep this guard quiet at once, on clean images of the judging half."""
-    section, model = wanted(context), context.model
+    section, model, seed = wanted(context), context.model, context.study.seed
+    clean = judging(context)
+    some = clean[model.predict(clean.images).argmax(1) == clean.labels].sample(section.adaptive, seed)
+    found = adapt(guard, model, some, eps=section.eps, steps=section.steps, weights=section.weights, seed=seed)
+    return _known(context, guard, found, name=name, norm="linf", eps=section.eps)
+
+
+def pixel_knowing(context: Context, guard: Guard, name: str) -> KnownRecord:
+    """The pixel that fools and that this guard finds least strange, on images of the judging half that one can fool."""
+    section, model, seed = wanted(context), context.model, context.study.seed
+    twins = adversarial(context, PIXELS)
+    part = twins[held(context, twins.index)]
+    clean = Dataset(context.test.name, part.clean, part.labels, context.test.classes, part.index, "test")
+    found = adapt_pixel(guard, model, clean.sample(section.adaptive, seed), detector=name, seed=seed)
+    return _known(context, guard, found, name=name, norm="l0", eps=1.0)
+
+
+def judging(context: Context) -> Dataset:
+    """The clean images of the half that nothing was tuned on."""
     clean = subjects(context)
-    clean = clean[held(context, clean.index)]
-    calm, right = on_clean(guard, model, clean)
-    some = clean[right].sample(section.adaptive, context.study.seed)
-    found = adapt(
-        guard, model, some, eps=section.eps, steps=section.steps, weights=section.weights, seed=context.study.seed
-    )
+    return clean[held(context, clean.index)]
+
+
+def _known(context: Context, guard: Guard, found: AdaptiveResult, *, name: str, norm: str, eps: float) -> KnownRecord:
+    section = wanted(context)
+    calm, right = on_clean(guard, context.model, judging(context))
 
     def auroc(score: torch.Tensor) -> float | None:
         return float(figures(calm.score[right], score, resamples=0).auroc) if len(score) else None
@@ -146,10 +180,10 @@ def attack_knowing(context: Context, guard: Guard, name: str) -> KnownRecord:
     fooled = torch.isfinite(found.score)
     return KnownRecord(
         name=name,
-        n=len(some),
-        norm="linf",
-        eps=section.eps,
-        steps=section.steps,
+        n=found.lost.n,
+        norm=norm,
+        eps=eps,
+        steps=section.steps if norm == "linf" else 0,
         rate=section.rate,
         attacks=found.attacks,
         fooled=tuple(Rate(int(one.success.sum()), len(one)) for one, _ in pairs),

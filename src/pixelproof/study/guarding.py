@@ -45,7 +45,7 @@ def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
     return attacks.mount(
         attack_of(spec, wanted(context).eps),
         context.model,
-        subjects(context),
+        context.test.sample(wanted(context).n, context.study.seed),
         seed=context.study.seed,
         progress=partial(context.tell, which),
     )
@@ -121,8 +121,9 @@ def wanted(context: Context) -> GuardSection:
 
 
 def subjects(context: Context) -> Dataset:
-    """The test images that are judged clean and attacked: a stratified sample, misclassified ones included."""
-    return context.test.sample(wanted(context).n, context.study.seed)
+    """The test images that are judged clean: a stratified sample, misclassified ones included."""
+    section = wanted(context)
+    return context.test.sample(section.clean or section.n, context.study.seed)
 
 
 def held(context: Context, index: Tensor) -> Mask:
@@ -170,23 +171,33 @@ def index_folder(context: Context) -> Path:
     return context.run.folder / "guards" / "index"
 
 
+def training(context: Context) -> Dataset:
+    """The training images that the index is made from."""
+    section, found = wanted(context), load(context, "train")
+    return found if section.index is None else found.sample(section.index, context.study.seed)
+
+
+def built(context: Context, images: Dataset, what: str) -> Store:
+    """A new index over some training images, in memory."""
+    section, layers = wanted(context), wanted(context).layers or default_layers(context.model)
+    return Store.build(
+        context.model,
+        images,
+        layers,
+        metric=section.metric,
+        progress=lambda done, total: context.tell(what, done, total),
+    )
+
+
 def stored(context: Context) -> Store:
     """The index of the training images: the finished one in the run, else a new one; half-written ones are not read."""
     section, folder = wanted(context), index_folder(context)
     if (folder / "store.safetensors").exists():
         return Store.load(folder, context.model)
-    training = load(context, "train")
-    if section.index is not None:
-        training = training.sample(section.index, context.study.seed)
+    images = training(context)
     if section.duplicates is not None:
-        training = without_duplicates(training, section.duplicates)
-    store = Store.build(
-        context.model,
-        training,
-        section.layers or default_layers(context.model),
-        metric=section.metric,
-        progress=lambda done, total: context.tell("index: activations", done, total),
-    )
+        images = without_duplicates(images, section.duplicates)
+    store = built(context, images, "index: activations")
     if section.k > len(store):
         expected = f"k must be at most {len(store)}, the correctly classified training images"
         raise BadInput("guards", expected, section.k, "Lower k, or give more images.")

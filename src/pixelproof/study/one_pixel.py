@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from pixelproof.attacks.mount import Field, Outcome
-from pixelproof.attacks.pixel import OnePixel
+from pixelproof.attacks.pixel import Journal, OnePixel, certify_one_pixel
 from pixelproof.data import Dataset, stratified
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, RunError
-from pixelproof.measure import CleanRecord, PixelSet, PixelSurvey
-from pixelproof.measure.pixels import PIXEL_SET, SCREENED, SURVEY
+from pixelproof.measure import CertificateRecord, CleanRecord, PixelSet, PixelSurvey
+from pixelproof.measure.pixels import CERTIFICATE, PIXEL_SET, SCREENED, SURVEY
 from pixelproof.study.context import Context
 from pixelproof.study.spec import PixelSection
 from pixelproof.types import Goal, Labels
@@ -99,3 +99,21 @@ def drawn(record: PixelSurvey, seed: int) -> Labels:
     """For every image one of the classes it can be changed to, drawn by a stream that belongs to the image."""
     chance = Draws.keyed(seed, record.index).uniform(record.targets.shape[1])
     return chance.masked_fill(~record.targets, -1.0).argmax(1)
+
+
+def certify(context: Context) -> None:
+    """The first correctly classified test images, each attacked or proven; resumed pixel by pixel."""
+    section = context.study.pixels
+    if section is None or not section.certify or context.run.has(CERTIFICATE):
+        return
+    clean = context.run.load("clean", CleanRecord)
+    rows = (clean.predicted == clean.labels).nonzero()[: section.certify, 0]
+    images = context.test[rows]
+
+    def tell(image: int, done: int, pixels: int) -> None:
+        context.tell("certificate", image * pixels + done, len(images) * pixels, f"image {image + 1} of {len(images)}")
+
+    journal = Journal(context.run.folder / "pixels" / "proof", tell)
+    proof = certify_one_pixel(context.model, images.images, images.labels, budget=section.budget, journal=journal)
+    record = CertificateRecord(images.index, images.labels, proof, int(rows[-1]) + 1, section.budget)
+    context.run.save(CERTIFICATE, record)

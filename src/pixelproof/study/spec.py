@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import NETS, Training, suited
+from pixelproof.study.defence_section import DefenceSection
 from pixelproof.study.guard_section import PIXELS, GuardSection
 from pixelproof.study.section import Budget, Section
 
@@ -104,16 +105,22 @@ class SignatureSection(Section):
 
 
 class PixelSection(Section):
-    """What can one pixel do: attack rates, attackability maps, and paper 3's data set of twins.
+    """What can one pixel do: attack rates, attackability maps, paper 3's data set of twins, and certificates.
 
     `n` correctly classified test images are searched at the pixels that the gradient points at; those that fall make
     the data set. Of these, `maps` images are searched at every pixel. `validation`: the fewest examples (clean and
-    attacked) that either half of the data set may have.
+    attacked) that either half of the data set may have. The first `certify` correctly classified test images are
+    attacked or proven, within `budget` CPU seconds each. `repair`: how many twins detection by repair is tried on, and
+    as many clean images; `evade`: on how many of them attacks that know it.
     """
 
     n: int = Field(default=2500, ge=1)
     maps: int = Field(default=500, ge=1)
     validation: int = Field(default=496, ge=2)
+    certify: int = Field(default=0, ge=0)
+    budget: float = Field(default=1800.0, gt=0)
+    repair: int = Field(default=250, ge=0)
+    evade: int = Field(default=60, ge=0)
 
 
 class Figure(Section):
@@ -146,6 +153,7 @@ class Study(Section):
     signatures: SignatureSection | None = None
     pixels: PixelSection | None = None
     guards: GuardSection | None = None
+    defences: DefenceSection | None = None
     paper: tuple[Figure, ...] = ()
 
     @field_validator("training", mode="before")

@@ -11,6 +11,7 @@ from pixelproof.views.attacks import (
     unpaired,
     worst_case,
 )
+from pixelproof.views.defences import budgets, defences, front, searched, utilities
 from pixelproof.views.detection import adaptive, detectors
 from pixelproof.views.examples import Example, examples
 from pixelproof.views.guards import guard_names, guard_table, known, natural_errors
@@ -21,6 +22,7 @@ from pixelproof.views.neighbours import (
     cases,
     depth,
     disagreement,
+    duplicates,
     focus_of,
     guarded_attacks,
     k_curves,
@@ -29,6 +31,7 @@ from pixelproof.views.neighbours import (
     threshold_curves,
     witnesses,
 )
+from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pixel_examples, repairs
 from pixelproof.views.overview import history, overview
 from pixelproof.views.paper import paper
 from pixelproof.views.signatures import (
@@ -46,26 +49,32 @@ from pixelproof.views.signatures import (
 __all__ = [
     "Example",
     "Explained",
+    "PixelExample",
     "Witness",
     "adaptive",
     "alarm_rule",
     "attack_names",
+    "budgets",
     "by_class",
     "cases",
+    "certificate",
     "classes",
     "confined",
     "confusion",
     "critical",
     "curves",
+    "defences",
     "depth",
     "detectors",
     "disagreement",
     "drift",
+    "duplicates",
     "examples",
     "explained",
     "family",
     "focus",
     "focus_of",
+    "front",
     "gaps",
     "guard_names",
     "guard_table",
@@ -78,15 +87,20 @@ __all__ = [
     "known",
     "layer_rocs",
     "natural_errors",
+    "one_pixel",
     "overall",
     "overview",
     "paper",
+    "pixel_examples",
     "projections",
     "recovered",
+    "repairs",
     "robustness",
     "sanity",
+    "searched",
     "threshold_curves",
     "unpaired",
+    "utilities",
     "witnesses",
     "worst_case",
 ]

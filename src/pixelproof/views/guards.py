@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from pixelproof.detect import Evaluation, Figures
-from pixelproof.measure import GuardRecord, KnownRecord
+from pixelproof.measure import GuardRecord, KnownRecord, VerdictRecord
 from pixelproof.run import Run, slug
 from pixelproof.types import Rate
 from pixelproof.views.overview import rate
 
 FIGURES = ("auroc", "aupr", "fpr95", "tpr1", "tpr5", "eer", "accuracy")
+ANY = "any of them"
 RATES = (0.01, 0.05)  # the false-alarm rates of the clean thresholds that are compared
 
 
@@ -22,7 +23,8 @@ def guard_names(run: Run) -> list[str]:
     section = run.spec.get("guards") or {"detectors": []}
     found = {record.name: record for record in _records(run)}
     listed = [name for name in section["detectors"] if name in found]
-    return [name for name in found if name not in listed] + listed
+    layers = run.load("guards/verdicts/clean", VerdictRecord).layers if found else ()
+    return [name for layer in layers if (name := f"neighbours, {layer}") in found] + listed
 
 
 def guard_table(run: Run) -> list[dict[str, Any]]:
@@ -30,13 +32,14 @@ def guard_table(run: Run) -> list[dict[str, Any]]:
 
     `alarms_1` and `alarms_5`: attacked images alarmed at thresholds from clean validation images for false-alarm rates
     of 1 and 5 %; `false_alarms_1` and `_5`: what these rates are on clean test images. `lost`: images that attacks
-    which know the detector turn without an alarm, at the study's rate; null where that was not tried.
+    which know the detector turn without an alarm, at the study's rate; `lost_pixel`: the same with the single pixel
+    that the detector finds least strange; null where that was not tried.
     """
     records = {record.name: record for record in _records(run)}
     found = []
     for name in guard_names(run):
         record = records[name]
-        known = _known(run, name)
+        known, pixel = _known(run, name), _known(run, name, "known-pixel")
         for attack, evaluation in record.evaluations.items():
             found.append(
                 {
@@ -52,6 +55,7 @@ def guard_table(run: Run) -> list[dict[str, Any]]:
                     "rate": record.rate,
                     "fit_seconds": record.fit_seconds,
                     "lost": None if known is None else rate(known.lost),
+                    "lost_pixel": None if pixel is None else rate(pixel.lost),
                 }
             )
     return found
@@ -69,30 +73,33 @@ def natural_errors(run: Run) -> list[dict[str, Any]]:
 
 
 def known(run: Run) -> list[dict[str, Any]]:
-    """One row per detector and attack that knows it, and one for every image's worst case ("any of them")."""
+    """One row per detector and attack that knows it, one for every image's worst case ("any of them"), and last the
+    single pixel that the detector finds least strange, where the study has one-pixel attacks.
+    """
     found = []
     for name in guard_names(run):
-        record = _known(run, name)
-        if record is None:
-            continue
-        common = {
-            "detector": name,
-            "n": record.n,
-            "norm": record.norm,
-            "eps": record.eps,
-            "steps": record.steps,
-            "rate": record.rate,
-        }
-        for attack, fooled, evaded, auroc in zip(
-            record.attacks, record.fooled, record.evaded, record.auroc, strict=True
-        ):
-            found.append({**common, "attack": attack, "fooled": rate(fooled), "evaded": rate(evaded), "auroc": auroc})
-        worst = record.quietest
-        fooled = Rate(0 if worst is None else worst.attacked, record.n)
-        area = None if worst is None else worst.auroc.value
-        found.append(
-            {**common, "attack": "any of them", "fooled": rate(fooled), "evaded": rate(record.lost), "auroc": area}
-        )
+        for kind in ("known", "known-pixel"):
+            record = _known(run, name, kind)
+            if record is None:
+                continue
+            about = {
+                "detector": name,
+                "n": record.n,
+                "norm": record.norm,
+                "eps": record.eps,
+                "steps": record.steps,
+                "rate": record.rate,
+            }
+            rows = zip(record.attacks, record.fooled, record.evaded, record.auroc, strict=True)
+            found += [
+                {**about, "attack": attack, "fooled": rate(fooled), "evaded": rate(evaded), "auroc": auroc}
+                for attack, fooled, evaded, auroc in rows
+            ]
+            if len(record.attacks) > 1:
+                worst = record.quietest
+                fooled = rate(Rate(0 if worst is None else worst.attacked, record.n))
+                area = None if worst is None else worst.auroc.value
+                found.append({**about, "attack": ANY, "fooled": fooled, "evaded": rate(record.lost), "auroc": area})
     return found
 
 
@@ -100,8 +107,8 @@ def _records(run: Run) -> list[GuardRecord]:
     return [run.load(name, GuardRecord) for name in run.names("guards/detectors/")]
 
 
-def _known(run: Run, name: str) -> KnownRecord | None:
-    stored = f"guards/known/{slug(name)}"
+def _known(run: Run, name: str, kind: str = "known") -> KnownRecord | None:
+    stored = f"guards/{kind}/{slug(name)}"
     return run.load(stored, KnownRecord) if run.has(stored) else None
 
 

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from pixelproof.detect import Cases, Tuned, difference, figures
 from pixelproof.detect.evaluate import second_class
-from pixelproof.measure import NeighbourRecord, VerdictRecord, WitnessRecord
+from pixelproof.measure import DuplicateRecord, NeighbourRecord, VerdictRecord, WitnessRecord
 from pixelproof.run import Run, slug
 from pixelproof.types import Rate
 from pixelproof.views.overview import overview, rate
 
+SHOWN = 50  # pairs of near-duplicates
 CASES = ("true positive", "false negative", "true negative", "false positive")
 
 
@@ -288,3 +289,32 @@ def _tuned(run: Run) -> Iterator[tuple[str, Tuned]]:
 
 def _rate(mask: Tensor) -> dict[str, float]:
     return rate(Rate(int(mask.sum()), len(mask)))
+
+
+def duplicates(run: Run) -> dict[str, Any] | None:
+    """Near-duplicates among the indexed training images and what leaving them out changes; None where not asked for.
+
+    `pairs` holds at most the `SHOWN` nearest ones.
+    """
+    if not run.has("guards/duplicates"):
+        return None
+    found = run.load("guards/duplicates", DuplicateRecord)
+    rows = zip(found.layers, found.k, found.with_them, found.without, found.change, strict=True)
+    return {
+        "limit": found.limit,
+        "images": found.images,
+        "pairs_n": len(found.first),
+        "same_n": int(found.same.sum()),
+        "left_out": len(found.left_out),
+        "attack": found.attack,
+        "pairs": [
+            {"first": int(one), "second": int(other), "distance": float(apart), "same": bool(same)}
+            for one, other, apart, same in zip(
+                found.first[:SHOWN], found.second[:SHOWN], found.distance[:SHOWN], found.same[:SHOWN], strict=True
+            )
+        ],
+        "layers": [
+            {"layer": layer, "k": k, "with": before, "without": after, "change": dataclasses.asdict(change)}
+            for layer, k, before, after, change in rows
+        ],
+    }

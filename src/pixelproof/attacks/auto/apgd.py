@@ -58,7 +58,7 @@ class APGD:
         return rounds(self._run, model, images, goal, rng, objectives=objectives)
 
     def _run(self, model: Watched, images: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
-        eps = budget(self.eps, images)
+        eps = budget(self.eps, images, goal)
         half = in_half(self.precision, images.device)
         if self.norm == "l1":
             return SparseClimb(self.steps, half).schedule(model, images, goal, draws, eps)

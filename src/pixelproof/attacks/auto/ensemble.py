@@ -23,16 +23,21 @@ from pixelproof.types import Goal, Images, Mask, PerImage
 
 Version = Literal["fast", "standard"]
 Rows: TypeAlias = Int[Tensor, " m"]
+NEAR = 0.1  # share of its clean margin that is left of an image worth a few more starts
 WORTH = 0.1  # share of its margin that an image must have lost in a round to be taken into the next
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of the ensemble: an attack, its round, and whether its progress decides about the next round."""
+    """One part of the ensemble: an attack, its round, and whether its progress decides about the next round.
+
+    A `near` part is only for images that have almost nothing left of their margin.
+    """
 
     attack: Attack
     round: int
     probes: bool
+    near: bool = False
 
     @property
     def label(self) -> str:
@@ -42,7 +47,8 @@ class Stage:
         if isinstance(self.attack, APGD | FAB | MarginPGD):
             toward = f" rival {self.attack.first + 1}" if self.attack.targets == 1 else ""
             kind = "" if isinstance(self.attack, FAB) else f" {self.attack.loss}"
-            return f"{self.attack.name}{kind} {self.attack.steps}{toward}"
+            starts = f" x {self.attack.restarts}" if self.attack.restarts > 1 else ""
+            return f"{self.attack.name}{kind} {self.attack.steps}{toward}{starts}"
         return self.attack.name
 
 
@@ -50,12 +56,13 @@ class Stage:
 class Auto:
     """The per-image worst case of an ensemble (AutoAttack: Croce & Hein 2020, arXiv 2003.01690).
 
-    "fast" orders the parts by images broken per gradient: 20 margin steps with momentum, APGD on the cross-entropy,
-    APGD on the targeted DLR towards the three strongest rivals, a short FAB-T and a short Square. Its second and
-    third rounds, with more steps, rivals and queries, take only images on which the last round still made progress: a
-    defence that hides its gradients yields to Square and so gets the long treatment. "standard" is AutoAttack's:
-    APGD-CE, APGD-T, FAB-T with 9 rivals and 100 steps each and Square with 5000 queries, without a stop rule (l1: five
-    restarts of APGD-CE and five rivals, as published).
+    "fast" orders the parts by images broken per gradient: 20 margin steps with momentum, APGD on the cross-entropy
+    (before and after it three more starts for images that have less than a tenth of their margin left), APGD on the
+    targeted DLR towards the three strongest rivals, a short FAB-T and a short Square. Its second and third rounds, with
+    more steps, rivals and queries, take only images on which the last round still made progress: a defence that hides
+    its gradients yields to Square and so gets the long treatment. "standard" is AutoAttack's: APGD-CE, APGD-T, FAB-T
+    with 9 rivals and 100 steps each and Square with 5000 queries, without a stop rule (l1: five restarts of APGD-CE and
+    five rivals, as published).
     """
 
     eps: float
@@ -98,7 +105,9 @@ class Auto:
             exact = "float32"
         else:
             yield Stage(MarginPGD(self.eps, norm=self.norm), 0, False)
+        yield Stage(APGD(self.eps, loss="probability", norm=self.norm), 0, False, near=True)
         yield Stage(APGD(self.eps, precision=exact, norm=self.norm), 0, False)
+        yield Stage(APGD(self.eps, restarts=2, norm=self.norm), 0, False, near=True)
         for number, (steps, rivals, queries) in enumerate(((20, 3, 100), (50, 9, 500), (100, 9, 5000))):
             if number:
                 yield Stage(APGD(self.eps, steps, "margin", precision=exact, norm=self.norm), number, True)
@@ -113,7 +122,8 @@ class Auto:
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first image that reaches the goal, else the one with the smallest margin over all parts."""
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
-        ledger = Ledger.begin(images)
+        with torch.no_grad():
+            ledger = Ledger.begin(images, goal.margin(watched(images)))
         for stage in self.stages(len(model.card.classes), targeted=goal.targeted):
             rows = ledger.due(stage)
             if len(rows):
@@ -128,26 +138,28 @@ class Auto:
 class Ledger:
     """What the ensemble knows of each image: its best perturbed twin, whether that succeeds, and how near it came.
 
-    `nearest` is the smallest margin seen, `mark` what it was before the probing parts of the current round, and
-    `active` whether the image takes part in the round. An image takes part in a later round only when the probing
-    parts of the round before brought its margin down by a tenth or more: what no longer moves is not worth pushing.
+    `margin` is the clean image's, `nearest` the smallest seen, `mark` what it was before the probing parts of the
+    current round, and `active` whether the image takes part in the round. An image takes part in a later round only
+    when the probing parts of the round before brought its margin down by a tenth or more: what no longer moves is not
+    worth pushing.
     The rule looks at one image at a time, so results depend neither on the batch nor on the company.
     """
 
     images: Images
     reached: Mask
     active: Mask
+    margin: PerImage
     nearest: PerImage
     mark: PerImage
     round: int = 0
     probing: bool = False
 
     @classmethod
-    def begin(cls, images: Images) -> Ledger:
-        """Nothing is known yet."""
+    def begin(cls, images: Images, margin: PerImage) -> Ledger:
+        """Nothing is known yet but the margins of the clean images."""
         false = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         far = torch.full((len(images),), float("inf"), device=images.device)
-        return cls(images.clone(), false, ~false, far, far.clone())
+        return cls(images.clone(), false, ~false, margin, far, far.clone())
 
     def due(self, stage: Stage) -> Rows:
         """The images that a stage must attack; stages are asked for in order."""
@@ -156,7 +168,8 @@ class Ledger:
             self.round, self.probing = stage.round, False
         if stage.probes and not self.probing:
             self.mark, self.probing = self.nearest.clone(), True
-        return (self.active & ~self.reached).nonzero()[:, 0]
+        due = self.active & ~self.reached
+        return (due & (self.nearest < NEAR * self.margin) if stage.near else due).nonzero()[:, 0]
 
     def record(self, rows: Rows, found: Images, reached: Mask, margins: PerImage) -> None:
         """Keep what a stage found for `rows` where it is better than what was known."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Model, check_settings, limit
 from pixelproof.attacks.objectives import Objective
 from pixelproof.attacks.rounds import objectives_for
 from pixelproof.attacks.watch import Watched, watch
@@ -52,26 +52,24 @@ class FAB:
         objectives = objectives_for(
             model, images, goal, kind="margin", targets=self.targets, restarts=self.restarts, first=self.first
         )
-        rows = torch.arange(len(images), device=images.device)
+        rows, eps = torch.arange(len(images), device=images.device), limit(self.eps, images, goal)
         for position, objective in enumerate(objectives):
             start = images[rows]
             if position * self.restarts >= len(objectives):  # later restarts begin away from the image
-                start = self._scatter(images[rows], nearest[rows], draws[rows.cpu()])
+                radius = torch.full_like(nearest, 0.5) if eps is None else eps
+                radius = torch.where(nearest.isfinite(), nearest, radius)[rows] / 2
+                start = self._scatter(images[rows], radius, draws[rows.cpu()])
             found, distance = self._run(watched[rows], images[rows], objective[rows], start)
             closer = (distance < nearest[rows]) | ((position == 0) & torch.isinf(nearest[rows]))
             best[rows[closer]], nearest[rows[closer]] = found[closer], distance[closer]
-            if self.eps is not None:
-                rows = rows[nearest[rows] > self.eps]
+            if eps is not None:
+                rows = rows[nearest[rows] > eps[rows]]
             if not len(rows):
                 break
-        if self.eps is None:
-            return best
-        return lp.confine(images, best, budget(self.eps, images), self.norm)
+        return best if eps is None else lp.confine(images, best, eps, self.norm)
 
-    def _scatter(self, clean: Images, nearest: PerImage, draws: Draws) -> Images:
-        """A random start half as far away as the best point so far, or as the budget."""
-        fallback = self.eps if self.eps is not None else 0.5
-        radius = torch.where(nearest.isfinite(), nearest, torch.full_like(nearest, fallback)) / 2
+    def _scatter(self, clean: Images, radius: PerImage, draws: Draws) -> Images:
+        """A random start so far away: half as far as the best point so far, or as the budget."""
         noise = lp.random_start(draws, tuple(clean.shape[1:]), torch.ones_like(radius), "linf")
         size = lp.norm(noise, self.norm).clamp_min(lp.TINY)
         return lp.confine(clean, clean + noise * lp.per_image(radius / size), radius, self.norm)
@@ -80,6 +78,7 @@ class FAB:
         """Per image the nearest adversarial iterate, or the last, and its distance (infinite where none was)."""
         result, nearest = start.clone(), torch.full((len(clean),), float("inf"), device=clean.device)
         live, x = torch.arange(len(clean), device=clean.device), start
+        eps = limit(self.eps, clean, goal)
         for step in range(self.steps + 1):
             last = step == self.steps
             x = x.detach().requires_grad_(not last)
@@ -96,8 +95,8 @@ class FAB:
                 break
             x = torch.where(lp.per_image(hit), clean + BACKWARD * (x - clean), x)
             gap = torch.where(hit, self._gap_at(gap, gradient, clean, x), gap)
-            if self.eps is not None and (nearest[live] <= self.eps).any():
-                stay = nearest[live] > self.eps
+            if eps is not None and (nearest[live] <= eps[live]).any():
+                stay = nearest[live] > eps[live]
                 live, x, clean, gradient = live[stay], x[stay], clean[stay], gradient[stay]
                 goal, model, gap = goal[stay], model[stay], gap[stay]
                 if not len(live):

@@ -50,7 +50,7 @@ class Square:
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
         objective = Objective.of(goal, "ce" if goal.targeted else "margin")
         result, live = images.clone(), torch.arange(len(images), device=images.device)
-        eps, clean = budget(self.eps, images), images
+        eps, clean = budget(self.eps, images, goal), images
         x, lowest = images, torch.full((len(images),), float("inf"), device=images.device)
         block: Tensor = torch.empty(0)
         for query in range(self.queries):

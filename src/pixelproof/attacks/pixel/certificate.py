@@ -26,7 +26,7 @@ from pixelproof.attacks.pixel.margins import check_attack, colour_grid, margins
 from pixelproof.attacks.pixel.plan import draw
 from pixelproof.attacks.pixel.subject import unsupported
 from pixelproof.errors import BadInput
-from pixelproof.models import Classifier, evaluating
+from pixelproof.models import Classifier
 from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
 BLOCK = 32  # pixels between two saves
@@ -78,12 +78,14 @@ def certify_one_pixel(
     check_attack(who, model, images, Goal(labels))
     if not budget > 0:
         raise BadInput(who, "the budget must be positive CPU seconds per image", budget, "Use 120, for example.")
-    with evaluating(model), torch.no_grad():
+    with torch.no_grad():
         prover = _prover(who, model, images)
-        proofs = [
-            _certify(prover, number, image, int(label), budget, journal or Journal())
-            for number, (image, label) in enumerate(zip(images, labels, strict=True))
-        ]
+        proofs = []
+        journal = journal or Journal()
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            proofs.append(_certify(prover, number, image, int(label), budget, journal))
+            if journal.report is not None:
+                journal.report(number, image[0].numel(), image[0].numel())
     verdicts = [proof.verdict for proof in proofs]
     shape = images.shape[2:]
     left = torch.ones(len(images), shape[0] * shape[1], dtype=torch.bool)
@@ -113,6 +115,8 @@ class _Prover:
 
 def _prover(who: str, model: Classifier, images: Images) -> _Prover:
     """The model's engines, or why there can be no certificate."""
+    if model.training:
+        raise BadInput(who, "the model must be in evaluation mode", "training mode (dropout is on)", "Call eval().")
     if model.device.type != "cpu":
         raise BadInput(who, "the model must be on the CPU", model.device, "Move it with model.cpu().")
     if model.card.stochastic or not torch.equal(model(images[:1]), model(images[:1])):

@@ -39,7 +39,7 @@ class Cover:
         for _ in range(DEEPEST - self.start):
             parts = [spot.lower(low[at : at + BATCH], high[at : at + BATCH]) for at in range(0, len(low), BATCH)]
             boxes += len(low)
-            failed = torch.cat([bound for bound, _ in parts]) <= PROVEN
+            failed = ~(torch.cat([bound for bound, _ in parts]) > PROVEN)  # a bound that is not a number proves nothing
             axis = torch.cat([side for _, side in parts])[failed]
             shares.append(1 - float(failed.float().mean()))
             low, high = low[failed], high[failed]

@@ -22,7 +22,7 @@ class Journal:
     """Where a long proof is kept and reported.
 
     `folder` gets one JSON file per image, replaced atomically after every 32 pixels; a proof with the same model, image
-    and label goes on from there. `report(image, decided, pixels)` is called as often.
+    and label goes on from there. `report(image, done, pixels)` is called as often, and once when an image is finished.
     """
 
     folder: Path | None = None

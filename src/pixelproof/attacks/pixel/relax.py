@@ -137,11 +137,14 @@ def larger(left: Form, right: Form) -> tuple[Form, Relaxed]:
 
 
 def _follow(form: Form, slopes: tuple[Tensor, Tensor | None], error: Tensor) -> tuple[Form, Tensor]:
-    """The form with symbols that follow the mean slope of the boxes, and the error with what differs from it."""
+    """The form with symbols that follow one slope for all boxes, and the error with what differs from it.
+
+    Any slope is sound; the mean, weighted by what is carried, keeps the difference small where it matters.
+    """
     keep, carried = slopes
     if carried is None:
         return form, error
-    shared = keep.mean(0)
+    shared = ((keep * carried).sum(0) / carried.sum(0).clamp_min(TINY)).clamp_(0, 1)
     apart = (keep - shared).abs().mul_(carried).add_(carried, alpha=GROWTH)
     return replace(form, planes=form.planes * shared), error + apart
 

@@ -79,7 +79,7 @@ def silent_success(subject: Subject) -> Finding:
         return Finding.not_run("every pass of a random model differs")
     found = subject.quoted.silent
     counted = f"{int(found.sum())} of {len(found)} images"
-    detail = f"{specs.write(subject.claim.reported)} saw an adversarial image and returned another at {counted}"
+    detail = f"{subject.claim.reported.name} saw an adversarial image and returned another at {counted}"
     index = subject.probes.data.index[found]
     reason = "the reported attack loses what it finds"
     return Finding(bool(found.any()), float(found.double().mean()), detail, reason, index)

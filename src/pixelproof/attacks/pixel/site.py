@@ -1,0 +1,54 @@
+"""What the two passes of a bound share: one pixel of one image, and what the forward pass leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixelproof.attacks.pixel.incremental import Incremental, IncrementalScene
+from pixelproof.attacks.pixel.linear import Rounded
+from pixelproof.attacks.pixel.relax import Relaxed
+from pixelproof.attacks.pixel.subject import Margin
+from pixelproof.attacks.pixel.windows import Windows
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a forward pass of bounds leaves for the backward one."""
+
+    relaxed: dict[tuple[int, int], Relaxed]
+    rounded: dict[int, Rounded]
+    tail: list[Relaxed | Rounded]
+    margin: Tensor
+    generators: Tensor
+    error: Tensor
+    entering: Tensor
+
+
+class Site:
+    """One pixel of one image, ready to be bounded: its windows, and the dense layer's columns that read them.
+
+    `magnitudes` are the absolute weights of the convolutions, `symbols` how many errors of which rectifiers are kept
+    apart, by the step's position in the plan.
+    """
+
+    def __init__(
+        self,
+        engine: Incremental,
+        scene: IncrementalScene,
+        margin: Margin,
+        tables: tuple[dict[int, Tensor], dict[int, int]],
+        position: int,
+    ) -> None:
+        self.engine, self.plan, self.scene, self.margin = engine, engine.plan, scene, margin
+        self.magnitudes, self.symbols = tables
+        self.colour = scene.values[0][0].flatten(1).t()[position]
+        self.windows = Windows(self.plan, scene, torch.tensor([position]), self.colour[None, None])
+        entry = margin.entry
+        part = self.plan.reached(entry.source, position)
+        corner = [track.spans[entry.source][0] for track in self.plan.tracks(position)]
+        self.cells = tuple(slice(part[2 * k] - corner[k], part[2 * k + 1] - corner[k]) for k in range(2))
+        self.weight = engine.columns(entry, part)
+        self.weight_size = self.weight.abs()

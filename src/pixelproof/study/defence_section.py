@@ -1,0 +1,94 @@
+"""The section [defences] of a study: can it resist? (paper 2)"""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator, model_validator
+
+from pixelproof import defend, specs
+from pixelproof.defend import Hardening
+from pixelproof.errors import BadInput
+from pixelproof.models import FRONTS, NETS
+from pixelproof.study.section import Budget, Section
+
+
+class Claimed(Section):
+    """What a paper says of a row: accuracies in training, at test and under attack, and the added training time."""
+
+    training: float | None = None
+    clean: float | None = None
+    robust: float | None = None
+    time: float | None = None
+
+
+class DefenceRow(Section):
+    """One row of the table: a name, the defences combined in it, and the mask that is on at test in a second reading.
+
+    `training` replaces settings of the study's training in this row, where equal cost rather than equal epochs is
+    the question. `nets` limits the row to some of the section's networks.
+    """
+
+    name: str = Field(min_length=1)
+    specs: tuple[str, ...] = ()
+    test: str = ""
+    training: str = ""
+    nets: tuple[str, ...] = ()
+    paper: Claimed = Claimed()
+
+    @field_validator("specs")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            Hardening(defend.parse(value))
+        return value
+
+    @field_validator("test")
+    @classmethod
+    def _front(cls, value: str) -> str:
+        if value:
+            specs.parse(value, FRONTS, "front")
+        return value
+
+
+class SearchSection(Section):
+    """A random search over masks and training settings, on validation images only."""
+
+    trials: int = Field(default=8, ge=1)
+    epochs: int = Field(default=2, ge=1)
+    train: int = Field(default=20_000, ge=100)
+    n: int = Field(default=500, ge=20)
+
+
+class DefenceSection(Section):
+    """Every row trained on every network from `seeds` seeds, then attacked at the eps where FGSM leaves `calibrate`.
+
+    The first row must be the baseline: no defences; eps is found on it by bisection, once per network. `also` are
+    further budgets for PGD and auto. `n` test images (a seeded stratified sample) meet PGD with `steps` steps and auto;
+    `draws` passes stand behind each gradient in expectation, `scored` passes judge an image of a random model.
+    `weight` is that of the robust accuracy in the utility. `audit`: how many test images each row of the first
+    network is audited on (0: none).
+    """
+
+    nets: tuple[str, ...] = ("mlp",)
+    seeds: int = Field(default=3, ge=1)
+    calibrate: float = Field(default=0.6, gt=0, lt=1)
+    also: tuple[Budget, ...] = ()
+    n: int = Field(default=500, ge=20)
+    steps: int = Field(default=40, ge=1)
+    draws: int = Field(default=20, ge=1)
+    scored: int = Field(default=10, ge=1)
+    weight: float = Field(default=0.5, ge=0, le=1)
+    audit: int = Field(default=0, ge=0)
+    rows: tuple[DefenceRow, ...] = Field(min_length=1)
+    search: SearchSection | None = None
+
+    @model_validator(mode="after")
+    def _begun(self) -> DefenceSection:
+        if self.rows[0].specs:
+            raise BadInput("defences", "the first row must be the baseline, without defences", self.rows[0].name)
+        names = [row.name for row in self.rows]
+        if len(set(names)) < len(names):
+            raise BadInput("defences", "expected each row's name once", ", ".join(names))
+        unknown = {*self.nets, *(net for row in self.rows for net in row.nets)} - set(NETS)
+        if unknown:
+            raise BadInput("defences", f"networks must be of {', '.join(NETS)}", ", ".join(sorted(unknown)))
+        return self

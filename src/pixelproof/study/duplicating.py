@@ -1,0 +1,61 @@
+"""The stage about near-duplicates: which training images are almost the same, and what leaving them out changes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pixelproof.detect import Store, Tuned, difference, figures, near_duplicates
+from pixelproof.detect.look import look
+from pixelproof.measure.neighbours import CLEAN, DuplicateRecord
+from pixelproof.run import slug
+from pixelproof.study.context import Context
+from pixelproof.study.guarding import built, held, images_of, neighbours, stored, training, wanted
+
+NAME = "guards/duplicates"
+
+
+def duplicates(context: Context) -> None:
+    """List near-duplicates among the indexed images, and judge the focus attack with and without them."""
+    section, run = wanted(context), context.run
+    if section.duplicates is None or run.has(NAME):
+        return
+    whole = training(context)
+    context.tell("near-duplicates", 0, 3, f"{len(whole)} images")
+    found = near_duplicates(whole, section.duplicates)
+    context.tell("near-duplicates", 1, 3, f"{len(found.pairs)} pairs")
+    tuned = run.load(f"guards/tuned/{slug(section.focus)}", Tuned)
+    scores = [
+        _scores(context, store, tuned.best)
+        for store in (built(context, whole, "near-duplicates: activations"), stored(context))
+    ]
+    context.tell("near-duplicates", 2, 3)
+    layers = tuned.tuning.layers
+    pairs = [[(clean[:, at], strange[:, at]) for clean, strange in scores] for at in range(len(layers))]
+    seed = context.study.seed
+    record = DuplicateRecord(
+        limit=section.duplicates,
+        images=len(whole),
+        first=whole.index[found.pairs[:, 0]],
+        second=whole.index[found.pairs[:, 1]],
+        distance=found.distance,
+        same=found.same,
+        left_out=whole.index[found.redundant],
+        attack=section.focus,
+        layers=layers,
+        k=tuned.best,
+        with_them=tuple(figures(*one, seed=seed, resamples=0).auroc.value for one, _ in pairs),
+        without=tuple(figures(*other, seed=seed, resamples=0).auroc.value for _, other in pairs),
+        change=tuple(difference(other, one, seed=seed) for one, other in pairs),
+    )
+    run.save(NAME, record)
+    context.tell("near-duplicates", 3, 3)
+
+
+def _scores(context: Context, store: Store, k: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Every layer's score of correct clean images and of the focus attack's successes, on the judging half."""
+    found = []
+    for state in (CLEAN, wanted(context).focus):
+        kept = neighbours(context, state)
+        rows = held(context, kept.index) & (~kept.wrong if state == CLEAN else kept.wrong)
+        found.append(look(store, k, context.model, images_of(context, state).images[rows]).strangers())
+    return found[0], found[1]
