@@ -19,6 +19,7 @@ from pixelproof.report.page import (
     Prose,
     Section,
     Table,
+    bounds,
     cells,
     interval,
     number,
@@ -53,13 +54,13 @@ def one_pixel(run: Run) -> Section | None:
 
 
 def _headline(run: Run, facts: dict[str, Any]) -> Headline:
-    entries = [(percent(facts["untargeted"]["value"]), interval(facts["untargeted"]), "of images fall to one pixel")]
+    entries = [(percent(facts["untargeted"]["value"]), bounds(facts["untargeted"]), "of images fall to one pixel")]
     proofs, repairs = views.certificate(run), views.repairs(run)
     if proofs:
         rate = proofs["certified_accuracy"]
-        entries.append((percent(rate["value"]), interval(rate), f"of {proofs['n']} proven: no one-pixel attack exists"))
+        entries.append((percent(rate["value"]), bounds(rate), f"of {proofs['n']} proven: no one-pixel attack exists"))
     if repairs:
-        entries.append((percent(repairs["caught"]["value"]), interval(repairs["caught"]), "of twins caught by repair"))
+        entries.append((percent(repairs["caught"]["value"]), bounds(repairs["caught"]), "of twins caught by repair"))
     return Headline(tuple(entries))
 
 

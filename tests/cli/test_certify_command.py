@@ -1,0 +1,67 @@
+"""pixelproof certify: its JSON, its folder, its table and its errors."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pixelproof import data, models
+from pixelproof.cli.main import app
+from pixelproof.errors import BadInput
+
+NET = """
+import torch
+from torch import nn
+
+def build():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    weights = torch.randn(10, 64, generator=torch.Generator().manual_seed(0))
+    net.load_state_dict({"1.weight": weights / 8, "1.bias": torch.zeros(10)})
+    return net
+"""
+
+
+@pytest.fixture
+def call(tmp_path):
+    net = tmp_path / "net.py"
+    net.write_text(NET)
+    return ["certify", f"{net}:build", "digits", "--n", "4", "--budget", "30"]
+
+
+def first_right(call):
+    model = models.load(call[1], data=data.load("digits", "test"))
+    test = data.load("digits", "test")
+    right = (model.predict(test.images).argmax(1) == test.labels).nonzero()[:4, 0]
+    return model, test[right]
+
+
+def test_verdicts_are_about_the_first_images_that_are_right_and_a_linear_network_gets_the_exact_one(call):
+    facts = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)
+    model, right = first_right(call)
+    assert [row["image"] for row in facts["images"]] == right.index.tolist()
+    assert facts["attacked"] + facts["certified"] == facts["n"] == 4
+    for row, image, label in zip(facts["images"], right.images, right.labels, strict=True):
+        batch = image.repeat(128, 1, 1, 1)
+        for place in range(64):
+            batch[2 * place : 2 * place + 2, 0, place // 8, place % 8] = torch.tensor([0.0, 1.0])
+        assert (row["verdict"] == "attacked") == bool((model.predict(batch).argmax(1) != label).any())
+
+
+def test_a_second_call_goes_on_from_the_folder(call, tmp_path):
+    kept = [*call, "--json", "--out", str(tmp_path / "proof")]
+    first, again = (json.loads(CliRunner().invoke(app, kept).stdout) for _ in range(2))
+    assert first == again
+    assert len(list((tmp_path / "proof").glob("image-*.json"))) == 4
+
+
+def test_the_table_names_both_accuracies(call):
+    shown = CliRunner().invoke(app, [*call, "--quiet"]).stdout
+    assert "one-pixel robust accuracy" in shown
+    assert "one-pixel certified accuracy" in shown
+
+
+def test_a_budget_of_zero_is_refused(call):
+    refused = CliRunner().invoke(app, [*call[:-1], "0"])
+    assert isinstance(refused.exception, BadInput)
+    assert "budget must be positive" in str(refused.exception)
