@@ -92,7 +92,7 @@ def link(library: Library, host: str, port: int, token: str | None = None) -> st
 def fragment(library: Library) -> str:
     """The part of the link that says what to show."""
     for name in library.names():
-        found = explorer.card(library.shelf(name))["start"]
+        found = library.shelf(name).kept(explorer.card)["start"]
         if found is not None:
             return f"#{urlencode({'view': 'example', 'run': name, 'example': found}, safe='~')}"
     return ""
