@@ -170,6 +170,12 @@ def test_other_images_than_the_saved_ones_are_refused(tmp_path):
     measure.evaluate(model, data, Auto(0.1), run=run)
     with pytest.raises(BadInput, match="same images"):
         measure.evaluate(model, data[:5], Auto(0.1), run=run)
+    with pytest.raises(BadInput, match=r"same attack auto:eps=0.2.*eps=0.1"):
+        measure.evaluate(model, data, Auto(0.2), run=run)
+    with pytest.raises(BadInput, match="same seed 4"):
+        measure.evaluate(model, data, Auto(0.1), run=run, seed=4)
+    with pytest.raises(BadInput, match="same targets"):
+        measure.evaluate(model, data, Auto(0.1), run=run, targets=1 - data.labels)
 
 
 def test_a_spent_budget_ends_the_evaluation_with_the_bound_so_far():
@@ -202,7 +208,31 @@ def test_a_random_model_is_found_and_judged_as_a_rate():
     assert found.rate[-1] < 0.05  # far from the boundary: noise hardly ever flips it
     assert ((found.rate > 0.5) == found.success).all()
     assert {part.spec.split(":")[0] for part in found.parts} <= {"apgd", "margin-pgd"}
-    assert before.shape == torch.get_rng_state().shape
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_seemed_to_break_a_random_model_must_do_so_again(monkeypatch):
+    module = sys.modules["pixelproof.measure.evaluate"]
+    draws = iter([torch.full((2,), 0.6)])
+    honest = module.fooling_rates
+
+    class Lucky:
+        """The first judgement of both images is luck; every later one is a count."""
+
+        def __init__(self, *given, **more):
+            self.per_image = next(draws, None)
+            if self.per_image is None:
+                self.per_image = honest(*given, **more).per_image
+
+    monkeypatch.setattr(module, "fooling_rates", Lucky)
+    model, data = two_classes(Noisy(), [0.6, -0.6])
+    found = measure.evaluate(model, data, Auto(0.001))
+    assert not found.success.any()
+    assert found.robust_accuracy.hits == found.after(found.seconds).hits == 2
+    assert found.bounds[-2].standing == 0
+    assert found.broken_by.tolist() == found.first_break.tolist() == [-1, -1]
+    assert sum(part.broke for part in found.parts) == 0
+    assert found.ended != "nothing left standing"
 
 
 def test_opposite_logits_that_keep_their_sign_are_seen_to_differ():
@@ -216,9 +246,9 @@ def test_opposite_logits_that_keep_their_sign_are_seen_to_differ():
 
 def test_autograd_inside_the_forward_pass_is_flagged():
     model, data = two_classes(Dreaming(), GAPS)
-    assert flags.before(model, data.images, data.labels) == (flags.INFERENCE,)
+    assert flags.before(model, data.images, data.labels, random=False) == (flags.INFERENCE,)
     model, data = two_classes(Gap(), GAPS)
-    assert flags.before(model, data.images, data.labels) == ()
+    assert flags.before(model, data.images, data.labels, random=False) == ()
 
 
 def test_probabilities_are_flagged():
@@ -228,7 +258,7 @@ def test_probabilities_are_flagged():
 
     model, data = two_classes(Gap(), GAPS)
     model.net = Softmax()
-    assert flags.PROBABILITIES in flags.before(model, data.images, data.labels)
+    assert flags.PROBABILITIES in flags.before(model, data.images, data.labels, random=False)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
@@ -276,6 +306,13 @@ def test_a_curve_cut_short_goes_on_from_its_folder(tmp_path, monkeypatch):
     resumed = measure.curve(model, data, [0.06, 0.16], run=run, tell=lambda done, total: heard.append((done, total)))
     assert heard == [(6, 8), (8, 8)]
     assert torch.equal(resumed.distance, whole.distance)
+    known = measure.evaluate(model, data, Auto(0.21))
+    finer = measure.curve(model, data, [0.11, 0.16, 0.21], run=run, known=known)
+    assert [rate.hits for rate in finer.robust_accuracy] == [5, 3, 2]
+    with pytest.raises(BadInput, match="in l2 of the same images"):
+        measure.curve(model, data, [0.11], run=run, norm="l2")
+    with pytest.raises(BadInput, match="of the same images"):
+        measure.curve(model, data[:4], [0.11], run=run)
 
 
 def test_a_curve_never_rises_and_is_exact_on_a_linear_net():
