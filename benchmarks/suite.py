@@ -149,7 +149,7 @@ def curve(task: Task) -> Iterator[Row]:
     """Eight budgets up to twice eps: eight PGD-40 runs, and the better of bisection and FMN image by image."""
     model, test, norm = task.model, task.test, task.norm
     budgets = [2 * task.eps * (k + 1) / 8 for k in range(8)]
-    each = [PGD(budget, norm=norm, precision="float32") for budget in budgets]
+    each = [PGD(budget, norm=norm) for budget in budgets]
     runs, naive = _timed(lambda: [attacks.mount(attack, model, test) for attack in each])
     found, spent = _timed(lambda: measure.curve(model, test, budgets, norm=norm))
     held = [round(float(run.robust_accuracy), 4) for run in runs]

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
+expect.set_options(timeout=20_000)  # shared machines stall; a test that passes does not wait
 ROOT = Path(__file__).parents[2]
 FRONTEND = ROOT / "frontend"
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).is_file()), None)
@@ -153,7 +155,7 @@ def browser_context_args(browser_context_args):
 def visit(walked, site, page):
     """visit(view='gallery', ...) opens an address of the run; every error on the console fails the test."""
     complaints: list[str] = []
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(20_000)
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from pixelproof import measure, models
 from pixelproof.attacks import Auto
+from pixelproof.attacks.stochastic import unsteady
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.measure import flags
@@ -202,6 +203,15 @@ def test_a_random_model_is_found_and_judged_as_a_rate():
     assert ((found.rate > 0.5) == found.success).all()
     assert {part.spec.split(":")[0] for part in found.parts} <= {"apgd", "margin-pgd"}
     assert before.shape == torch.get_rng_state().shape
+
+
+def test_opposite_logits_that_keep_their_sign_are_seen_to_differ():
+    model, data = two_classes(Noisy(), [0.4, 0.5, 0.6])
+    torch.manual_seed(0)
+    assert torch.stack([model.predict(data.images).argmax(1) for _ in range(20)]).unique(dim=0).shape[0] == 1
+    assert unsteady(model, data.images).all()
+    fixed, same = two_classes(Gap(), GAPS)
+    assert not unsteady(fixed, same.images).any()
 
 
 def test_autograd_inside_the_forward_pass_is_flagged():

@@ -42,6 +42,9 @@ CONTENT = {
 }
 
 
+pytestmark = pytest.mark.slow  # a minute of processor time: eight trainings, eight ensembles
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resist") / "run"

@@ -15,17 +15,20 @@ from pixelproof.types import Goal, Images, Logits, Mask, PerImage, Rate
 
 ATTACK_DRAWS = 20  # passes of a random model behind each gradient, as in AutoAttack's version for such models
 JUDGE_DRAWS = 100  # passes that judge each of its images
-SAME = 1e-4  # logits of two passes, scaled to length 1, that lie further apart are no rounding
+SAME = 1e-4  # logits of two passes that lie further apart, in lengths of the longest of the passes, are no rounding
 PASSES = 5
 
 
 def unsteady(model: Classifier, images: Images) -> Mask:
-    """Which images get other answers in one of five passes, in evaluation mode: AutoAttack's test, image by image."""
+    """Which images get other answers in one of five passes, in evaluation mode: AutoAttack's test, image by image.
+
+    All passes of an image share one scale: scaled one by one, the logits of two opposite classes would never differ.
+    """
     with seeded(0, wanted=True):
         passes = torch.stack([model.predict(images) for _ in range(PASSES)])
     answers = passes.argmax(2)
-    directions = passes / passes.norm(dim=2, keepdim=True).clamp_min(1e-12)
-    apart = (directions[:, None] - directions[None]).norm(dim=3).amax((0, 1))
+    scale = passes.norm(dim=2).amax(0).clamp_min(1e-12)
+    apart = (passes[:, None] - passes[None]).norm(dim=3).amax((0, 1)) / scale
     found: Mask = (apart > SAME) | (answers != answers[0]).any(0)
     return found
 

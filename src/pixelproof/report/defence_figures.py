@@ -44,9 +44,8 @@ def against(rows: list[Row]) -> Figure:
     facts = "; ".join(f"{row['row']}: {', '.join(percent(value(row, key), 0) for key, _ in BARS)}" for row in shown)
     words = Words(
         f"Masks, as claimed and as attacked: {rows[0]['net']}, eps {number(rows[0]['eps'])}",
-        "The baseline has no mask, so there “mask on” is the plain network under FGSM and PGD. If masking "
-        "resisted, the "
-        "blue bars would not fall when the attack averages over masks.",
+        "The baseline has no mask, so there “mask on” is the plain network under FGSM and PGD. If masking resisted, "
+        "the orange bar would be as high as the blue one: only the attack differs between them.",
         f"Accuracy claimed, under naive FGSM, under PGD in expectation, under auto. {facts}.",
     )
     return draw(f"defence-masks-{rows[0]['net']}", paint, words=words, size=(8.4, 3.6))

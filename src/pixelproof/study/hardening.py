@@ -134,7 +134,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         held[f"auto{mark}"] = torch.isin(sample.index, found.index[~found.success]).float()
     if row.test:
         held |= masked(specs.parse(row.test, FRONTS, "front").around(model), sample, eps, section, at)
-    ibp = any(spec.partition(":")[0] == "ibp" for spec in row.specs)
+    ibp = not model.card.fronts and any(spec.partition(":")[0] == "ibp" for spec in row.specs)
     tensors = list(model.parameters())
     return HardenedRecord(
         net=net,

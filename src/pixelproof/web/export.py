@@ -6,22 +6,21 @@ becomes a small script that hands its content to the page, and images stay image
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp
 
 from pixelproof.atomic import write_whole
 from pixelproof.errors import BadInput, RunError
 from pixelproof.web.app import api, pages
 from pixelproof.web.desk import Desk
 from pixelproof.web.library import Library
+from pixelproof.web.within import Reply, ask
 
 METRICS = ("euclidean", "manhattan", "chebyshev", "cosine")
 PAGE = """<!doctype html>
@@ -41,19 +40,6 @@ PAGE = """<!doctype html>
 </html>
 """
 Tell = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One answer of the application."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
 
 
 def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | None = None) -> int:
@@ -165,37 +151,3 @@ def _keep(folder: Path, address: str, reply: Reply) -> None:
 
 def _script(address: str, content: dict[str, Any]) -> str:
     return f"pixelproof_data({json.dumps(address)}, {json.dumps(content, separators=(',', ':'))});\n"
-
-
-def ask(application: ASGIApp, address: str) -> Reply:
-    """The application's answer to GET /api/ADDRESS, without a network in between."""
-    path = f"/api/{address}" if address else "/api"
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"export")],
-        "client": None,
-        "server": None,
-    }
-    messages: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        messages.append(message)
-
-    async def call() -> None:
-        await application(scope, receive, send)
-
-    asyncio.run(call())
-    start = messages[0]
-    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Reply(start["status"], headers, b"".join(message.get("body", b"") for message in messages[1:]))

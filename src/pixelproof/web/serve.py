@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import secrets
 import socket
+import threading
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ import uvicorn
 
 from pixelproof.errors import BadInput
 from pixelproof.views import explorer
-from pixelproof.web.app import create
-from pixelproof.web.gate import LOOPBACK
+from pixelproof.web.app import api
+from pixelproof.web.desk import Desk
+from pixelproof.web.gate import LOOPBACK, Gate
 from pixelproof.web.library import Library
+from pixelproof.web.within import warm
 
 HOST, PORT = "127.0.0.1", 8477
 
@@ -72,8 +75,10 @@ def serve(library: Library, place: Place, *, tell: Callable[[str], None], browse
         tell(address)
         if browser:
             webbrowser.open(address)
-        application = create(library, hosts=place.hosts, token=token)
-        settings = uvicorn.Config(application, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+        application = api(Desk(library))
+        threading.Thread(target=warm, args=(application,), daemon=True, name="warm").start()
+        gate = Gate(application, place.hosts, token)
+        settings = uvicorn.Config(gate, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
         uvicorn.Server(settings).run(sockets=[listening])
 
 
@@ -87,7 +92,7 @@ def link(library: Library, host: str, port: int, token: str | None = None) -> st
 def fragment(library: Library) -> str:
     """The part of the link that says what to show."""
     for name in library.names():
-        found = explorer.card(library.shelf(name))["start"]
+        found = library.shelf(name).kept(explorer.card)["start"]
         if found is not None:
             return f"#{urlencode({'view': 'example', 'run': name, 'example': found}, safe='~')}"
     return ""

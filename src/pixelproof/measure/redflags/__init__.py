@@ -30,7 +30,7 @@ RED_FLAGS: tuple[RedFlag, ...] = (
     RedFlag(
         "non-determinism",
         "five passes over the same images in evaluation mode",
-        "predictions differ, or logits scaled to length 1 lie > 1e-4 apart",
+        "predictions differ, or logits lie > 1e-4 of the length of the longest apart",
         "AutoAttack",
         False,
         non_determinism,

@@ -52,7 +52,7 @@ def voices(shelf: Shelf) -> tuple[Voice, ...]:
 
 
 def _layers(shelf: Shelf) -> Iterator[Voice]:
-    states = shelf.watch.states()
+    states = shelf.watch.states
     first = shelf.watch.clean
     places = sorted(range(len(first.layers)), key=lambda place: first.layers[place] != "composed")
     for place in places:
@@ -61,7 +61,7 @@ def _layers(shelf: Shelf) -> Iterator[Voice]:
             tuned = rule == "tuned"
             words = {
                 name: Word(
-                    shelf.watch.index_of(name),
+                    shelf.watch.places[name],
                     record.strangers[:, place].float() if tuned else record.score[:, place],
                     (record.alarm if tuned else record.quiet_alarm)[:, place],
                     record.p_value[:, place],

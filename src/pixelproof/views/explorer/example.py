@@ -107,13 +107,11 @@ def judged(shelf: Shelf, found: Shown, row: int, images: Tensor) -> list[dict[st
 
 
 def _stored(shelf: Shelf, state: str | None, index: int) -> dict[str, dict[str, Any]]:
-    if state is None or state not in shelf.watch.states():
+    row = None if state is None else shelf.watch.row(state, index)
+    if state is None or row is None:
         return {}
-    rows = (shelf.watch.index_of(state) == index).nonzero()[:, 0].tolist()
-    if not rows:
-        return {}
-    predicted = shelf.watch.run.tensor(f"guards/neighbours/{state}", "predicted", slice(rows[0], rows[0] + 1))
-    return decisions(shelf.watch.states()[state], rows[0], int(predicted), shelf.clean.classes)
+    predicted = int(shelf.watch.predicted[state][row])
+    return decisions(shelf.watch.states[state], row, predicted, shelf.clean.classes)
 
 
 def _now(shelf: Shelf, image: Tensor, label: int) -> dict[str, dict[str, Any]]:
@@ -125,10 +123,10 @@ def _held_out(shelf: Shelf, index: int) -> bool | None:
     """Whether an image is in the half that nothing was tuned on; None where the run does not know."""
     if not shelf.has("watch"):
         return None
-    for state, record in shelf.watch.states().items():
-        rows = (shelf.watch.index_of(state) == index).nonzero()[:, 0].tolist()
-        if rows:
-            return bool(record.validation[rows[0]])
+    for state, record in shelf.watch.states.items():
+        row = shelf.watch.row(state, index)
+        if row is not None:
+            return bool(record.validation[row])
     return None
 
 

@@ -56,7 +56,7 @@ class Watch:
     @cached_property
     def clean(self) -> VerdictRecord:
         """The verdicts on the clean images."""
-        return self.run.load(f"guards/verdicts/{CLEAN}", VerdictRecord)
+        return self.states[CLEAN]
 
     @cached_property
     def store(self) -> Store:
@@ -84,24 +84,26 @@ class Watch:
         """Row of the index by position in the original training file."""
         return {origin: row for row, origin in enumerate(self.store.origin.tolist())}
 
+    @cached_property
     def states(self) -> dict[str, VerdictRecord]:
         """The verdicts on every state by its file name: clean, and one per attack."""
         prefix = "guards/verdicts/"
-        return {name.removeprefix(prefix): self.state(name) for name in self.run.names(prefix)}
-
-    def state(self, name: str) -> VerdictRecord:
-        """The verdicts on one state; read once."""
-        if name not in self._states:
-            self._states[name] = self.run.load(name, VerdictRecord)
-        return self._states[name]
+        return {name.removeprefix(prefix): self.run.load(name, VerdictRecord) for name in self.run.names(prefix)}
 
     @cached_property
-    def _states(self) -> dict[str, VerdictRecord]:
-        return {}
+    def places(self) -> dict[str, Int[Tensor, " n"]]:
+        """Positions in the test file of the images of every state, in the order of its verdicts."""
+        return {state: self.run.tensor(f"guards/neighbours/{state}", "index") for state in self.states}
 
-    def index_of(self, name: str) -> Int[Tensor, " n"]:
-        """Positions in the test file of the images of a state, in the order of its verdicts."""
-        return self.run.tensor(f"guards/neighbours/{name}", "index")
+    @cached_property
+    def predicted(self) -> dict[str, Int[Tensor, " n"]]:
+        """Classes that the classifier gives to the images of every state."""
+        return {state: self.run.tensor(f"guards/neighbours/{state}", "predicted") for state in self.states}
+
+    def row(self, state: str, index: int) -> int | None:
+        """The row of an image in a state, by its position in the test file; None where it was not judged."""
+        rows = (self.places[state] == index).nonzero()[:, 0].tolist() if state in self.places else []
+        return rows[0] if rows else None
 
     def look(self, images: Images, labels: Labels) -> NeighbourRecord:
         """The neighbours of any images, looked up now as the study looked up its own."""

@@ -23,7 +23,7 @@ RESAMPLES = 200
 def thresholds(shelf: Shelf) -> dict[str, Any]:
     """Per attack and layer: both rules' thresholds, figures with intervals and the ROC; Lacking without [guards]."""
     watch = shelf.watch
-    found = {name: record for name, record in watch.states().items() if name != CLEAN}
+    found = {name: record for name, record in watch.states.items() if name != CLEAN}
     judged = {name: record for name, record in found.items() if bool(_attacked(record).any())}
     tuned = watch.tuned
     accuracy = tuned.tuning.at(tuned.tuning.accuracy, tuned.tuning.thresholds)
@@ -48,7 +48,7 @@ def thresholds(shelf: Shelf) -> dict[str, Any]:
 
 def scores(shelf: Shelf, attack: str) -> Float[Tensor, "spaces n"]:
     """Scores of the clean images and then of one attack's successes, per layer, on the judging half."""
-    states = shelf.watch.states()
+    states = shelf.watch.states
     if attack not in states or attack == CLEAN:
         raise UnknownName("explore", "attack", attack[:80], [name for name in states if name != CLEAN])
     clean, attacked = shelf.watch.clean, states[attack]
@@ -59,8 +59,8 @@ def _against(shelf: Shelf, name: str, record: VerdictRecord) -> dict[str, Any]:
     clean = shelf.watch.clean
     table = scores(shelf, name)
     quiet = int(_quiet(clean).sum())
-    places = [(CLEAN, shelf.watch.index_of(CLEAN)[_quiet(clean)])]
-    places.append((f"guards~sets~{name}", shelf.watch.index_of(name)[_attacked(record)]))
+    places = [(CLEAN, shelf.watch.places[CLEAN][_quiet(clean)])]
+    places.append((f"guards~sets~{name}", shelf.watch.places[name][_attacked(record)]))
     return {
         "attack": name,
         "clean": quiet,

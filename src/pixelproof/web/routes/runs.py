@@ -19,7 +19,7 @@ def router(desk: Desk) -> APIRouter:
     def home() -> Home:
         """The runs this server was started with, in that order."""
         with answers.busy:
-            cards = [explorer.card(library.shelf(name)) for name in library.names()]
+            cards = [library.shelf(name).kept(explorer.card) for name in library.names()]
         return Home.model_validate({"version": __version__, "static": False, "live": desk.live, "runs": cards})
 
     @routes.get("/runs/{run}", response_model=RunPage | Missing)
