@@ -208,6 +208,8 @@ def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, 
         "82.21",
         "0.84",
         "Table I",
+        "methodology",
+        "insight gained",
         "Adebayo",
         "as in the paper",
     ):

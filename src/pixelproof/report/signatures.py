@@ -21,8 +21,11 @@ SHOWN = 8
 WITHIN = 0.995  # share of the values that the colour scale of the maps spans
 TABLE_ONE = (
     ("objective", "find vulnerabilities", "recognise changed explanations"),
+    ("focus", "influential features", "changed contributions"),
+    ("methodology", "analyse the adversarial image", "compare normal and adversarial"),
     ("SHAP values used", "of the adversarial image", "adversarial minus clean"),
     ("purpose", "craft attacks", "detect and understand attacks"),
+    ("insight gained", "weaknesses, how to modify", "how the decision changed"),
 )
 
 
