@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 from gap_nets import GAPS, Gap, two_classes
+from torch import nn
 
 from pixelproof import measure, models
 from pixelproof.attacks import Auto
