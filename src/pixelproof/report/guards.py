@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pixelproof import views
@@ -71,7 +72,7 @@ def _overview(run: Run, rows: list[dict[str, Any]]) -> Table:
     body: list[Row] = []
     for name in names:
         first = next(row for row in rows if row["detector"] == name)
-        line = [Cell(name + (" (tuned)" if first["fitted_on"] else ""), head=True)]
+        line = [Cell(_foldable(name) + (" (tuned)" if first["fitted_on"] else ""), head=True)]
         line += [Cell("not tried" if first[key] is None else _of(first[key])) for key, _ in lost]
         for attack in attacks:
             row = by_pair.get((name, attack))
@@ -106,6 +107,11 @@ def _overview(run: Run, rows: list[dict[str, Any]]) -> Table:
         "Intervals of every figure stand in the tables below." + said + _mute(rows),
         compact=True,
     )
+
+
+def _foldable(spec: str) -> str:
+    """A spec that a browser may break after its separators only."""
+    return re.sub(r"([:,|])(?=\S)", "\\1\u200b", spec)
 
 
 def _of(found: dict[str, Any]) -> str:

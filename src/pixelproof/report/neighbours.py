@@ -218,7 +218,7 @@ def _duplicates(run: Run) -> list[Block]:
     body = tuple(
         cells(
             row["layer"], row["k"], decimals(row["with"]), decimals(row["without"]),
-            f"{row['change']['value']:+.3f} {_ends(row['change'])}", head=1,
+            f"{round(row['change']['value'], 3) + 0.0:+.3f} {_ends(row['change'])}", head=1,
         )
         for row in found["layers"]
     )  # fmt: skip
