@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
+from torch import nn
 
 from pixelproof import specs
 from pixelproof.data import Dataset, stratified
@@ -104,7 +105,7 @@ class Hardening:
         return Hardened(hardened.carrying(**vars(card)), tuple(histories), spent)
 
     def _fresh(self, model: Classifier) -> bool:
-        own = model.card.name in NETS and not model.card.fronts
+        own = model.card.name in NETS and not model.card.fronts and _ours(model)
         if self.start == "fresh" and not own:
             expected = f"only {', '.join(NETS)} can be built anew"
             raise BadInput("harden", expected, f"'{model.card.name}'", "Use start=given.")
@@ -122,7 +123,9 @@ class Hardening:
         fresh = self._fresh(model)
         if fresh:
             net = build(model.card.name, model.card.input_shape, len(model.card.classes), settings.seed)
-            begun = Classifier(net, replace(model.card, defences=(), stochastic=False)).to(model.device)
+            mean, std = model.normalisation
+            card = replace(model.card, defences=(), stochastic=False)
+            begun = Classifier(net, card, mean=mean, std=std).to(model.device)
         else:
             begun = copy.deepcopy(model)
         if not any(parameter.requires_grad for parameter in begun.parameters()):
@@ -180,6 +183,17 @@ def check_together(defences: Sequence[Defence]) -> None:
         sharing += [item.name for item in defences if role == "mask" and item.name in ("masked", "features")]
         if len(sharing) > 1:
             raise BadInput("harden", f"{' and '.join(sharing)} contradict each other ({reason})", do="Choose one.")
+
+
+def _ours(model: Classifier) -> bool:
+    """Whether the network is the one that its card names, layer by layer, and not another of the same name."""
+    twin = build(model.card.name, model.card.input_shape, len(model.card.classes), 0)
+
+    def form(net: nn.Module) -> tuple[list[tuple[str, type]], dict[str, torch.Size]]:
+        kinds = [(name, type(module)) for name, module in net.named_modules()]
+        return kinds, {name: tensor.shape for name, tensor in net.state_dict().items()}
+
+    return form(model.net) == form(twin)
 
 
 def _held_out(data: Dataset, validation: Dataset | None, seed: int) -> tuple[Dataset, Dataset]:
