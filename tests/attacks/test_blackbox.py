@@ -2,9 +2,10 @@
 
 import torch
 from linear_nets import linear, smallest
+from torch import nn
 
 from pixelproof import attacks, models
-from pixelproof.attacks import FGSM, SPSA
+from pixelproof.attacks import FGSM, PGD, SPSA
 from pixelproof.attacks.blackbox import transfer
 
 
@@ -29,10 +30,34 @@ def test_transfer_judges_on_the_model_and_searches_on_the_surrogate():
     assert torch.equal(same.images, attacks.mount(FGSM(0.1), model, data).images)
     other, _ = linear(7)
     asked = []
-    handle = model.register_forward_hook(lambda *_: asked.append(torch.is_grad_enabled()))
-    found = transfer(FGSM(0.1), other, model, data)
-    handle.remove()
-    assert not any(asked)  # the model only ever predicts
+    model.register_forward_hook(lambda *_: asked.append(torch.is_grad_enabled()))
+
+    def finding(attack):
+        asked.clear()
+        found = transfer(attack, other, model, data)
+        assert not any(asked)
+        return found, len(asked)
+
+    found, few = finding(PGD(1e-4, steps=2))
+    assert finding(PGD(1e-4, steps=50))[1] == few > 0  # asked before and after the search, and never during it
     assert torch.equal(found.success, model.predict(found.images).argmax(1) != found.labels)
     assert found.model == model.card.name
-    assert isinstance(other, models.Classifier)
+
+
+def test_a_random_surrogate_is_attacked_in_expectation_from_the_seed():
+    class Noise(nn.Module):
+        def forward(self, x):
+            return x + 0.1 * torch.randn_like(x)
+
+    model, data = linear(0, n=6)
+    random = models.wrap(nn.Sequential(Noise(), model.net), classes=5, input_shape=(1, 4, 4)).eval()
+    asked, attack = [], PGD(0.05, steps=3, precision="float32")
+    state = torch.get_rng_state()
+    handle = random.register_forward_hook(lambda _module, given, _output: asked.append(len(given[0])))
+    found, again = (transfer(attack, random, model, data, seed=seed) for seed in (1, 1))
+    handle.remove()
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(found.images, again.images)
+    assert max(asked) == 20 * len(data)  # the mean of twenty draws is what is attacked
+    assert (found.backwards >= 3).all()
+    assert found.rate is None

@@ -89,7 +89,8 @@ def walked(tmp_path_factory) -> Path:
         folder = shared / "walk"
         if not (folder / "run.json").is_file():
             (shared / "walk.toml").write_text(STUDY)
-            _command("run", str(shared / "walk.toml"), "--out", str(folder), "--device", "cpu").wait(timeout=400)
+            with _command("run", str(shared / "walk.toml"), "--out", str(folder), "--device", "cpu") as command:
+                assert command.wait(timeout=400) == 0
     return folder
 
 

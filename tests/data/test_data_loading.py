@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from conftest import real_data
 from pixelproof import data
 from pixelproof.data.files import Content, read_npz
 from pixelproof.data.loading import _places
 from pixelproof.data.sources import SOURCES
 from pixelproof.errors import BadInput, CorruptFile, PixelproofError, UnknownName
+from real_images import real_data
 
 PARTS = ("train", "val", "test")
 

@@ -208,10 +208,17 @@ def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, 
         "82.21",
         "0.84",
         "Table I",
+        "methodology",
+        "insight gained",
         "Adebayo",
         "as in the paper",
     ):
         assert words in text
+    assert "99.5\u00a0% of the values shown lie within" in text
+    beside = text.split("Beside the paper")[1].split("</table>")[0]
+    assert beside.index("paper 1") < beside.index("82.21") < beside.index("as in the paper")
+    columns = text.split("AUROC by attack fitted on")[1]
+    assert columns.index("vs clean") < columns.index("vs left out") < columns.index("vs sign")
     assert (tmp_path / "tables" / "detectors.csv").read_text().count("\n") == 1 + 7 * 4
 
 

@@ -9,9 +9,10 @@ import torch
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Attack, Model, budget, check_settings
-from pixelproof.attacks.mount import Field, Progress
+from pixelproof.attacks.mount import LOOKED_AT, Field, Progress
 from pixelproof.attacks.objectives import Loss, Objective
 from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.stochastic import in_expectation
 from pixelproof.attacks.watch import watch
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws, Rng
@@ -85,8 +86,9 @@ def transfer(
 ) -> AdversarialSet:
     """What `attack` finds against `surrogate`, judged on `model`, which is never asked during the search.
 
-    Attacked are the images that `model` gets right. Passes and first breaks are the surrogate's. Raises BadInput for
-    a surrogate of another input shape or number of classes.
+    Attacked are the images that `model` gets right. Passes and first breaks are the surrogate's; a random surrogate is
+    attacked in expectation, with draws from `seed`. Raises BadInput for a surrogate of another input shape or number of
+    classes.
     """
     field = Field.of(model, data, targets, None)
     for what, wanted, got in (
@@ -95,6 +97,9 @@ def transfer(
     ):
         if wanted != got:
             raise BadInput("transfer", f"the surrogate must have the model's {what} {wanted}", got)
+    seen, random = in_expectation(surrogate, field.data[: min(len(field.data), LOOKED_AT)].images)
+    search = replace(field, model=seen, random=random)
+    with search.seeded(seed):
+        outcome = search.run(attack, Draws.keyed(seed, field.data.index), progress=progress)
     with field.seeded(seed):
-        outcome = replace(field, model=surrogate).run(attack, Draws.keyed(seed, field.data.index), progress=progress)
         return field.judge(outcome, attack, seed)

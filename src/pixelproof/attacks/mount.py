@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from math import prod
 
@@ -16,12 +16,10 @@ from pixelproof import lp, specs
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.stochastic import (
-    ATTACK_DRAWS,
     JUDGE_DRAWS,
-    Expectation,
-    expect,
+    Untiring,
     fooling_rates,
-    is_stochastic,
+    in_expectation,
     seeded,
 )
 from pixelproof.attacks.watch import Watched
@@ -29,7 +27,7 @@ from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, BrokenPromise
 from pixelproof.models import Classifier, frozen
-from pixelproof.types import Goal, Images, Labels, Norm, PerImage, check_labels
+from pixelproof.types import Goal, Images, Labels, Mask, Norm, PerImage, check_labels
 
 RANGE_TOLERANCE = 1e-6
 BUDGET_TOLERANCE = 2e-6
@@ -37,7 +35,7 @@ BATCH_VALUES = 2**19  # values of all images in a batch; attacks pass it to the 
 GPU_BATCH_VALUES = 2**24
 BATCH_SIZES = (32, 1024)
 
-LOOKED_AT = 20  # images on which passes are compared
+LOOKED_AT = 50  # images on which passes are compared
 JUDGE_BATCH = 1000  # images held in copies at a time while a result is judged
 
 Progress = Callable[[int, int], None]
@@ -130,11 +128,7 @@ class Field:
         if batch is not None and batch < 1:
             raise BadInput(who, "batch must be at least 1", batch)
         size = batch or _batch(model)
-        random = None
-        if isinstance(model.net, Expectation):
-            random = model.net.model  # the expectation has been taken already; judged is what it was taken of
-        elif is_stochastic(model, data[: min(len(data), LOOKED_AT)].images):
-            random, model = model, expect(model, ATTACK_DRAWS)
+        model, random = in_expectation(model, data[: min(len(data), LOOKED_AT)].images)
         with seeded(0, wanted=random is not None):
             correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(1000)])
         if not correct.any():
@@ -158,16 +152,21 @@ class Field:
     def run(
         self, attack: Attack, draws: Draws, *, eight_bit: bool = False, progress: Progress | None = None
     ) -> Outcome:
-        """The attack's images for the whole field, batch by batch."""
+        """The attack's images for the whole field, batch by batch.
+
+        On a random model an attack within a budget does not stop at a success, which may be a lucky draw.
+        """
         n = len(self.data)
         found, counts = torch.empty(n, *self.data.shape), torch.zeros(3, n, dtype=torch.long)
+        tireless = self.random is not None and _within_budget(attack)
         started = time.perf_counter()
         with frozen(self.model):
             for start in range(0, n, self.batch):
                 rows = torch.arange(start, min(start + self.batch, n))
                 clean, goal = self.data[rows].images.to(self.model.device), self.goal[rows].to(self.model.device)
                 watched = Watched(self.model, goal)
-                images = attack(watched, clean, goal, draws[rows]).detach()
+                wanted = Untiring.of(goal) if tireless else goal  # the watch keeps the true one, for the first break
+                images = attack(watched, clean, wanted, draws[rows]).detach()
                 verify(attack.name, clean, images, attack.norm, attack.eps if goal.eps is None else goal.eps)
                 found[rows] = (round_towards(clean, images) if eight_bit else images).cpu()
                 tally = watched.tally
@@ -203,8 +202,8 @@ class Field:
                 success_8bit[saved] = self.goal[saved].reached(self.model.predict(rounded))
         success, rate = self.goal.reached(logits), None
         if self.random is not None:
-            rate = self._rate(images)
-            success, success_8bit = rate > 0.5, (rate > 0.5) & (self._rate((images * 255).round() / 255) > 0.5)
+            rate, success_8bit = self._rated(images, before)
+            success = rate > 0.5
         parts = [
             lp.distances(clean[start : start + JUDGE_BATCH], images[start : start + JUDGE_BATCH])
             for start in range(0, len(images), JUDGE_BATCH)
@@ -234,10 +233,33 @@ class Field:
             rate=rate,
         )
 
+    def fooled(self, images: Images) -> Mask:
+        """Where images reach their goals: for a random model, in more than half of many passes."""
+        if self.random is not None:
+            return self._rate(images) > 0.5
+        return self.goal.reached(self.model.predict(images))
+
+    def _rated(self, images: Images, before: AdversarialSet | None) -> tuple[PerImage, Mask]:
+        """How often each image fools the random model, and whether it usually does, rounded to 8 bits as well."""
+        if before is None or before.rate is None:
+            rate = self._rate(images)
+            return rate, (rate > 0.5) & (self._rate((images * 255).round() / 255) > 0.5)
+        rate, usually = before.rate.clone(), before.success_8bit.clone()
+        rows = (images != before.images).flatten(1).any(1).nonzero()[:, 0]
+        if len(rows):  # new draws would only make images rise and fall that are the same
+            part = replace(self, data=self.data[rows], goal=self.goal[rows])
+            rate[rows], usually[rows] = part._rated(images[rows], None)
+        return rate, usually
+
     def _rate(self, images: Images) -> PerImage:
         """In what share of many passes of the random model each image reaches its goal."""
         assert self.random is not None
         return fooling_rates(self.random, images, self.goal, draws=JUDGE_DRAWS).per_image
+
+
+def _within_budget(attack: Attack) -> bool:
+    """Whether the attack cannot do without a budget, and so has no smallest perturbation to look for."""
+    return any(each.name == "eps" and each.default is MISSING for each in fields(attack))  # type: ignore[arg-type]
 
 
 def _batch(model: Classifier) -> int:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.errors import BadInput
-from pixelproof.types import Goal, Labels, Logits, PerImage
+from pixelproof.types import Goal, Labels, Logits, Mask, PerImage
 
 Loss = Literal["ce", "margin", "dlr", "probability"]
 
@@ -46,6 +46,10 @@ class Objective(Goal):
     def seen(self, logits: Logits) -> Float[Tensor, "n c"]:
         """The logits as the goal counts them."""
         return self.goal.seen(logits)
+
+    def reached(self, logits: Logits) -> Mask:
+        """Whether the goal counts each image as won, whatever loss leads there."""
+        return self.goal.reached(logits)
 
     def loss(self, logits: Logits) -> PerImage:
         """A value per image that the attacker lowers."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelproof.errors import BadInput
@@ -48,6 +49,13 @@ def expect(model: Classifier, draws: int) -> Classifier:
         raise BadInput("expect", "draws must be at least 1", draws)
     card = replace(model.card, name=f"{model.card.name}, mean of {draws}", stochastic=True)
     return Classifier(Expectation(model, draws), card).to(model.device).eval()
+
+
+def in_expectation(model: Classifier, images: Images) -> tuple[Classifier, Classifier | None]:
+    """`model` as attackers should see it, and the random model behind that, None where passes over `images` agree."""
+    if isinstance(model.net, Expectation):
+        return model, model.net.model  # the expectation has been taken already; judged is what it was taken of
+    return (expect(model, ATTACK_DRAWS), model) if is_stochastic(model, images) else (model, None)
 
 
 class Expectation(nn.Module):
@@ -98,6 +106,37 @@ def fooling_rates(model: Classifier, images: Images, goal: Goal, *, draws: int =
     with evaluating(model):
         passes = [goal.reached(model.predict(images)) for _ in range(draws)]
     return FoolingRates(torch.stack(passes).sum(0), draws)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untiring(Goal):
+    """A goal that never counts as reached: against a random model a first success is a lucky draw.
+
+    An attack that would stop there hands in an image that seldom fools; with this goal it takes all of its steps and
+    hands in the image with the lowest loss.
+    """
+
+    goal: Goal
+
+    @classmethod
+    def of(cls, goal: Goal) -> Untiring:
+        """`goal`, not to be stopped at."""
+        return cls(goal.labels, goal.targeted, goal.eps, goal=goal)
+
+    def __getitem__(self, rows: Tensor | slice) -> Untiring:
+        return Untiring.of(self.goal[rows])
+
+    def to(self, device: torch.device) -> Untiring:
+        """The same goal with its labels on `device`."""
+        return Untiring.of(self.goal.to(device))
+
+    def seen(self, logits: Logits) -> Float[Tensor, "n c"]:
+        """The logits as the goal counts them."""
+        return self.goal.seen(logits)
+
+    def reached(self, logits: Logits) -> Mask:
+        """Never."""
+        return torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
 
 
 def descend(model: Classifier, images: Images, goal: Goal, *, eps: float, steps: int) -> Images:

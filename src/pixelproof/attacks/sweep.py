@@ -37,8 +37,9 @@ def sweep(
     """One AdversarialSet per budget, in the order given.
 
     What fools the model at a small eps fools it at a larger one: successes are carried up, so the curve is monotone
-    by construction. PGD bisects the grid image by image, each search starting from the last one's end; an attack
-    without a budget runs once; any other climbs the grid with the images that still stand. `independent` carries
+    by construction. PGD bisects the grid image by image, each search starting from the last one's end (not against a
+    random model, where it climbs); an attack without a budget runs once; any other climbs the grid with the images
+    that still stand. `independent` carries
     nothing: every eps is attacked from scratch, as the papers' tables do (a search without a budget is still run once,
     for it does the same at every eps, and its result is cut back to each).
     """
@@ -61,7 +62,7 @@ def _swept(
     """The sets of `attack` at each of the budgets that `at` holds, in their order."""
     order = sorted(range(len(at)), key=lambda k: at[k].eps or 0.0)
     climbing = [at[k] for k in order]
-    if isinstance(attack, PGD):
+    if isinstance(attack, PGD) and field.random is None:  # a search by halves needs answers that are certain
         outcomes = bisect(field, climbing, seed, progress)  # type: ignore[arg-type]
     elif searches_smallest(attack):
         found = field.run(replace(attack, eps=None), Draws.keyed(seed, field.data.index), progress=progress)  # type: ignore[type-var]
@@ -117,8 +118,7 @@ def climb(field: Field, attacks: Sequence[Attack], seed: int, progress: Progress
             total = _add(total, outcome, standing)
             images = images.clone()
             images[standing] = outcome.images
-            fooled = part.goal.reached(field.model.predict(outcome.images))
-            standing[standing.clone()] = ~fooled
+            standing[standing.clone()] = ~part.fooled(outcome.images)
         outcomes.append(images)
     assert total is not None
     return [replace(total, images=found) for found in outcomes]

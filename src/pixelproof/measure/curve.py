@@ -64,7 +64,8 @@ def curve(
 
     For linf and l2 FMN and PGD-40, which starts at what FMN found and bisects the budgets below it; for l1 FMN and
     PDPGD, for l0 FMN and sigma-zero. `known` adds what an evaluation of the same images broke. After `budget` seconds
-    the rest is left unsearched. With `run` the curve is kept there as "curve" and goes on where it stopped.
+    the rest is left unsearched. With `run` the curve is kept there as "curve" and goes on where it stopped,
+    also at other budgets: what was searched is not searched again.
     """
     if list(eps) != sorted(set(eps)) or not len(eps):
         raise BadInput("curve", "budgets must ascend", tuple(eps))
@@ -78,7 +79,13 @@ def curve(
     if known is not None:
         found = replace(found, distance=_known(known, found))
     if run is not None and run.has("curve"):
-        found = run.load("curve", Curve)
+        kept = run.load("curve", Curve)
+        if kept.norm != norm or not torch.equal(kept.index, found.index):
+            got = f"one in {kept.norm} of {len(kept.index)} images"
+            raise BadInput(
+                "curve", f"the run must hold a curve in {norm} of the same images", got, "Use another folder."
+            )
+        found = replace(kept, eps=tuple(eps), distance=torch.minimum(kept.distance, found.distance))
     clock = Clock(budget, 0.0)
     with clock.watching(model):
         while found.searched < n:

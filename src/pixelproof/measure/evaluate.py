@@ -12,7 +12,7 @@ from torch import Tensor
 from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
 from pixelproof.attacks.auto.square import Square
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import LOOKED_AT, Field
 from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates, seeded
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
@@ -24,10 +24,11 @@ from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
-FLAG_IMAGES = 50  # clean images that the flags are looked for on
+FLAG_IMAGES = LOOKED_AT  # clean images that the flags are looked for on
 FIRST_BATCH = 20  # images in the first batch under a time budget, from which the speed is learned
 SLICES = 50  # batches that would fill the time budget
 SAVE_EVERY = 15.0  # seconds
+CONFIRMED = "fresh draws"  # the part that closes the evaluation of a random model
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,10 @@ def evaluate(
 
     With `targets` (one label per image) only images that are taken for their target count as broken.
     The result is saved in `run` as "evaluation"; an evaluation that ran out of time, or was interrupted, goes on where
-    it stopped when it is called again with the same run. Whatever the batches and the interruptions, the same parts
-    give the same result. Raises BadInput for data that does not fit the model.
+    it stopped when it is called again with the same run. Of a deterministic model the same parts give the same result,
+    whatever the batches and the interruptions. What broke a random model is judged once more, by fresh draws, in the
+    end: with many parts, some images are lucky once. Raises BadInput for data that does not fit the model and for a
+    run that holds another evaluation.
     """
     if budget is not None and not budget > 0:
         raise BadInput("evaluate", "the time budget must be positive", budget)
@@ -76,10 +79,11 @@ class Evaluator:
 
     def __init__(self, model: Classifier, data: Dataset, attack: Auto, targets: Labels | None, seed: int) -> None:
         self.model, self.attack, self.seed = model, attack, seed
-        probe = data[: min(len(data), FLAG_IMAGES)]
-        self.flags = flags.before(model, probe.images, probe.labels)
-        self.random = flags.RANDOMISED in self.flags
         self.field = Field.of(model, data, targets, None)
+        self.random = self.field.random is not None
+        probe = data[: min(len(data), FLAG_IMAGES)]
+        with seeded(seed, wanted=True):
+            self.flags = flags.before(model, probe.images, probe.labels, random=self.random)
         self.stages = attack.stages(len(model.card.classes), targeted=targets is not None)
         if self.random:  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
@@ -97,14 +101,26 @@ class Evaluator:
         self.bounds: tuple[Bound, ...] = ()
 
     @property
+    def targets(self) -> Labels | None:
+        """The targets of the images attacked, None where there are none."""
+        return self.field.goal.labels if self.field.goal.targeted else None
+
+    @property
     def bound(self) -> Rate:
         """The share of all images offered that is classified correctly and not broken yet."""
         return Rate(int((~self.ledger.reached).sum()), self.field.offered)
 
     def resume(self, saved: Saved) -> None:
-        """Go on from what an earlier sitting left."""
-        if not torch.equal(saved.index, self.field.data.index):
-            raise BadInput("evaluate", "the run must hold the same images", "others", "Use another folder.")
+        """Go on from what an earlier sitting left; only of the same question."""
+        for what, same in (
+            ("images", torch.equal(saved.index, self.field.data.index)),
+            (f"attack {specs.write(self.attack)}", saved.attack == specs.write(self.attack)),
+            (f"seed {self.seed}", saved.seed == self.seed),
+            ("targets", _equal(saved.targets, self.targets)),
+        ):
+            if not same:
+                got = f"an evaluation with {saved.attack}, seed {saved.seed}"
+                raise BadInput("evaluate", f"the run must hold the same {what}", got, "Use another folder.")
         self.ledger, self.broken_by, self.first_break = saved.ledger, saved.broken_by, saved.first_break
         self.passes, self.rows = saved.passes, saved.rows
         self.stage, self.position = saved.stage, saved.position
@@ -127,11 +143,8 @@ class Evaluator:
             self.seconds = clock.seconds
             if run is not None:
                 self._save(run)
-        if ended == "finished" and not self.bound.hits:
-            ended = "nothing left standing"
-        elif ended == "finished" and any(not part.attacked for part in self.parts):
-            ended = "stopped by rule"
-        result = self._result(ended)
+        with seeded(self.seed + 1, wanted=self.random):
+            result = self._result(ended)
         if run is not None:
             run.save("evaluation", result)
         return result
@@ -176,7 +189,9 @@ class Evaluator:
 
     def _rate(self, images: Images, goal: Goal) -> PerImage:
         """How often each image fools the model."""
-        return fooling_rates(self.model, images, goal, draws=JUDGE_DRAWS if self.random else 1).per_image
+        return fooling_rates(
+            self.field.random or self.model, images, goal, draws=JUDGE_DRAWS if self.random else 1
+        ).per_image
 
     def _note(self, stage: Stage, clock: Clock) -> None:
         if not self.bounds or self.bounds[-1].standing != self.bound.hits:
@@ -187,6 +202,9 @@ class Evaluator:
 
     def _save(self, run: Run) -> None:
         saved = Saved(
+            attack=specs.write(self.attack),
+            seed=self.seed,
+            targets=self.targets,
             index=self.field.data.index,
             stage=self.stage,
             position=self.position,
@@ -207,6 +225,17 @@ class Evaluator:
         rate = self._rate(images, self.field.goal)
         survives: Mask = self._rate((images * 255).round() / 255, self.field.goal) > 0.5
         parts = (*self.parts, self._part(self.seconds - self.begun)) if self.position else self.parts
+        broken_by, first_break, bounds = self.broken_by, self.first_break, self.bounds
+        if self.random:
+            success = success & (rate > 0.5)
+            broken_by, first_break = (torch.where(success, kept, -1) for kept in (broken_by, first_break))
+            parts = tuple(replace(part, broke=int((broken_by == k).sum())) for k, part in enumerate(parts))
+            bounds = (*bounds, Bound(self.seconds, int((~success).sum()), CONFIRMED))
+        rounds = [stage.round for stage in self.stages]
+        if ended == "finished" and success.all():
+            ended = "nothing left standing"
+        elif ended == "finished" and any(k and not part.attacked for k, part in zip(rounds, parts, strict=False)):
+            ended = "stopped by rule"
         black = [part for part in parts if part.spec.startswith(Square.name) and part.attacked]
         late = flags.after(sum(part.broke for part in black), black[0].attacked if black else 0)
         return Evaluation(
@@ -219,18 +248,22 @@ class Evaluator:
             offered=self.field.offered,
             index=data.index,
             labels=data.labels,
-            targets=self.field.goal.labels if self.field.goal.targeted else None,
+            targets=self.targets,
             images=images,
             success=success,
             success_8bit=success & survives,
             rate=rate,
             distance=lp.norm(images - data.images, self.attack.norm),
-            broken_by=self.broken_by,
-            first_break=self.first_break,
+            broken_by=broken_by,
+            first_break=first_break,
             passes=self.passes,
             parts=parts,
-            bounds=self.bounds,
+            bounds=bounds,
             flags=self.flags + late,
             ended=ended,
             seconds=self.seconds,
         )
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other or (one is not None and other is not None and torch.equal(one, other))

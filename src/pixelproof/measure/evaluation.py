@@ -39,7 +39,9 @@ class Evaluation:
     part that broke an image and `first_break` the number of the forward pass, over all parts, that first saw it
     broken; -1 where it stands. `distance` is that of the stored image in `norm`. `passes` counts forward and backward
     passes per image, (n, 2). With `targets`, broken means taken for the target. `rate` is the share of passes in
-    which each image fools the model: 0 or 1, except for a random model. `ended` says why the evaluation stopped.
+    which each image fools the model: 0 or 1, except for a random model, whose images count as broken when the draws
+    that found them and the fresh ones behind `rate` agree that they usually fool. `ended` says why the evaluation
+    stopped.
     """
 
     attack: str
@@ -100,13 +102,16 @@ class Evaluation:
     def after(self, seconds: float) -> Rate:
         """The bound that was known after so many seconds."""
         known = [bound.standing for bound in self.bounds if bound.seconds <= seconds]
-        return Rate(min(known, default=len(self)), self.offered)
+        return Rate(known[-1] if known else len(self), self.offered)
 
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """An unfinished evaluation: enough to go on as if it had never stopped."""
+    """An unfinished evaluation: what was asked, and enough to go on as if it had never stopped."""
 
+    attack: str
+    seed: int
+    targets: Labels | None
     index: Tensor
     stage: int
     position: int

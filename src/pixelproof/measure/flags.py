@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.stochastic import is_stochastic
 from pixelproof.models import Classifier, evaluating, frozen
 from pixelproof.types import Goal, Images, Labels, Logits, Mask
 
@@ -21,11 +20,9 @@ ROUNDING = 1e-5  # by how much probabilities may miss [0, 1] and a sum of 1 (Aut
 INFERENCE = "optimisation at inference: the forward pass computes gradients itself; attack the whole process"
 
 
-def before(model: Classifier, images: Images, labels: Labels) -> tuple[str, ...]:
-    """The flags that show on clean images, before any attack."""
-    found = []
-    if is_stochastic(model, images):
-        found.append(RANDOMISED)
+def before(model: Classifier, images: Images, labels: Labels, *, random: bool) -> tuple[str, ...]:
+    """The flags that show on clean images, before any attack; whether the model is `random` is known already."""
+    found = [RANDOMISED] if random else []
     logits = model.predict(images)
     if are_probabilities(logits):
         found.append(PROBABILITIES)
@@ -40,7 +37,8 @@ def after(black_box: int, standing: int) -> tuple[str, ...]:
     """The flag that shows at the end: `black_box` images broken by Square of the `standing` ones it was given."""
     if not black_box:
         return ()
-    return (f"{BLACK_BOX}: Square broke {black_box} of {standing} images that every gradient attack had left standing",)
+    left = f"{standing} images that the gradient attacks before it had left standing"
+    return (f"{BLACK_BOX}: Square broke {black_box} of {left}",)
 
 
 def are_probabilities(outputs: Logits) -> bool:

@@ -8,11 +8,13 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import MUTED, PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, Section, Table, cells, interval, number
+from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, Section, Table, cells, interval
 from pixelproof.run import Run
 
 PAPER_AUC, PAPER_ACCURACY = 0.84, 0.8221
-SHOWN = ("clean", "sign", "shuffled", "left out")  # the matrices; the others stand in tables/detectors.csv
+CONTROL_LINES = (":", "--", "-.", (0, (6, 2, 1, 2, 1, 2)))  # one per control
+CONTROL_MARKS = ("s", "^", "D", "v")
+SHOWN = ("clean", "left out", "sign", "shuffled")  # the matrices; the others stand in tables/detectors.csv
 
 
 def detection(run: Run) -> Section | None:
@@ -61,14 +63,14 @@ def _lead(rows: list[dict[str, Any]]) -> str:
 
 
 def _beside(rows: list[dict[str, Any]]) -> Table:
-    body = []
+    body = [cells("paper 1", f"{PAPER_AUC:.2f}", f"{100 * PAPER_ACCURACY:.2f}\u00a0%", "–", "–", head=1)]
     for row in rows:
         if row["control"]:
             continue
         found, accuracy = row["figures"], _accuracy(row)
         body.append(
             cells(
-                row["name"], f"{PAPER_AUC:.2f}", _estimate(found["auroc"]), f"{100 * PAPER_ACCURACY:.2f}\u00a0%",
+                row["name"], _estimate(found["auroc"]),
                 "–" if accuracy is None else f"{100 * accuracy:.2f}\u00a0%",
                 _estimate(found["tpr1"]), _estimate(found["tpr5"]), head=1,
             )
@@ -78,8 +80,7 @@ def _beside(rows: list[dict[str, Any]]) -> Table:
         name="detector-paper",
         caption=f"Beside the paper: fitted and tested on {first['focus']}, against clean images",
         columns=(
-            "detector", "AUC: paper", "ours [95\u00a0%]", "accuracy: paper", "ours",
-            "TPR at 1\u00a0%", "TPR at 5\u00a0% FPR",
+            "detector", "AUC [95\u00a0%]", "accuracy", "TPR at 1\u00a0% FPR", "TPR at 5\u00a0% FPR",
         ),
         bodies=(tuple(body),),
         note=f"{first['attacked_n']} attacked and {first['clean_n']} clean images judge, none of them fitted on. The "
@@ -94,6 +95,10 @@ def _accuracy(row: dict[str, Any]) -> float | None:
 
 def _estimate(found: dict[str, float]) -> str:
     return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _area(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _controls(rows: list[dict[str, Any]]) -> Table:
@@ -126,8 +131,8 @@ def _kinds(rows: list[dict[str, Any]]) -> Table:
     body = tuple(
         (
             Cell(row["name"], head=True),
-            *cells(*(number(row["cross"][key]["value"], 3) for key in keys)),
-            *cells(number(row["figures_noise"]["auroc"]["value"], 3)),
+            *cells(*(_area(row["cross"][key]["value"]) for key in keys)),
+            *cells(_area(row["figures_noise"]["auroc"]["value"])),
         )
         for row in rows
         if row["cross"]
@@ -164,10 +169,10 @@ def _roc(rows: list[dict[str, Any]]) -> Figure:
         axes = canvas.add_subplot()
         for place, row in enumerate(rows):
             colour = MUTED if row["control"] else PALETTE[place % len(PALETTE)]
-            style = (":", "--", "-.")[place % 3] if row["control"] else "-"
+            style = CONTROL_LINES[place % len(CONTROL_LINES)] if row["control"] else "-"
             fpr, tpr = row["curve"]
             label = f"{row['name']} {row['figures']['auroc']['value']:.3f}"
-            axes.plot([100 * x for x in fpr], [100 * y for y in tpr], style, color=colour, label=label)
+            axes.plot([100 * x for x in fpr], [100 * y for y in tpr], ls=style, color=colour, label=label)
         axes.plot([0, 100], [0, 100], color=MUTED, lw=0.6)
         percent_axis(axes)
         axes.set_xlabel("clean images flagged, %")
@@ -191,7 +196,8 @@ def _epochs(rows: list[dict[str, Any]]) -> Figure:
             colour = MUTED if row["control"] else PALETTE[place % len(PALETTE)]
             epochs = range(1, len(training) + 1)
             axes.plot(epochs, [100 * value for value in training], "--", color=colour, lw=1.2)
-            axes.plot(epochs, [100 * value for value in held], "-", color=colour, marker="o", ms=3.5, label=row["name"])
+            mark = CONTROL_MARKS[place % len(CONTROL_MARKS)] if row["control"] else "o"
+            axes.plot(epochs, [100 * value for value in held], color=colour, marker=mark, ms=4, label=row["name"])
         axes.axhline(100 * PAPER_ACCURACY, color=MUTED, lw=0.8)
         axes.annotate(
             f"paper {100 * PAPER_ACCURACY:.2f} %", (1, 100 * PAPER_ACCURACY), (0, -10), textcoords="offset points"
@@ -231,7 +237,7 @@ def _matrix(row: dict[str, Any], place: int) -> Table:
         columns=columns,
         bodies=(body,),
         note=f"Successful attacks judged: {judged}. Against clean images, and against noise of the tested attack's "
-        "realised l2 size: sign, its own perturbation shuffled, and the kinds left out of the fit. Stronger colour: "
+        "realised l2 size: the kinds left out of the fit, sign, and its own perturbation shuffled. Stronger colour: "
         "closer to guessing.",
         compact=True,
     )
@@ -240,7 +246,7 @@ def _matrix(row: dict[str, Any], place: int) -> Table:
 def _adaptive(rows: list[dict[str, Any]]) -> Table:
     first = rows[0]
     body = tuple(
-        cells(row["attack"], interval(row["fooled"]), interval(row["evaded"]), number(row["auroc"], 3), head=1)
+        cells(row["attack"], interval(row["fooled"]), interval(row["evaded"]), _area(row["auroc"]), head=1)
         for row in rows
     )
     return Table(

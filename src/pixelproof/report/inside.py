@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import INK, MARKERS, PALETTE, Words, draw
-from pixelproof.report.page import Block, Figure, Fold, Prose, Section, Table, cells, number
+from pixelproof.report.page import Block, Figure, Fold, Prose, Section, Table, cells
 from pixelproof.run import Run
 
 CLASSES = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#999933", "#882255", "#44aa99", "#777777")
@@ -88,7 +88,7 @@ def _units(rows: list[dict[str, Any]]) -> Table:
             row["n"],
             ", ".join(f"{unit} ({d:+.1f})" for unit, d in zip(row["units"][:5], row["d_z"][:5], strict=True)),
             f"{100 * row['moved']:.0f}\u00a0%",
-            f"{number(row['separability'], 3)} (n = {row['separability_n']})",
+            "–" if row["separability"] is None else f"{row['separability']:.3f} (n = {row['separability_n']})",
             head=1,
         )
         for row in rows

@@ -18,10 +18,14 @@ from pixelproof.report.pictures import NEGATIVE, POSITIVE, diverging, signed
 from pixelproof.run import Run
 
 SHOWN = 8
+WITHIN = 0.995  # share of the values that the colour scale of the maps spans
 TABLE_ONE = (
     ("objective", "find vulnerabilities", "recognise changed explanations"),
+    ("focus", "influential features", "changed contributions"),
+    ("methodology", "analyse the adversarial image", "compare normal and adversarial"),
     ("SHAP values used", "of the adversarial image", "adversarial minus clean"),
     ("purpose", "craft attacks", "detect and understand attacks"),
+    ("insight gained", "weaknesses, how to modify", "how the decision changed"),
 )
 
 
@@ -69,7 +73,7 @@ def _grey(image: Tensor) -> Tensor:
 
 def _maps(shots: list[views.Explained]) -> Figure:
     """Fig. 3: one shared scale with zero in the middle."""
-    scale = max(float(torch.stack([shot.clean_map, shot.image_map]).abs().max()) for shot in shots)
+    scale = _reach(torch.stack([part for shot in shots for part in (shot.clean_map, shot.image_map)]))
     rows = [
         ("clean", [_grey(shot.clean) for shot in shots]),
         ("its signature", [diverging(signed(shot.clean_map), scale) / 255 for shot in shots]),
@@ -77,8 +81,9 @@ def _maps(shots: list[views.Explained]) -> Figure:
         ("its signature", [diverging(signed(shot.image_map), scale) / 255 for shot in shots]),
     ]
     caption = (
-        f"Blue lowers the predicted class's logit, red raises it; white is 0, the ends are ±{scale:.3g}, one scale for "
-        "all maps. The title is the true class and what the attack made of it."
+        f"Blue lowers the predicted class's logit, orange raises it; white is 0, the ends are ±{scale:.3g}, one scale "
+        f"for all maps; {100 * WITHIN:.1f}\u00a0% of the values shown lie within, the others have the colour of the "
+        "end. The title is the true class and what the attack made of it."
     )
     words = Words("Signatures before and after the attack (paper 1, Fig. 3)", caption, _alt(shots, "signatures"))
     return draw(
@@ -87,6 +92,11 @@ def _maps(shots: list[views.Explained]) -> Figure:
         words=words,
         size=(max(4.0, 1.0 * len(shots)), 4.4),
     )
+
+
+def _reach(maps: Tensor) -> float:
+    """The end of the common scale: a few extreme pixels would leave everything else white."""
+    return float(maps.abs().flatten().double().quantile(WITHIN)) or float(maps.abs().max())
 
 
 def _critical(shots: list[views.Explained], overall: dict[str, Tensor], k: int) -> Figure:

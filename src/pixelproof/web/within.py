@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,9 @@ def ask(application: ASGIApp, address: str) -> Reply:
     async def call() -> None:
         await application(scope, receive, send)
 
-    asyncio.run(call())
+    # In a thread of its own, because the caller may sit inside a running loop (a notebook, a browser driver).
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(call())).result()
     start = messages[0]
     headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     return Reply(start["status"], headers, b"".join(message.get("body", b"") for message in messages[1:]))

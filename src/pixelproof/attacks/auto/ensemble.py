@@ -123,8 +123,10 @@ class Auto:
         """The first image that reaches the goal, else the one with the smallest margin over all parts."""
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
         with torch.no_grad():
-            ledger = Ledger.begin(images, goal.margin(watched(images)))
-        for stage in self.stages(len(model.card.classes), targeted=goal.targeted):
+            logits = watched(images)
+            ledger = Ledger.begin(images, goal.margin(logits))
+        classes = goal.seen(logits).shape[1]  # an alarm is a class of the card that is no rival
+        for stage in self.stages(classes, targeted=goal.targeted):
             rows = ledger.due(stage)
             if len(rows):
                 found = stage.attack(watched[rows], images[rows], goal[rows], draws[rows.cpu()])

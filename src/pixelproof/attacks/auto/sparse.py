@@ -17,7 +17,7 @@ from pixelproof.types import Images, Mask, PerImage
 
 STAGES = ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4))  # budget as a multiple of eps, share of the steps
 CHECK = 0.04  # a check after this share of the steps
-FIRST_SHARE = 0.2  # of all values are moved by the first steps
+FIRST_SHARE = 0.2  # of all values are moved by the first steps from the clean image; from others, 2/3 of those changed
 SHRINK, SMALLEST = 1.5, 10.0  # the step size falls by SHRINK, down to eps / SMALLEST
 
 
@@ -72,8 +72,10 @@ class SparseClimb:
         live = torch.arange(n, device=clean.device)
         gradient, hit, loss = descend(model, start, goal, half=self.half)
         values = clean[0].numel()
-        support = torch.full_like(loss, FIRST_SHARE * values)
-        share = torch.full_like(loss, FIRST_SHARE)
+        moved_already = (start != clean).flatten(1).sum(1).to(loss.dtype)
+        fresh = moved_already == 0
+        support = torch.where(fresh, FIRST_SHARE * values, moved_already)
+        share = torch.where(fresh, FIRST_SHARE, moved_already / values / 1.5)
         state = State(clean, eps, start, gradient, start, gradient, loss, eps.clone(), share, support)
         interval = max(int(CHECK * steps), 1)
         for step in range(steps + 1):
