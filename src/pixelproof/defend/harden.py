@@ -16,11 +16,13 @@ from pixelproof.data import Dataset, stratified
 from pixelproof.defend.defence import Defence, Part, Role, Setting, TrainingDefence
 from pixelproof.errors import BadInput
 from pixelproof.models import NETS, Classifier, History, Recipe, Training, suited, train
-from pixelproof.models.fronts import Committee
+from pixelproof.models.fronts import Committee, Features, Masked
 from pixelproof.models.nets import build
 from pixelproof.models.train import Progress
 
 HELD_OUT = 1000  # validation images taken from the training set where none are given; at most a tenth of it
+
+MASKS = (Masked.name, Features.name)  # the masks among what stands before a network
 
 Start = Literal["auto", "fresh", "given"]
 
@@ -73,6 +75,7 @@ class Hardening:
         Raises BadInput for data of another shape, a network that cannot be trained, and settings that do not fit it.
         """
         started = time.process_time()
+        check_behind(self.defences, model)
         learning = [defence for defence in self.defences if isinstance(defence, TrainingDefence)]
         fronts = [defence for defence in self.defences if not isinstance(defence, TrainingDefence)]
         histories: list[History] = []
@@ -133,6 +136,9 @@ class Hardening:
         setting = Setting(begun, data, validation, settings, fresh)
         parts = [defence.prepare(setting) for defence in learning]
         recipe = sum((part.recipe for part in parts), Recipe())
+        for defence, part in zip(learning, parts, strict=True):
+            if "adversary" in defence.roles and part.recipe.judge is not None:
+                recipe = replace(recipe, judge=part.recipe.judge, collapse=part.recipe.collapse)
         history = train(begun, data, validation, settings, recipe=recipe, progress=progress)
         finished = begun
         for part in reversed(parts):
@@ -180,9 +186,20 @@ def check_together(defences: Sequence[Defence]) -> None:
     }
     for role, reason in reasons.items():
         sharing = [item.name for item in defences if isinstance(item, TrainingDefence) and role in item.roles]
-        sharing += [item.name for item in defences if role == "mask" and item.name in ("masked", "features")]
+        sharing += [item.name for item in defences if role == "mask" and item.name in MASKS]
         if len(sharing) > 1:
             raise BadInput("harden", f"{' and '.join(sharing)} contradict each other ({reason})", do="Choose one.")
+
+
+def check_behind(defences: Sequence[Defence], model: Classifier) -> None:
+    """Refuse a mask for a classifier that stands behind one already."""
+    behind = next((spec for spec in model.card.fronts if spec.partition(":")[0] in MASKS), None)
+    if behind and any(_masks(defence) for defence in defences):
+        raise BadInput("harden", f"the model stands behind a mask already ({behind})", model.card.name, "Keep one.")
+
+
+def _masks(defence: Defence) -> bool:
+    return defence.name in MASKS or (isinstance(defence, TrainingDefence) and "mask" in defence.roles)
 
 
 def _ours(model: Classifier) -> bool:
