@@ -22,6 +22,7 @@ from pixelproof.web.desk import Desk
 from pixelproof.web.library import Library
 from pixelproof.web.within import Reply, ask
 
+WHOLE = ("", "/gallery", "/robustness", "/defences", "/detectors", "/thresholds")
 METRICS = ("euclidean", "manhattan", "chebyshev", "cosine")
 PAGE = """<!doctype html>
 <html lang="en">
@@ -74,7 +75,7 @@ def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator
     for run in library.names():
         base = f"runs/{run}"
         gallery = ask(application, f"{base}/gallery").json()
-        yield from (base, f"{base}/gallery", f"{base}/robustness", f"{base}/detectors", f"{base}/thresholds")
+        yield from (f"{base}{part}" for part in WHOLE)
         yield from (f"{base}/gallery/{each['id']}" for each in gallery["detectors"])
         yield from (f"{base}/atlas/{page}.png" for page in range(gallery["atlas"]["pages"]))
         found = ask(application, f"{base}/thresholds").json()

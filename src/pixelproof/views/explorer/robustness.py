@@ -9,11 +9,10 @@ import torch
 from pixelproof.measure import AttackRecord
 from pixelproof.types import Rate
 from pixelproof.views import attacks
+from pixelproof.views.explorer.audits import audits
 from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.shelf import Shelf
 from pixelproof.views.overview import overview, rate
-
-AUDIT = Lacking("audit", "No audit of this robustness is in the run.", "Add [audit] to the study.")
 
 
 def robustness(shelf: Shelf) -> dict[str, Any]:
@@ -37,8 +36,15 @@ def robustness(shelf: Shelf) -> dict[str, Any]:
         "together": [{key: value for key, value in row.items() if key != "attacks"} for row in attacks.worst_case(run)],
         "unpaired": attacks.unpaired(run),
         "focus": None if focus is None else kept.get((focus["attack"], focus["eps"])),
-        "audit": AUDIT.answer(),
+        "audit": _audit(shelf),
     }
+
+
+def _audit(shelf: Shelf) -> Any:
+    try:
+        return audits(shelf)
+    except Lacking as lacking:
+        return lacking.answer()
 
 
 def _curves(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

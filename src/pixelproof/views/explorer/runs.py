@@ -20,6 +20,7 @@ PARTS = {
         "Add [signatures] to the study.",
     ),
     "guards": ("guards/verdicts/", "What every layer's neighbours say of an image.", "Add [guards] to the study."),
+    "defences": ("defences/rows/", "Hardened models beside the plain one.", "Add [defences] to the study."),
     "pixels": ("pixels/", "One-pixel attacks and attackability maps.", "Add [pixels] to the study."),
 }
 

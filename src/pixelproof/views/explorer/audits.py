@@ -1,0 +1,36 @@
+"""Audits of a run's classifier: folders that `pixelproof audit ... --out RUN/NAME` wrote into the run's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixelproof.errors import CorruptFile, RunError
+from pixelproof.run import Run
+from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.explorer.shelf import Shelf
+
+
+def audits(shelf: Shelf) -> list[dict[str, Any]]:
+    """Every finished audit of this very classifier, by norm and budget; Lacking where there is none."""
+    found = []
+    for path in sorted(shelf.run.folder.glob("*/spec.json")):
+        try:
+            run = Run.open(path.parent)
+        except (RunError, CorruptFile):
+            continue
+        spec, facts = run.spec, run.facts
+        if spec.get("command") == "audit" and spec.get("model") == shelf.clean.digest and "verdict" in facts:
+            verdict = str(facts["verdict"])
+            believable = not verdict.startswith("not shown robust")
+            same = {key: spec[key] for key in ("norm", "eps", "seed")}
+            found.append({**same, "verdict": verdict, "believable": believable})
+    if not found:
+        raise _lacking(shelf)
+    return sorted(found, key=lambda each: (each["norm"], each["eps"]))
+
+
+def _lacking(shelf: Shelf) -> Lacking:
+    run, spec = shelf.run.folder.name, shelf.run.spec
+    eps = max(spec["attacks"]["eps"], default=0.1)
+    command = f"pixelproof audit {run}/model.safetensors {spec['data']['name']} --eps {eps:g} --out {run}/audit"
+    return Lacking("audit", "No audit of this classifier lies in the run.", f"Run '{command}'.")
