@@ -183,7 +183,7 @@ def test_a_folder_without_runs_is_said(tmp_path):
 def test_folders_of_runs_are_opened_and_names_are_told_apart(tmp_path):
     for folder in ("a/one", "b/one", "b/two words"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "spec.json").write_text('{"spec": {}}')
+        (tmp_path / folder / "spec.json").write_text('{"format": 1, "spec": {}}')
     assert Library([tmp_path / "a" / "one", tmp_path / "b"]).names() == ["one", "one-2", "two-words"]
 
 

@@ -30,7 +30,8 @@ def audits(shelf: Shelf) -> list[dict[str, Any]]:
 
 
 def _lacking(shelf: Shelf) -> Lacking:
-    run, spec = shelf.run.folder.name, shelf.run.spec
+    spec = shelf.run.spec
     eps = max(spec["attacks"]["eps"], default=0.1)
-    command = f"pixelproof audit {run}/model.safetensors {spec['data']['name']} --eps {eps:g} --out {run}/audit"
-    return Lacking("audit", "No audit of this classifier lies in the run.", f"Run '{command}'.")
+    command = f"pixelproof audit RUN/model.safetensors {spec['data']['name']} --eps {eps:g} --out RUN/audit"
+    add = f"Run '{command}', RUN being this run's folder."
+    return Lacking("audit", "No audit of this classifier lies in the run.", add)
