@@ -647,6 +647,8 @@ export interface Robustness {
   clean_accuracy: Rate;
   curves: Curve[];
   together: Together[];
+  /** Attacks of other sections, on their own samples of images. */
+  sampled: Sampled[];
   /** Where FGSM ran and PGD did not. */
   unpaired: (Record<string, string | number>)[];
   /** Set id of the attack and budget to look at first, chosen by rule. */
@@ -703,6 +705,18 @@ export interface RunPage {
   facts: Record<string, unknown>;
   /** Whether the training images are on disk, for thumbnails. */
   training_images: boolean;
+}
+
+/** What an attack of [signatures] or [guards] left standing of the images that it was run on. */
+export interface Sampled {
+  source: string;
+  attack: string;
+  label: string;
+  norm: string;
+  eps: number | null;
+  seed: number;
+  robust_accuracy: Rate;
+  set: string;
 }
 
 /** Neighbours of one image, nearest first. `alike`: place in this list of a near-duplicate before it, or null. */

@@ -54,7 +54,7 @@ def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | Non
     if site.exists() and any(site.iterdir()) and not (site / "app.js").is_file():
         raise BadInput("export", f"{site} must be empty or hold an earlier copy", "other files", "Choose another one.")
     application = api(Desk(library, live=False))
-    wanted = list(addresses(application, library, examples))
+    wanted = list(dict.fromkeys(addresses(application, library, examples)))
     for done, address in enumerate(wanted):
         _keep(site / "api", address, ask(application, address))
         if tell:
@@ -72,6 +72,7 @@ def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | Non
 
 def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator[str]:
     """Every answer that a copy holds, run by run."""
+    starts = {card["id"]: card["start"] for card in ask(application, "").json()["runs"]}
     for run in library.names():
         base = f"runs/{run}"
         gallery = ask(application, f"{base}/gallery").json()
@@ -84,12 +85,13 @@ def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator
         for each in ask(application, f"{base}/maps").json()["maps"]:
             yield f"{base}/maps/{each['id']}"
             yield f"{base}/maps/{each['id']}/points.f32"
-        for name in chosen(gallery, examples):
+        for name in chosen(gallery, examples, starts[run]):
             yield from _of_example(application, f"{base}/examples/{name}")
 
 
-def chosen(gallery: dict[str, Any], examples: int) -> list[str]:
-    """The examples that get their pages: of every set in turn the first success not yet taken, then the others."""
+def chosen(gallery: dict[str, Any], examples: int, start: str | None) -> list[str]:
+    """The examples that get their pages: the one to begin with, then of every set in turn the first success not yet
+    taken, then the others."""
     sets = gallery["sets"]
     queues: list[list[str]] = [[] for _ in sets]
     for hit in (True, False):
@@ -97,9 +99,9 @@ def chosen(gallery: dict[str, Any], examples: int) -> list[str]:
             if success == hit:
                 queues[place].append(f"{sets[place]['id']}~{index}")
     queues.sort(key=lambda queue: not queue[:1] or not queue[0].startswith("guards~"))
-    found: list[str] = []
+    found = [start] if start else []
     for turn in range(max((len(queue) for queue in queues), default=0)):
-        found += [queue[turn] for queue in queues if turn < len(queue)]
+        found += [queue[turn] for queue in queues if turn < len(queue) and queue[turn] != start]
         if len(found) >= examples:
             break
     return found[:examples]
@@ -123,14 +125,26 @@ def _of_example(application: ASGIApp, base: str) -> Iterator[str]:
                     yield f"{place}.png"
             yield from (f"{base}/graph/{layer['name']}/euclidean/{side}" for side in sides)
         if attacked:
-            yield from (f"{base}/difference/{layer['name']}/{metric}/clean/adversarial" for metric in METRICS)
+            places = [f"{base}/difference/{layer['name']}/{metric}/clean/adversarial" for metric in METRICS]
+            yield from places
             yield f"{base}/vectors/{layer['name']}/clean/adversarial.f32"
+            for place in places:
+                yield from _of_unit(application, base.partition("/examples/")[0], ask(application, place).json())
+
+
+def _of_unit(application: ASGIApp, run: str, difference: dict[str, Any]) -> Iterator[str]:
+    """The unit that changed most, which the page shows unasked, and the training images that excite it."""
+    for each in difference.get("units", ())[:1]:
+        place = f"{run}/units/{each['layer']}/{each['unit']}"
+        yield place
+        unit = ask(application, place).json()
+        yield from (f"{run}/training/{image['index']}.png" for image in unit.get("top", ()))
 
 
 def _home(application: ASGIApp, library: Library, examples: int) -> dict[str, Any]:
     home: dict[str, Any] = ask(application, "").json()
     for card in home["runs"]:
-        card["exported"] = chosen(ask(application, f"runs/{card['id']}/gallery").json(), examples)
+        card["exported"] = chosen(ask(application, f"runs/{card['id']}/gallery").json(), examples, card["start"])
     return home | {"static": True, "live": False}
 
 

@@ -31,7 +31,8 @@ def audits(shelf: Shelf) -> list[dict[str, Any]]:
 
 def _lacking(shelf: Shelf) -> Lacking:
     spec = shelf.run.spec
-    eps = max(spec["attacks"]["eps"], default=0.1)
-    command = f"pixelproof audit RUN/model.safetensors {spec['data']['name']} --eps {eps:g} --out RUN/audit"
+    guards = spec.get("guards") or {}
+    eps = max(spec["attacks"]["eps"], default=0.1) if spec["attacks"]["specs"] else guards.get("eps", 0.1)
+    command = f"pixelproof audit RUN/model.safetensors {spec['data']['name']} --eps {eps:.4g} --out RUN/audit"
     add = f"Run '{command}', RUN being this run's folder."
     return Lacking("audit", "No audit of this classifier lies in the run.", add)

@@ -191,6 +191,19 @@ class Together(Answer):
     together: Rate
 
 
+class Sampled(Answer):
+    """What an attack of [signatures] or [guards] left standing of the images that it was run on."""
+
+    source: str
+    attack: str
+    label: str
+    norm: str
+    eps: float | None
+    seed: int
+    robust_accuracy: Rate
+    set: str
+
+
 class Audited(Answer):
     """What an audit said of this classifier at one norm and budget."""
 
@@ -208,6 +221,7 @@ class Robustness(Answer):
     clean_accuracy: Rate
     curves: tuple[Curve, ...]
     together: tuple[Together, ...]
+    sampled: tuple[Sampled, ...] = Field(description="Attacks of other sections, on their own samples of images.")
     unpaired: tuple[dict[str, str | float], ...] = Field(description="Where FGSM ran and PGD did not.")
     focus: str | None = Field(description="Set id of the attack and budget to look at first, chosen by rule.")
     audit: tuple[Audited, ...] | Missing = Field(description="Audits of this classifier that lie in the run.")
