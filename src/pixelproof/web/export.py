@@ -124,12 +124,18 @@ def _of_example(application: ASGIApp, base: str) -> Iterator[str]:
                 if ask(application, place).json().get("atlas"):
                     yield f"{place}.png"
             yield from (f"{base}/graph/{layer['name']}/euclidean/{side}" for side in sides)
-        if attacked:
-            places = [f"{base}/difference/{layer['name']}/{metric}/clean/adversarial" for metric in METRICS]
-            yield from places
-            yield f"{base}/vectors/{layer['name']}/clean/adversarial.f32"
-            for place in places:
-                yield from _of_unit(application, base.partition("/examples/")[0], ask(application, place).json())
+            if attacked:
+                yield from _of_change(application, base, layer["name"])
+
+
+def _of_change(application: ASGIApp, base: str, layer: str) -> Iterator[str]:
+    """What the attack changed in a layer, told from either side, and the unit that the page then shows unasked."""
+    for pair in ("adversarial/clean", "clean/adversarial"):
+        yield f"{base}/vectors/{layer}/{pair}.f32"
+        for metric in METRICS:
+            place = f"{base}/difference/{layer}/{metric}/{pair}"
+            yield place
+            yield from _of_unit(application, base.partition("/examples/")[0], ask(application, place).json())
 
 
 def _of_unit(application: ASGIApp, run: str, difference: dict[str, Any]) -> Iterator[str]:
