@@ -75,6 +75,19 @@ def test_bounds_of_small_boxes_are_tight(name):
     assert gaps(name, halvings=9, pixels=3, samples=12, boxes=8).median() < 0.2
 
 
+@pytest.mark.parametrize("name", BOUNDED)
+def test_a_bound_does_not_depend_on_what_was_bounded_before(name):
+    model, image, engine = prepared(name)
+    label = int(model(image[None]).argmax())
+    position = image[0].numel() // 2 + 3
+    low, high = grid(len(image), 2)
+    fresh, _ = PixelBounds(engine, image, label).at(position).lower(low, high)
+    used = PixelBounds(engine, image, label).at(position)
+    used.lower(*grid(len(image), 0))  # one box alone
+    used.exact(low[:1])
+    torch.testing.assert_close(used.lower(low, high)[0], fresh, rtol=0, atol=0)
+
+
 def relaxed_with(change):
     original = relax.relax
 
