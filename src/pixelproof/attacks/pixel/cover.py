@@ -53,10 +53,7 @@ class Cover:
             if boxes + 2 * len(low) > MOST_BOXES:
                 break
             cut = torch.nn.functional.one_hot(axis, self.channels).bool()
-            low, high = (
-                torch.cat([low, torch.where(cut, middle, low)]),
-                torch.cat([torch.where(cut, middle, high), high]),
-            )
+            low, high = halved(low, high, middle, cut)
         return Outcome(False, boxes)
 
     def _learn(self, shares: list[float]) -> None:
@@ -72,7 +69,12 @@ def grid(channels: int, halvings: int) -> tuple[Tensor, Tensor]:
     low, high = torch.zeros(1, channels), torch.ones(1, channels)
     for halving in range(halvings):
         cut = torch.arange(channels) == halving % channels
-        middle = (low + high) / 2
-        low = torch.stack([low, torch.where(cut, middle, low)], 1).flatten(0, 1)
-        high = torch.stack([torch.where(cut, middle, high), high], 1).flatten(0, 1)
+        low, high = halved(low, high, (low + high) / 2, cut)
     return low, high
+
+
+def halved(low: Tensor, high: Tensor, middle: Tensor, cut: Tensor) -> tuple[Tensor, Tensor]:
+    """Both halves of every box, side by side: boxes that are bounded together share the slopes of their symbols."""
+    lows = torch.stack([low, torch.where(cut, middle, low)], 1).flatten(0, 1)
+    highs = torch.stack([torch.where(cut, middle, high), high], 1).flatten(0, 1)
+    return lows, highs

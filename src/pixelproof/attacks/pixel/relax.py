@@ -154,10 +154,11 @@ def _kept_apart(form: Form, error: Tensor, symbols: tuple[int, int]) -> Form:
     name, count = symbols
     if not count:
         return replace(form, e=form.e + error)
+    error = form.e[0] + error
     flat = error.flatten(1)
     chosen = flat.sum(0).topk(min(count, flat.shape[1])).indices
     fresh = form.x.new_zeros(len(chosen), flat.shape[1])
     fresh[torch.arange(len(chosen)), chosen] = 1.0
     planes = torch.cat([form.planes, fresh.view(-1, 1, *form.x.shape[2:])])
     rest = flat.index_fill(1, chosen, 0.0).view(error.shape)
-    return Form(form.x, form.e + rest, planes, torch.cat([form.sizes, flat[:, chosen]], 1), (*form.made, name))
+    return Form(form.x, rest[None], planes, torch.cat([form.sizes, flat[:, chosen]], 1), (*form.made, name))
