@@ -47,7 +47,7 @@ class PixelBounds:
 class Bounded:
     """Lower bounds (n) of the margin over boxes, the channel to split each in, and its strain.
 
-    The strain is by how much the bound lies below the margin in the middle, relative to that: 1 is the limit of a proof.
+    The strain: how far the bound lies below the margin in the middle, relative to that; 1 is the limit of a proof.
     """
 
     bound: Tensor

@@ -27,7 +27,7 @@ class Outcome:
 
 
 class Cover:
-    """Covers the colour cube of one pixel of an image after the other, starting with the boxes that a near one needed."""
+    """Covers the colour cubes of an image's pixels, each starting with the boxes that a near one needed."""
 
     def __init__(self, channels: int, width: int) -> None:
         self.channels, self.width = channels, width
