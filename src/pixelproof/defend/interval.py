@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelproof.data import Dataset
-from pixelproof.defend.bounds import certified, layers, rivals
+from pixelproof.defend.bounds import layers, proven, rivals
 from pixelproof.defend.defence import Part, Role, Setting, check_eps, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
@@ -58,7 +58,7 @@ class IntervalTraining:
             return self.loss(chain, images, step)
 
         def judge(model: Classifier, validation: Dataset) -> float:
-            return float(certified(model, validation.sample(min(JUDGED, len(validation)), 0), self.eps))
+            return float(proven(model, validation.sample(min(JUDGED, len(validation)), 0), self.eps))
 
         return Part(Recipe(objective=loss, judge=judge, treatments=(_bounded,)))
 

@@ -89,8 +89,20 @@ def _overview(run: Run, rows: list[dict[str, Any]]) -> Table:
         note=f"Against {rows[0]['clean_n']} correctly classified clean images. Successful attacks judged: {counts}. "
         "Coloured: the best of its column. Natural errors: misclassified clean images in the place of attacked ones; a "
         "detector that flags them as strongly finds doubt, not attacks. “Tuned”: its k was tuned on the focus attack. "
-        "Intervals of every AUROC stand in the tables below." + said,
+        "Intervals of every AUROC stand in the tables below." + said + _mute(rows),
         compact=True,
+    )
+
+
+def _mute(rows: list[dict[str, Any]]) -> str:
+    """Which detectors alarm for no image at all, clean or attacked."""
+    loud = {row["detector"] for row in rows if row["alarms_5"]["hits"] or row["false_alarms_5"]["hits"]}
+    quiet = [name for name in dict.fromkeys(row["detector"] for row in rows) if name not in loud]
+    if not quiet:
+        return ""
+    return (
+        f" No image at all is alarmed at 5\u00a0% by: {'; '.join(quiet)}. Too many clean images have the highest score "
+        "that is possible there, as with few neighbours, so no threshold keeps that rate."
     )
 
 

@@ -68,7 +68,7 @@ def warm(application: ASGIApp) -> None:
         if card["start"]:
             example = f"{base}/examples/{card['start']}"
             first += [example, f"{example}/neighbours/composed/euclidean"]
-        later = [f"{base}/robustness", f"{base}/thresholds", f"{base}/detectors", f"{base}/maps"]
+        later = [f"{base}/robustness", f"{base}/defences", f"{base}/thresholds", f"{base}/detectors", f"{base}/maps"]
         last = [f"{example}/attributions"] if card["start"] else []
         for address in (*first, *later, *last):
             ask(application, address)
