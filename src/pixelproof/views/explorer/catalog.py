@@ -126,7 +126,7 @@ def _attacked(run: Run, name: str, clean: CleanRecord) -> Shown:
         logits = tensor("logits")
         predicted, margin = logits.argmax(1), Goal(labels).margin(logits)
     before = Stored(run, name, f"{prefix}clean")
-    attack = plain["label"] if source == "attacks" else _named(run, source, name, plain["attack"])
+    attack = plain["label"] if source == "attacks" else _named(run, source, name)
     return Shown(
         id=name.replace("/", "~"),
         source=source,
@@ -188,14 +188,13 @@ def _clean(found: list[Shown], clean: CleanRecord) -> tuple[Shown, ...]:
     )
 
 
-def _named(run: Run, source: str, name: str, spec: str) -> str:
-    """The attack of a result as the study's section names it, found by the result's file name; else its spec."""
+def _named(run: Run, source: str, name: str) -> str:
+    """The attack of a result as the study's section names it, found by the result's file name."""
     if source == "pixels":
         return "one-pixel"
     given = (run.spec.get(source) or {}).get("attacks", ())
     last = name.rpartition("/")[2]
-    own = last if last in (spec.partition(":")[0], "pixels") else spec
-    return next((each for each in given if slug(each) == last), own)
+    return next((spec for spec in given if slug(spec) == last), last)
 
 
 def slug(spec: str) -> str:
