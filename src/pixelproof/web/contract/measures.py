@@ -278,3 +278,27 @@ class Hardened(Answer):
 
     available: Literal[True] = True
     rows: tuple[HardenedRow, ...]
+
+
+class PairedCell(Answer):
+    """Two classifiers on the same images under one attack at one budget (nulls: clean); `difference` second - first."""
+
+    attack: str | None
+    norm: str | None
+    eps: float | None
+    first: Rate
+    second: Rate
+    only_first: int = Field(description="Images that only the first classifier gets right.")
+    only_second: int
+    difference: Estimate
+    p: float = Field(description="McNemar's exact p-value.")
+    p_holm: float = Field(description="Adjusted for all cells (Holm).")
+
+
+class Paired(Answer):
+    """Two runs compared image by image."""
+
+    available: Literal[True] = True
+    n: int = Field(description="Test images that both runs used.")
+    cells: tuple[PairedCell, ...]
+    limit: str = Field(description="What this comparison cannot say.")
