@@ -48,7 +48,7 @@ Row: TypeAlias = tuple[Cell, ...]
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption; `bodies` are groups of rows that belong together."""
+    """A table with a caption; `bodies` are groups of rows that belong together. `words`: its cells are sentences."""
 
     name: str
     caption: str
@@ -56,6 +56,7 @@ class Table:
     bodies: tuple[tuple[Row, ...], ...]
     note: str = ""
     compact: bool = False
+    words: bool = False
 
     kind: ClassVar[str] = "table"
 
