@@ -133,7 +133,7 @@ def _mute(rows: list[dict[str, Any]]) -> str:
 def _figures(rows: list[dict[str, Any]], place: int) -> Table:
     body = tuple(
         cells(
-            row["detector"], _estimate(row["auroc"]), _estimate(row["aupr"]), _estimate(row["fpr95"]),
+            _foldable(row["detector"]), _estimate(row["auroc"]), _estimate(row["aupr"]), _estimate(row["fpr95"]),
             _estimate(row["tpr1"]), _estimate(row["eer"]), _estimate(row["accuracy"]),
             percent(row["alarms_1"]["value"]), percent(row["alarms_5"]["value"]),
             percent(row["false_alarms_1"]["value"]), percent(row["false_alarms_5"]["value"]), head=1,
@@ -158,7 +158,7 @@ def _figures(rows: list[dict[str, Any]], place: int) -> Table:
 def _controls(rows: list[dict[str, Any]], place: int) -> Table:
     body = tuple(
         cells(
-            row["detector"],
+            _foldable(row["detector"]),
             decimals(row["auroc_all"]),
             "–" if row["noise"] is None else _estimate(row["noise"]),
             "–" if row["twins"] is None else _estimate(row["twins"]),
@@ -193,7 +193,7 @@ def _known(run: Run) -> Table:
         bodies.append(
             tuple(
                 (
-                    Cell(name, head=True, quiet=bool(place)),
+                    Cell(_foldable(name), head=True, quiet=bool(place)),
                     *cells(row["attack"], interval(row["fooled"]), interval(row["evaded"]), decimals(row["auroc"])),
                 )
                 for place, row in enumerate(own)
