@@ -395,10 +395,8 @@ export interface HardenedRow {
   certified: Spread | null;
   /** CPU seconds of training relative to the plain row. */
   cost: number;
-  /** The audit's sentence; null where none was made. */
-  verdict: string | null;
-  believable: boolean | null;
-  raised: string[];
+  /** Without the defence's mask and with it; none where not audited. */
+  audits: RowAudit[];
 }
 
 /** Accuracy on the same sample of images under one attack; `eps` is 0 where nothing attacked. */
@@ -689,6 +687,15 @@ export interface Roc {
   thresholds: (number | null)[];
   fpr: number[];
   tpr: number[];
+}
+
+/** What the audit of a row's model said, on n images. */
+export interface RowAudit {
+  mask_on: boolean;
+  verdict: string;
+  believable: boolean;
+  raised: string[];
+  n: number;
 }
 
 /** One run in the list. */

@@ -254,6 +254,16 @@ class Versus(Answer):
     difference: Estimate
 
 
+class RowAudit(Answer):
+    """What the audit of a row's model said, on n images."""
+
+    mask_on: bool
+    verdict: str
+    believable: bool
+    raised: tuple[str, ...]
+    n: int
+
+
 class HardenedRow(Answer):
     """One network trained with one row of [defences]."""
 
@@ -268,9 +278,7 @@ class HardenedRow(Answer):
     against: tuple[Versus, ...]
     certified: Spread | None
     cost: float = Field(description="CPU seconds of training relative to the plain row.")
-    verdict: str | None = Field(description="The audit's sentence; null where none was made.")
-    believable: bool | None
-    raised: tuple[str, ...]
+    audits: tuple[RowAudit, ...] = Field(description="Without the defence's mask and with it; none where not audited.")
 
 
 class Hardened(Answer):
