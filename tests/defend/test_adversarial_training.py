@@ -158,6 +158,30 @@ def test_a_layer_without_bounds_is_named():
         certified(Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU()), linear().card), TEST, 0.1)
 
 
+class Doubled(nn.Linear):
+    """Not what its base class computes."""
+
+    def forward(self, x):
+        return -2 * super().forward(x)
+
+
+def test_nothing_is_proven_of_a_network_that_computes_something_else():
+    card = linear().card
+    with pytest.raises(BadInput, match="Doubled"):
+        certified(Classifier(nn.Sequential(nn.Flatten(), Doubled(64, 10)), card), TEST, 0.1)
+    hooked = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), card)
+    handle = hooked.net[1].register_forward_hook(lambda module, inputs, output: -output)
+    with pytest.raises(BadInput, match=r"hooks.*net\.1"):
+        certified(hooked, TEST, 0.1)
+    handle.remove()
+    before = hooked.digest()
+    assert certified(hooked, TEST, 0.0).n == len(TEST)
+    assert hooked.digest() == before
+    hooked.net[1].forward = lambda x: -nn.functional.linear(x, hooked.net[1].weight)
+    with pytest.raises(BadInput, match="own logits"):
+        certified(hooked, TEST, 0.1)
+
+
 def test_interval_training_certifies_and_no_attack_goes_below():
     settings = Training(epochs=40, batch=64)
     model = Hardening(defend.parse(["ibp:eps=0.05"]), settings).conduct(fresh(), TRAIN, validation=VAL).model

@@ -110,6 +110,7 @@ def test_validation_images_are_held_out_where_none_are_given():
         (["distillation", "trades"], "each sets the loss"),
         (["label-smoothing", "ibp"], "each sets the loss"),
         (["learned-mask", "mask:ratio=0.1,fill=0,when=train"], "which features are seen"),
+        (["learned-mask", "ibp:eps=0.1"], "interval bounds do not see the mask"),
         (["masked:ratio=0.1,fill=0", "mask:ratio=0.1,fill=0,when=both"], "which features are seen"),
         (["median", "median:window=2"], "each defence once"),
         (["fgsm-sr"], "Did you mean 'fgsm-rs'"),
@@ -143,3 +144,28 @@ def test_a_network_that_is_not_ours_cannot_begin_anew():
         parameter.requires_grad_(False)
     with pytest.raises(BadInput, match="weights to train"):
         Hardening(defend.parse(["gradient-noise"]), SHORT).conduct(own, TRAIN, validation=VAL)
+
+
+class MLP(torch.nn.Module):
+    """A user's own network that has the name of one of ours."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(64, 10)
+
+    def forward(self, images):
+        return self.fc(images.flatten(1))
+
+
+def test_a_network_that_only_has_our_name_is_never_replaced():
+    torch.manual_seed(0)
+    own = models.wrap(MLP(), classes=TRAIN.classes, input_shape=(1, 8, 8), mean=[0.3], std=[0.2])
+    (defence,) = defend.parse(["weight-decay"])
+    found = Hardening((defence,), SHORT).conduct(own, TRAIN, validation=VAL).model
+    assert isinstance(found.net, MLP)
+    with pytest.raises(BadInput, match="start=given"):
+        Hardening((defence,), SHORT, "fresh").conduct(own, TRAIN, validation=VAL)
+    ours = Classifier(build("mlp", (1, 8, 8), 10, 0), own.card, mean=[0.3], std=[0.2])
+    anew = Hardening((defence,), SHORT).conduct(ours, TRAIN, validation=VAL).model
+    assert anew.normalisation == ours.normalisation
+    assert anew.normalised

@@ -6,9 +6,10 @@ import torch
 from pixelproof import data, defend
 from pixelproof.defend import Hardening, LearnedMask, Mask, kept_features
 from pixelproof.defend.defence import Setting
+from pixelproof.defend.learned import Relaxed
 from pixelproof.defend.masking import Masking
 from pixelproof.errors import BadInput
-from pixelproof.models import Card, Classifier, Step, Training
+from pixelproof.models import Card, Classifier, Recipe, Step, Training, train
 from pixelproof.models.nets import build
 
 TRAIN, VAL = data.load("digits"), data.load("digits", "val")
@@ -126,3 +127,69 @@ def test_a_learned_mask_drops_what_says_nothing_and_the_weight_decides_how_much(
 def test_masks_that_cannot_be_are_refused_with_the_reason(spec, message):
     with pytest.raises(BadInput, match=message):
         defend.parse([spec])
+
+
+def test_the_best_epoch_brings_its_mask_with_its_weights():
+    """Scores that fall after the second epoch: weights and mask must both be those of the second."""
+    seen = []
+
+    def judge(model, validation):
+        seen.append((model.net.fc1.weight.detach().clone(), relaxed.logits.detach().clone()))
+        return float(len(seen) == 2)
+
+    model = fresh()
+    relaxed = Relaxed(LearnedMask(3e-3), model)
+    ingredients = {"transforms": (relaxed,), "penalties": (relaxed.penalty,), "parameters": (relaxed.logits,)}
+    recipe = Recipe(**ingredients, judge=judge, collapse=2.0)
+    history = train(model, TRAIN, VAL, Training(epochs=4, batch=64), recipe=recipe)
+    assert history.kept == 1
+    assert not torch.equal(seen[1][1], seen[3][1]), "the mask went on moving"
+    assert torch.equal(model.net.fc1.weight, seen[1][0])
+    assert torch.equal(relaxed.logits.detach(), seen[1][1])
+
+
+def test_weight_decay_and_treatments_leave_the_mask_alone():
+    """A mask that nothing pulls must stay where it is, however strongly the weights are pulled."""
+    model = fresh()
+    before = model.net.fc1.weight.detach().clone()
+    logits = torch.nn.Parameter(torch.full((1, 8, 8), 0.2))
+    touched = []
+
+    def treatment(gradients, step):
+        touched.append(len(gradients))
+
+    def penalty(images, step):
+        return 0 * logits.sum()
+
+    recipe = Recipe(parameters=(logits,), penalties=(penalty,), treatments=(treatment,), weight_decay=10.0)
+    train(model, TRAIN, VAL, Training(epochs=1, batch=64, optimiser="sgd", learning_rate=1e-3), recipe=recipe)
+    assert torch.equal(logits.detach(), torch.full((1, 8, 8), 0.2))
+    assert model.net.fc1.weight.norm() < 0.9 * before.norm()
+    assert set(touched) == {len(list(model.parameters()))}
+
+
+def test_epochs_are_judged_behind_the_mask_that_will_be_kept():
+    """Validation accuracy of the kept epoch is that of the finished classifier, which sees the kept features only."""
+    hardened = Hardening((LearnedMask(3e-3),), Training(epochs=12, batch=64)).conduct(fresh(), TRAIN, validation=VAL)
+    history = hardened.histories[0]
+    right = (hardened.model.predict(VAL.images).argmax(1) == VAL.labels).float().mean()
+    assert float(right) == pytest.approx(float(history.validation[history.kept, 1]))
+    loss = float(torch.nn.functional.cross_entropy(hardened.model.predict(VAL.images), VAL.labels))
+    score = -(loss + 3e-3 * kept_features(hardened.model))
+    assert float(history.judged[history.kept]) == pytest.approx(score, rel=1e-4)
+    assert history.kept == int(history.judged.argmax())
+    assert kept_features(hardened.model) < 64
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_where_an_adversary_judges_epochs_its_judge_decides(order):
+    wanted = defend.parse(["learned-mask:weight=0.01", "fgsm-rs:eps=0.05"][:: 1 - 2 * order])
+    found = Hardening(wanted, Training(epochs=2, batch=64)).conduct(fresh(), TRAIN, validation=VAL)
+    assert ((found.histories[0].judged >= 0) & (found.histories[0].judged <= 1)).all()
+
+
+def test_a_second_mask_before_a_masked_model_is_refused():
+    masked = defend.parse(["masked:ratio=0.3,fill=0"])[0](fresh(), TRAIN, torch.Generator())
+    for spec in ("learned-mask", "mask:ratio=0.1,fill=0,when=train", "masked:ratio=0.1,fill=0.5"):
+        with pytest.raises(BadInput, match=r"stands behind a mask already \(masked:ratio=0.3"):
+            Hardening(defend.parse([spec]), Training(epochs=1)).conduct(masked, TRAIN, validation=VAL)

@@ -19,12 +19,13 @@ from audit_toys import (
 )
 from torch import nn
 
-from pixelproof import specs
-from pixelproof.attacks import APGD, FGSM, PGD
+from pixelproof.attacks import APGD, BIM, FGSM, PGD, parse
 from pixelproof.errors import BadInput
 from pixelproof.measure import RED_FLAGS, Effort
 from pixelproof.measure.redflags.planted import Features, plant
-from pixelproof.measure.redflags.search import falling
+from pixelproof.measure.redflags.search import falling, meaning
+from pixelproof.models import FRONTS
+from pixelproof.models.fronts import Committee
 from pixelproof.types import Goal
 
 MOAT = ((-1.0, -1.0), (0.04, -1.0), (0.05, 3.0), (0.17, 1.0), (0.2, 2.0), (1.0, 5.0))  # fooled only below 0.05
@@ -46,9 +47,7 @@ CUTS = {
     "optimisation in the forward pass": lambda: subject(linear(before=Dream())),
     "noise beats gradient": lambda: subject(linear(), 0.3, missed=True),
     "weak DLR": lambda: subject(linear(classes=2)),
-    "train and test attack identical": lambda: subject(
-        linear(), trained_with=specs.write(PGD(0.05, 7)), reported=PGD(0.05, 7)
-    ),
+    "train and test attack identical": lambda: subject(linear(), trained_with=PGD(0.05, 7), reported=PGD(0.05, 7)),
     "planted images missed": lambda: subject(shattered()),
 }
 LOOK = {flag.name: flag.look for flag in RED_FLAGS}
@@ -72,7 +71,7 @@ def shattered():
 @pytest.fixture(scope="module")
 def honest():
     """A linear net with everything said about it, at a budget that breaks some of its images."""
-    return subject(linear(), trained_with="fgsm:eps=0.05", surrogate=linear()[0])
+    return subject(linear(), trained_with=FGSM(0.05), surrogate=linear()[0])
 
 
 def test_every_row_of_the_table_is_tested():
@@ -136,6 +135,52 @@ def test_what_was_not_given_is_not_run():
     assert LOOK["train and test attack identical"](bare).status == "not run"
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("pgd:eps=0.1,steps=7", "pgd:steps=7,eps=1/10", True),
+        ("pgd:eps=0.1,steps=10", "pgd:eps=0.1,steps=10,step_size=0.025,precision=float32,early_stop=false", True),
+        ("pgd:eps=0.1,steps=1,random_start=false", "fgsm:eps=0.1", True),
+        ("bim:eps=0.1,steps=1", "fgsm:eps=0.1", True),
+        ("bim:eps=0.1,steps=5", "pgd:eps=0.1,steps=5,step_size=0.04,random_start=false", True),
+        ("bim:eps=0.1,steps=5", "pgd:eps=0.1,steps=5,step_size=0.04", False),
+        ("pgd:eps=0.1,steps=1", "fgsm:eps=0.1", False),
+        ("pgd:eps=0.1,steps=7", "pgd:eps=0.1,steps=8", False),
+        ("pgd:eps=0.1", "pgd:eps=0.1,norm=l2", False),
+        ("pgd:eps=0.1", "pgd:eps=0.2", False),
+        ("pgd:eps=0.1", "pgd:eps=0.1,restarts=2", False),
+        ("apgd:eps=0.1", "apgd:loss=ce,eps=0.10", True),
+        ("apgd:eps=0.1", "apgd:loss=dlr,eps=0.1", False),
+    ],
+)
+def test_attacks_are_compared_by_what_they_do_and_not_by_how_they_are_written(one, other, same):
+    assert (meaning(parse(one)) == meaning(parse(other))) is same
+
+
+def test_attacks_that_mean_the_same_give_the_same_images():
+    model, data = linear()
+    goal = Goal(data.labels)
+    same = (FGSM(0.05), BIM(0.05, 1), PGD(0.05, 1, random_start=False))
+    found = [attack(model, data.images, goal, torch.Generator()) for attack in same]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_both_attacks_are_told_by_their_steps():
+    found = LOOK["train and test attack identical"](subject(linear(), trained_with=FGSM(0.05), reported=PGD(0.05, 7)))
+    assert found.raised is False
+    assert found.detail == (
+        "trained with fgsm, linf eps 0.05, 1 step of 1.0 eps from the image; "
+        "reported pgd, linf eps 0.05, 7 steps of 0.357143 eps from a random start"
+    )
+
+
+def test_an_attack_that_is_not_in_the_table_is_not_called_another_one():
+    found = LOOK["train and test attack identical"](subject(linear(), trained_with="trades:eps=0.05"))
+    assert found.status == "not run"
+    assert "trades:eps=0.05" in found.detail
+
+
 def test_a_random_model_keeps_to_tests_that_mean_something():
     random = subject(linear(before=Noise()))
     assert random.random
@@ -179,3 +224,13 @@ def test_the_documents_print_the_same_table():
     for number, flag in enumerate(RED_FLAGS, 1):
         blocks = "yes" if flag.blocks else "no"
         assert f"| {number} | {flag.name} | {flag.test} | {flag.threshold} | {blocks} | {flag.source} |" in page
+
+
+def test_features_are_one_row_per_image_for_copies_and_committees():
+    """The last dense layer sees three rows per image; of a committee it is the last member's."""
+    model, data = linear()
+    copies = FRONTS["masked"](0.3, fill=0.0, copies=3).around(model)
+    members = Committee(2).of([linear(seed=1)[0], model])
+    torch.testing.assert_close(Features(copies)(data.images), copies(data.images))
+    for other in (members, model):
+        assert Features(other)(data.images).shape == (len(data), 16)

@@ -341,3 +341,15 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(BadInput, match="--device cpu"):
             models.pick_device("cuda")
+
+
+def test_the_normalisation_of_your_own_network_comes_back_with_its_weights(digits, code, tmp_path):
+    """Also behind what stands before the network; the path may be text."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Linear(5, 10))
+    plain = models.wrap(net, classes=digits.classes, input_shape=(1, 8, 8), mean=[0.3], std=[0.2])
+    behind = models.FRONTS["bits"](4).around(plain)
+    for number, model in enumerate((plain, behind)):
+        path = str(tmp_path / f"{number}.safetensors")
+        save(model.eval(), path)
+        back = load(f"{code}:build", data=digits, weights=path)
+        assert torch.equal(back.predict(digits.images[:20]), model.predict(digits.images[:20]))

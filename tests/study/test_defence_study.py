@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,12 @@ import torch
 from pixelproof import attacks, data, report, study, views
 from pixelproof.attacks import FGSM, PGD
 from pixelproof.errors import BadInput
-from pixelproof.measure import HardenedRecord
+from pixelproof.measure import HardenedRecord, VerdictOfAudit
 from pixelproof.models import open_saved
-from pixelproof.run import Run
+from pixelproof.report.defences import advice
+from pixelproof.run import Run, slug
+from pixelproof.study import hardening, resisting
+from pixelproof.study.context import Context
 
 CONTENT = {
     "name": "resist",
@@ -28,6 +32,7 @@ CONTENT = {
         "steps": 5,
         "draws": 4,
         "scored": 4,
+        "audit": 60,
         "search": {"trials": 2, "train": 300, "epochs": 1, "n": 20},
         "rows": [
             {"name": "baseline", "paper": {"training": 0.99, "clean": 0.98, "robust": 0.6, "time": 0.0}},
@@ -39,6 +44,7 @@ CONTENT = {
             },
             {"name": "learned", "specs": ["learned-mask:weight=0.01"]},
             {"name": "ibp", "specs": ["ibp:eps=0.03"], "training": "epochs=12"},
+            {"name": "found", "searched": True},
         ],
     },
 }
@@ -61,11 +67,11 @@ study.conduct(study.parse(json.loads(sys.argv[1])), sys.argv[2], device="cpu")""
 def test_eps_is_where_fgsm_leaves_the_baseline_the_wanted_share(run):
     (found,) = views.budgets(run)
     model = open_saved(run.path("defences/models/mlp/baseline-0"), torch.device("cpu"))
-    test = data.load("digits", "test")
-    left = attacks.mount(FGSM(found["eps"]), model, test).overall_accuracy
+    validation = data.load("digits", "val")
+    left = attacks.mount(FGSM(found["eps"]), model, validation).overall_accuracy
     assert float(left) == pytest.approx(found["accuracy"])
     assert abs(found["accuracy"] - 0.6) < 0.03
-    assert found["n"] == len(test)
+    assert found["n"] == len(validation)
 
 
 def test_what_held_is_what_the_attacks_give_without_the_study(run):
@@ -85,7 +91,7 @@ def test_what_held_is_what_the_attacks_give_without_the_study(run):
 
 def test_rows_put_seeds_together(run):
     rows = {row["row"]: row for row in views.defences(run)}
-    assert list(rows) == ["baseline", "random 50 %", "learned", "ibp"]
+    assert list(rows) == ["baseline", "random 50 %", "learned", "ibp", "found"]
     base = rows["baseline"]
     records = [run.load(f"defences/rows/mlp/baseline-{seed}", HardenedRecord) for seed in (0, 1)]
     each = [float(record.held["auto"].mean()) for record in records]
@@ -118,11 +124,97 @@ def test_the_front_and_the_utility_follow_from_the_rows(run):
     assert not found["baseline"]["best_claimed"]
 
 
-def test_the_search_is_ordered_and_never_saw_a_test_image(run):
+def test_the_search_is_ordered_and_its_best_mask_becomes_a_row(run):
     found = views.searched(run)
     assert len(found) == 2
     assert found[0]["utility"] >= found[1]["utility"]
     assert all(row["utility"] == pytest.approx((row["clean"] + row["robust"]) / 2) for row in found)
+    row = next(row for row in views.defences(run) if row["row"] == "found")
+    assert row["defences"] == [found[0]["mask"]]
+    assert len(row["history"]["training"]) == 8, "the study's epochs, not those of the trials"
+
+
+def test_each_row_is_audited_and_one_with_a_mask_at_test_twice(run):
+    rows = {row["row"]: row for row in views.defences(run)}
+    assert all(row["audit"] for row in rows.values())
+    assert [name for name, row in rows.items() if row["audit_on"]] == ["random 50 %"]
+    on, off = rows["random 50 %"]["audit_on"], rows["random 50 %"]["audit"]
+    assert "EOT over 20 draws" in on["verdict"]
+    assert "non-determinism" in on["raised"]
+    assert "EOT" not in off["verdict"]
+    learning = {name: "train and test attack identical" in row["audit"]["raised"] for name, row in rows.items()}
+    assert not any(learning.values())
+
+
+def test_nothing_before_the_judging_touches_the_test_images(tmp_path, monkeypatch):
+    """Training, the bisection of eps and the search, with a test set that fails when it is touched."""
+    rows = [{"name": "baseline"}, {"name": "found", "searched": True}]
+    small = {"seeds": 1, "rows": rows, "search": {"trials": 1, "train": 200, "epochs": 1, "n": 20}}
+    content = study.parse(CONTENT | {"defences": small, "training": {"epochs": 1}})
+    context = Context(content, Run.create(tmp_path / "run", {}), None, "cpu", lambda event: None)
+    monkeypatch.setattr(context, "test", Untouchable())
+    load = data.load
+
+    def guarded(name, split, *rest):
+        assert split != "test"
+        return load(name, split, *rest)
+
+    monkeypatch.setattr(data, "load", guarded)
+    for stage in (hardening.harden, hardening.budget, hardening.search, hardening.harden):
+        stage(context)
+    assert context.run.has("defences/search")
+    assert context.run.has("defences/history/mlp/found-0")
+    with pytest.raises(AssertionError, match="a test image was asked for"):
+        resisting.resist(context)
+
+
+class Untouchable:
+    """Test images that nobody may ask for."""
+
+    def __getattr__(self, name):
+        raise AssertionError("a test image was asked for")
+
+
+def summary(name, clean, auto, *, believable=True, claimed=None):
+    """A row as the views give it, as far as a recommendation looks at it."""
+    audit = None if believable is None else {"believable": believable, "raised": [], "verdict": "", "n": 60}
+    held = {"auto": {"value": auto}}
+    return {"net": "mlp", "row": name, "clean": {"value": clean}, "held": held, "cost": 1.0, "audit": audit} | {
+        "paper": {"robust": claimed}
+    }
+
+
+def test_what_is_not_shown_robust_is_never_recommended():
+    plain = summary("baseline", 0.98, 0.5, claimed=0.6)
+    said = advice([plain, summary("hidden", 0.98, 0.9, believable=False), summary("honest", 0.98, 0.7)])
+    assert "that the audit does not contradict, “honest” holds best under auto: 70.0\u00a0%" in said
+    assert "“hidden” measures 90.0\u00a0%, at 98.0\u00a0% clean, but is not shown robust" in said
+    said = advice([plain | {"audit": {"believable": False}}, summary("hidden", 0.98, 0.9, believable=False)])
+    assert said.startswith("Recommendation for mlp: none.")
+    assert "“hidden” measures 90.0\u00a0%, at 98.0\u00a0% clean, but is not shown robust" in said
+    said = advice([summary("baseline", 0.98, 0.5, believable=None), summary("best", 0.98, 0.8, believable=None)])
+    assert "“best” holds best" in said
+    assert "No audit was made of it" in said
+    masked = summary("mask", 0.98, 0.6, believable=False, claimed=0.8)
+    assert advice([plain, masked]).endswith("changes auto by +10.0 pp. It is not shown robust.")
+
+
+def test_the_utility_picks_no_ratio_that_is_not_shown_robust(run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    doubted = Run.create(tmp_path / "run", run.spec)
+    before = {entry["row"]: entry for entry in views.utilities(run)}
+    winner = next(name for name, entry in before.items() if entry["best_ensemble"])
+    loser = next(name for name in before if name != winner)
+    for name in (winner, loser):
+        place = f"defences/audit/{slug(name)}"
+        said = run.load(place, VerdictOfAudit)
+        doubted.path(place).with_suffix(".safetensors").unlink(missing_ok=True)
+        doubted.save(place, replace(said, believable=name == loser))
+    after = {entry["row"]: entry for entry in views.utilities(doubted)}
+    assert after[loser]["best_ensemble"]
+    assert not after[winner]["best_ensemble"]
+    assert after[winner]["shown"] is False
 
 
 def test_a_run_goes_on_where_it_stopped_and_gives_the_same(run, tmp_path):
@@ -146,10 +238,12 @@ def test_the_report_has_the_tables_and_figures_of_the_paper(run, tmp_path):
         "Recommendation for mlp",
     ):
         assert words in page
-    for figure in ("defence-masks-mlp", "defence-tradeoff-mlp", "defence-features-mlp", "defence-curves-mlp"):
-        assert (tmp_path / "figures" / f"{figure}.svg").is_file()
+    for figure in ("masks", "tradeoff", "features", "curves", "scores", "confusion"):
+        assert (tmp_path / "figures" / f"defence-{figure}-mlp.svg").is_file()
     rows = (tmp_path / "tables" / "defences.csv").read_text().splitlines()
-    assert len(rows) == 5
+    assert len(rows) == 6
+    assert "What the audit says of each row" in page
+    assert "random 50 %, mask on at test" in page
 
 
 @pytest.mark.parametrize(
@@ -161,6 +255,13 @@ def test_the_report_has_the_tables_and_figures_of_the_paper(run, tmp_path):
         ({"rows": [{"name": "a"}, {"name": "b", "test": "masked:ratio=0.3"}]}, "fill"),
         ({"nets": ["lenet"]}, "networks must be of"),
         ({"calibrate": 1.0}, "calibrate"),
+        ({"search": None}, r"searched row needs a section \[defences.search\]"),
+        ({"rows": [{"name": "a"}, {"name": "b", "searched": True, "specs": ["dropout"]}]}, "takes no specs"),
+        ({"rows": [{"name": "a b"}, {"name": "a-b"}]}, "each row's name once"),
+        (
+            {"rows": [{"name": "a"}, {"name": "b", "specs": ["learned-mask"], "test": "masked:ratio=0.3,fill=0"}]},
+            r"has a mask at test already \(learned-mask\)",
+        ),
     ],
 )
 def test_sections_that_cannot_be_are_refused(change, message):

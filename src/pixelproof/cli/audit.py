@@ -15,7 +15,9 @@ from pixelproof.cli.single import _model
 from pixelproof.specs import number
 
 if TYPE_CHECKING:
+    from pixelproof.attacks import Attack
     from pixelproof.measure import Audit
+    from pixelproof.models import Classifier
 
 COLOURS = {"raised": "bold red", "noted": "yellow", "clear": "green", "not run": "dim"}
 
@@ -27,7 +29,11 @@ def audit(
     norm: Annotated[str, typer.Option("--norm", help="linf or l2.")] = "linf",
     n: Annotated[int | None, typer.Option("--n", min=1, help="A seeded stratified sample of n images.")] = None,
     trained_with: Annotated[
-        str | None, typer.Option("--trained-with", help="The attack of its training, such as pgd:eps=0.3,steps=7.")
+        str | None,
+        typer.Option(
+            "--trained-with",
+            help="The attack of its training, such as pgd:eps=0.3,steps=7 or fgsm-rs:eps=0.1 (default: by its file).",
+        ),
     ] = None,
     reported: Annotated[
         str | None, typer.Option("--reported", help="The attack whose figure is quoted (default: pgd, 40 steps).")
@@ -63,6 +69,7 @@ def audit(
     with progress(silent=quiet or as_json) as tell:
         model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
         other = None if surrogate is None else _model(surrogate, None, data_name, data_dir, device, seed, tell)
+        trained = _trained(model, trained_with, budget)
         run = None
         if out_folder is not None:
             spec = {"command": "audit", "model": model.digest(), "data": images.digest(), "eps": budget, "norm": norm}
@@ -73,7 +80,7 @@ def audit(
             images,
             eps=budget,
             norm="l2" if norm == "l2" else "linf",
-            trained_with=trained_with,
+            trained_with=trained,
             reported=quoted,
             surrogate=other,
             effort=effort,
@@ -87,6 +94,17 @@ def audit(
         emit(facts(found))
     else:
         _print(found)
+
+
+def _trained(model: Classifier, spec: str | None, eps: float) -> Attack | str | None:
+    """The attack of the training: the one named, as an attack or as a defence, else that of the model's defences."""
+    from pixelproof import attacks, defend
+
+    wanted = model.card.defences if spec is None else (spec,)
+    own = [text for text in wanted if text.partition(":")[0].strip() in defend.DEFENCES]
+    if own or spec is None:
+        return defend.trained_with(defend.parse(own))
+    return attacks.parse(spec, eps=eps)
 
 
 def facts(found: Audit) -> dict[str, Any]:

@@ -45,13 +45,17 @@ def compare(
         sides = []
         for letter, name, weights in (("A", first_name, weights_a), ("B", second_name, weights_b)):
             model = _model(name, weights, data_name, data_dir, device, seed, tell)
-            model = model.carrying(name=f"{letter}: {model.card.name}")
+            model = model.carrying(name=f"{letter} ({name})")
             sides.append(measure.answers(model, images, chosen, eps, seed=seed, tell=tell))
         found = measure.compare_answers(*sides, seed=seed)
     if as_json:
         emit(facts(found))
     else:
-        _print(found, (first_name, second_name))
+        _print(found, (_named(first_name, weights_a), _named(second_name, weights_b)))
+
+
+def _named(name: str, weights: Path | None) -> str:
+    return name if weights is None else f"{name} with {weights.name}"
 
 
 def ascending(text: str) -> list[float]:

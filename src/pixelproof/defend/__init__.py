@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from pixelproof import specs
-from pixelproof.defend.adversarial import FastAdversarial, PgdAdversarial, Trades
+from pixelproof.defend.adversarial import FastAdversarial, PgdAdversarial, Trades, trained_with
 from pixelproof.defend.bounds import certified
 from pixelproof.defend.defence import Defence, TrainingDefence
 from pixelproof.defend.distillation import Distillation
@@ -87,4 +87,5 @@ __all__ = [
     "generate_mask",
     "kept_features",
     "parse",
+    "trained_with",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixelproof import attacks
-from pixelproof.attacks import PGD
+from pixelproof import attacks, specs
+from pixelproof.attacks import PGD, Attack
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Part, Role, Setting, check_eps, check_positive, check_share
+from pixelproof.defend.defence import Defence, Part, Role, Setting, check_eps, check_positive, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
@@ -57,6 +57,11 @@ class FastAdversarial:
         moved = perturb(step.classifier, images[:n], step.labels[:n], eps, steps=1, size=self.alpha * eps)
         return moved if n == len(images) else torch.cat([moved, images[n:]])
 
+    @property
+    def attack(self) -> PGD:
+        """The attack that does the same."""
+        return PGD(self.eps, steps=1, step_size=self.alpha * self.eps)
+
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network trained on what fools it."""
         return Hardening((self,))(model, data, rng)
@@ -95,6 +100,11 @@ class PgdAdversarial:
         size = 2.5 * eps / self.steps
         moved = perturb(step.classifier, images[:n], step.labels[:n], eps, steps=self.steps, size=size)
         return moved if n == len(images) else torch.cat([moved, images[n:]])
+
+    @property
+    def attack(self) -> PGD:
+        """The attack that does the same."""
+        return PGD(self.eps, steps=self.steps)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network trained on what fools it."""
@@ -147,6 +157,19 @@ class Trades:
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network whose answer stays where it is in the ball."""
         return Hardening((self,))(model, data, rng)
+
+
+def trained_with(defences: Sequence[Defence]) -> Attack | str | None:
+    """The attack that a training with these defences learns from, as `measure.audit` asks for it; None without one.
+
+    TRADES climbs a divergence that no attack of the table climbs and stays a spec.
+    """
+    for defence in defences:
+        if isinstance(defence, FastAdversarial | PgdAdversarial):
+            return defence.attack
+        if isinstance(defence, Trades):
+            return specs.write(defence)
+    return None
 
 
 def grown(eps: float, warmup: float, step: Step) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
 from pixelproof.types import Images, Labels, Rate
 
-SLACK = 1e-5  # relative; far above what float32 sums of a few thousand terms can lose
+SLACK = 1e-5  # relative; float64 sums lose far less, the network's own float32 logits may lose about this much
+AGREE = 1e-3  # relative; by how much bounds at eps 0 may differ from the network's own logits
 MONOTONE = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity, nn.Dropout)
 KNOWN = "Linear, Conv2d, BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Flatten, Dropout, Sequential"
 
@@ -46,7 +48,7 @@ def layers(model: Classifier) -> list[nn.Module]:
     """The layers of a network, nested sequences unrolled; BadInput names the first that has no interval bounds here."""
     found = list(_unrolled(model.net))
     for layer in found:
-        if not isinstance(layer, (nn.Linear, nn.Conv2d, nn.BatchNorm2d, *MONOTONE)):
+        if type(layer) not in (nn.Linear, nn.Conv2d, nn.BatchNorm2d, *MONOTONE):  # a subclass may compute anything
             raise BadInput("interval bounds", f"know {KNOWN}", type(layer).__name__, "Use another network or defence.")
         if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
             raise BadInput("interval bounds", "know padding with zeros", layer.padding_mode)
@@ -58,7 +60,7 @@ def layers(model: Classifier) -> list[nn.Module]:
 
 
 def _unrolled(module: nn.Module) -> Iterator[nn.Module]:
-    if isinstance(module, nn.Sequential):
+    if type(module) is nn.Sequential:
         for part in module:
             yield from _unrolled(part)
     else:
@@ -79,7 +81,7 @@ def rivals(
     last = chain[-1]
     assert isinstance(last, nn.Linear)
     gaps = last.weight[None] - last.weight[:, None]
-    offset = torch.zeros(1) if last.bias is None else (last.bias[None] - last.bias[:, None])[labels]
+    offset = gaps.new_zeros(1) if last.bias is None else (last.bias[None] - last.bias[:, None])[labels]
     at, reach = gaps[labels], gaps.abs()[labels]
     return (at @ box.middle[:, :, None] + reach @ box.half[:, :, None])[:, :, 0] + offset
 
@@ -104,15 +106,39 @@ def _through(layer: nn.Module, box: Box) -> Box:
 
 def certified(model: Classifier, data: Dataset, eps: float, *, batch: int = 200) -> Rate:
     """The share of `data` proven to keep its right class at every image within linf `eps`: a lower bound, no attack
-    can undercut it. Margins smaller than what float32 rounding could explain are not counted as proven.
+    can undercut it. Bounds are computed in float64 and must hold with a margin of 1e-5 of the logits; that covers the
+    rounding of common networks in float32, but is no proof about rounding itself.
+
+    Raises BadInput for a layer without bounds, for forward hooks, and where the bounds at eps 0 are not the
+    network's own logits.
     """
-    chain = layers(model)
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise BadInput("interval bounds", "cannot see through hooks", f"one on '{name}'", "Remove it first.")
+    return proven(model, data, eps, batch=batch)
+
+
+def proven(model: Classifier, data: Dataset, eps: float, *, batch: int = 200) -> Rate:
+    """As `certified`, for a network in training, whose own hooks (dropout) do nothing in evaluation mode."""
+    layers(model)  # before the copy, so that what is refused is named
+    exact = copy.deepcopy(model).double()
+    chain = layers(exact)
     held = 0
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), evaluating(model), evaluating(exact):
         for part in data.batches(batch):
             images, labels = part.images.to(model.device), part.labels.to(model.device)
-            bounds = rivals(model, chain, images, labels, eps)
+            logits = model(images).double()
+            size = logits.abs().amax(1)
+            _check_same(rivals(exact, chain, images.double(), labels, 0.0), logits, labels)
+            bounds = rivals(exact, chain, images.double(), labels, eps)
             others = bounds.scatter(1, labels[:, None], -torch.inf)
-            size = model(images).abs().amax(1)
             held += int((others.amax(1) < -SLACK * (1 + size)).sum())
     return Rate(held, len(data))
+
+
+def _check_same(gaps: Tensor, logits: Tensor, labels: Tensor) -> None:
+    """Refuse bounds that are of another function than the network: at eps 0 they are its logit differences."""
+    off = (gaps - (logits - logits.gather(1, labels[:, None]))).abs().amax(1)
+    if not (off <= AGREE * (1 + logits.abs().amax(1))).all():
+        got = f"a difference of {float(off.max()):.2g}"
+        raise BadInput("interval bounds", "at eps 0 they must be the network's own logits", got, "Check its layers.")

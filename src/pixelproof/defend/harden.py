@@ -9,17 +9,20 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
+from torch import nn
 
 from pixelproof import specs
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend.defence import Defence, Part, Role, Setting, TrainingDefence
 from pixelproof.errors import BadInput
 from pixelproof.models import NETS, Classifier, History, Recipe, Training, suited, train
-from pixelproof.models.fronts import Committee
+from pixelproof.models.fronts import Committee, Features, Masked
 from pixelproof.models.nets import build
 from pixelproof.models.train import Progress
 
 HELD_OUT = 1000  # validation images taken from the training set where none are given; at most a tenth of it
+
+MASKS = (Masked.name, Features.name)  # the masks among what stands before a network
 
 Start = Literal["auto", "fresh", "given"]
 
@@ -72,6 +75,7 @@ class Hardening:
         Raises BadInput for data of another shape, a network that cannot be trained, and settings that do not fit it.
         """
         started = time.process_time()
+        check_behind(self.defences, model)
         learning = [defence for defence in self.defences if isinstance(defence, TrainingDefence)]
         fronts = [defence for defence in self.defences if not isinstance(defence, TrainingDefence)]
         histories: list[History] = []
@@ -104,7 +108,7 @@ class Hardening:
         return Hardened(hardened.carrying(**vars(card)), tuple(histories), spent)
 
     def _fresh(self, model: Classifier) -> bool:
-        own = model.card.name in NETS and not model.card.fronts
+        own = model.card.name in NETS and not model.card.fronts and _ours(model)
         if self.start == "fresh" and not own:
             expected = f"only {', '.join(NETS)} can be built anew"
             raise BadInput("harden", expected, f"'{model.card.name}'", "Use start=given.")
@@ -122,7 +126,9 @@ class Hardening:
         fresh = self._fresh(model)
         if fresh:
             net = build(model.card.name, model.card.input_shape, len(model.card.classes), settings.seed)
-            begun = Classifier(net, replace(model.card, defences=(), stochastic=False)).to(model.device)
+            mean, std = model.normalisation
+            card = replace(model.card, defences=(), stochastic=False)
+            begun = Classifier(net, card, mean=mean, std=std).to(model.device)
         else:
             begun = copy.deepcopy(model)
         if not any(parameter.requires_grad for parameter in begun.parameters()):
@@ -130,6 +136,9 @@ class Hardening:
         setting = Setting(begun, data, validation, settings, fresh)
         parts = [defence.prepare(setting) for defence in learning]
         recipe = sum((part.recipe for part in parts), Recipe())
+        for defence, part in zip(learning, parts, strict=True):
+            if "adversary" in defence.roles and part.recipe.judge is not None:
+                recipe = replace(recipe, judge=part.recipe.judge, collapse=part.recipe.collapse)
         history = train(begun, data, validation, settings, recipe=recipe, progress=progress)
         finished = begun
         for part in reversed(parts):
@@ -177,9 +186,34 @@ def check_together(defences: Sequence[Defence]) -> None:
     }
     for role, reason in reasons.items():
         sharing = [item.name for item in defences if isinstance(item, TrainingDefence) and role in item.roles]
-        sharing += [item.name for item in defences if role == "mask" and item.name in ("masked", "features")]
+        sharing += [item.name for item in defences if role == "mask" and item.name in MASKS]
         if len(sharing) > 1:
             raise BadInput("harden", f"{' and '.join(sharing)} contradict each other ({reason})", do="Choose one.")
+    if {"ibp", "learned-mask"} <= set(names):
+        reason = "interval bounds do not see the mask"
+        raise BadInput("harden", f"ibp and learned-mask contradict each other ({reason})", do="Choose one.")
+
+
+def check_behind(defences: Sequence[Defence], model: Classifier) -> None:
+    """Refuse a mask for a classifier that stands behind one already."""
+    behind = next((spec for spec in model.card.fronts if spec.partition(":")[0] in MASKS), None)
+    if behind and any(_masks(defence) for defence in defences):
+        raise BadInput("harden", f"the model stands behind a mask already ({behind})", model.card.name, "Keep one.")
+
+
+def _masks(defence: Defence) -> bool:
+    return defence.name in MASKS or (isinstance(defence, TrainingDefence) and "mask" in defence.roles)
+
+
+def _ours(model: Classifier) -> bool:
+    """Whether the network is the one that its card names, layer by layer, and not another of the same name."""
+    twin = build(model.card.name, model.card.input_shape, len(model.card.classes), 0)
+
+    def form(net: nn.Module) -> tuple[list[tuple[str, type]], dict[str, torch.Size]]:
+        kinds = [(name, type(module)) for name, module in net.named_modules()]
+        return kinds, {name: tensor.shape for name, tensor in net.state_dict().items()}
+
+    return form(model.net) == form(twin)
 
 
 def _held_out(data: Dataset, validation: Dataset | None, seed: int) -> tuple[Dataset, Dataset]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelproof.data import Dataset
-from pixelproof.defend.bounds import certified, layers, rivals
+from pixelproof.defend.bounds import layers, proven, rivals
 from pixelproof.defend.defence import Part, Role, Setting, check_eps, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
@@ -58,18 +58,19 @@ class IntervalTraining:
             return self.loss(chain, images, step)
 
         def judge(model: Classifier, validation: Dataset) -> float:
-            return float(certified(model, validation.sample(min(JUDGED, len(validation)), 0), self.eps))
+            return float(proven(model, validation.sample(min(JUDGED, len(validation)), 0), self.eps))
 
         return Part(Recipe(objective=loss, judge=judge, treatments=(_bounded,)))
 
     def loss(self, chain: list[nn.Module], images: Images, step: Step) -> tuple[Tensor, Logits]:
         """The weighted sum of both cross-entropies, and the clean logits."""
         ramp = min(1.0, max(0.0, step.progress - self.begin) / self.ramp) if self.ramp else 1.0
-        logits = step.classifier(images).float()
-        plain = F.cross_entropy(logits, step.labels)
+        share = 1 - (1 - self.kappa) * ramp
+        with torch.set_grad_enabled(share > 0):  # without a weight the clean pass only counts what is right
+            logits = step.classifier(images).float()
+            plain = F.cross_entropy(logits, step.labels)
         if not ramp:
             return plain, logits
-        share = 1 - (1 - self.kappa) * ramp
         worst = rivals(step.classifier, chain, images, step.labels, ramp * self.eps).float()
         return share * plain + (1 - share) * F.cross_entropy(worst, step.labels), logits
 

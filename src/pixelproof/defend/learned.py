@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from math import log
-from typing import ClassVar
+from math import inf, log
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from pixelproof.defend.defence import Part, Role, Setting, check_positive, check
 from pixelproof.defend.harden import Hardening
 from pixelproof.models import Classifier, Recipe, Step
 from pixelproof.models.fronts import Features
+from pixelproof.models.train import evaluate
 from pixelproof.types import Images
 
 TEMPERATURE = 2 / 3
@@ -28,6 +31,8 @@ class LearnedMask:
 
     Paper 2's L_task + λ·Σ|M| with M relaxed to hard-concrete variables (Louizos et al. 2018, arXiv 1712.01312), so
     that the sum has a gradient. What is not kept becomes `fill`; at test the mask is binary and kept with the weights.
+    The epoch is kept where the same sum, with the binary mask on validation images, is lowest; where another defence
+    of the list judges epochs, as adversarial training does, its judge decides.
     """
 
     weight: float = 1e-3
@@ -43,7 +48,14 @@ class LearnedMask:
     def prepare(self, setting: Setting) -> Part:
         """A transform with parameters, the penalty on them, and the binary mask at the end."""
         relaxed = Relaxed(self, setting.model)
-        recipe = Recipe(transforms=(relaxed,), penalties=(relaxed.penalty,), parameters=(relaxed.logits,))
+        recipe = Recipe(
+            transforms=(relaxed,),
+            penalties=(relaxed.penalty,),
+            parameters=(relaxed.logits,),
+            during=(relaxed.shown,),
+            judge=relaxed.judge,
+            collapse=inf,
+        )
         return Part(recipe, lambda model: Features(self.fill).keeping(model, relaxed.kept()))
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
@@ -69,6 +81,23 @@ class Relaxed:
         """The weighted expected number of features that are not hidden."""
         shown = FASTER * self.logits - TEMPERATURE * log(-STRETCH[0] / STRETCH[1])
         return self.settings.weight * shown.sigmoid().sum()
+
+    @contextmanager
+    def shown(self, model: Classifier) -> Iterator[None]:
+        """Inside, the model in evaluation mode sees what it would see at test: the kept features."""
+
+        def hide(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor] | None:
+            return None if module.training else (torch.where(self.kept(), inputs[0], self.settings.fill),)
+
+        handle = model.register_forward_pre_hook(hide)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def judge(self, model: Classifier, validation: Dataset) -> float:
+        """Minus the objective on validation images: cross-entropy and the weighted number of kept features."""
+        return -(evaluate(model, validation)[0] + self.settings.weight * int(self.kept().sum()))
 
     def kept(self) -> Tensor:
         """The features whose mask is more often on than off, boolean (c, h, w)."""

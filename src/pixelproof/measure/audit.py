@@ -98,7 +98,7 @@ def audit(
     `effort.width`.
     """
     tell = tell or (lambda what, done, total, note: None)
-    trained = None if trained_with is None else _spec(trained_with)
+    trained = _known(trained_with, eps) if isinstance(trained_with, str) else trained_with
     claim = Claim(reported or PGD(eps, norm=norm), trained, surrogate)
     with seeded(seed, wanted=True):
         subject = prepare(model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, run=run, tell=tell)
@@ -112,7 +112,7 @@ def audit(
         findings=tuple(findings),
         random=subject.random,
         reported=specs.write(claim.reported),
-        trained_with=trained,
+        trained_with=specs.write(trained) if isinstance(trained, Attack) else trained,
         surrogate=None if surrogate is None else surrogate.card.name,
         effort=subject.effort,
     )
@@ -163,13 +163,9 @@ def _width(n: int) -> float:
     return high - low
 
 
-def _spec(attack: Attack | str) -> str:
-    """The whole spec of an attack; a training's own attack, which the table does not hold, stays as it is written."""
-    if isinstance(attack, str):
-        if attack.partition(":")[0].strip() not in ATTACKS:
-            return attack
-        attack = parse(attack)
-    return specs.write(attack)
+def _known(spec: str, eps: float) -> Attack | str:
+    """The attack that a spec names; a training's own attack, which the table does not hold, stays as it is written."""
+    return parse(spec, eps=eps) if spec.partition(":")[0].strip() in ATTACKS else spec
 
 
 def _looked(subject: Subject, flag: RedFlag, number: int, run: Run | None) -> Finding:

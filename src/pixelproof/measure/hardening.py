@@ -44,7 +44,7 @@ class HardenedRecord:
 
 @dataclass(frozen=True, eq=False)
 class BudgetRecord:
-    """The eps at which FGSM leaves a network `accuracy` of the test images, found by bisection; and every try."""
+    """The eps at which FGSM leaves a network `accuracy` of `n` validation images, found by bisection; and every try."""
 
     net: str
     wanted: float
@@ -72,7 +72,10 @@ class SearchRecord:
 
 @dataclass(frozen=True)
 class VerdictOfAudit:
-    """What the audit said of one row: its sentence, whether it may be believed, and the flags that were raised."""
+    """What the audit said of one row: its sentence, whether it may be believed, and the flags that were raised.
+
+    `mask_on`: of the classifier with the row's mask on at test, and not of the one that was trained.
+    """
 
     net: str
     row: str
@@ -81,3 +84,4 @@ class VerdictOfAudit:
     verdict: str
     believable: bool
     raised: tuple[str, ...]
+    mask_on: bool = False

@@ -46,14 +46,21 @@ class Classifier(nn.Module):
 
     def __init__(self, net: nn.Module, card: Card, *, mean: Sequence[float] = (), std: Sequence[float] = ()) -> None:
         super().__init__()
-        channels = card.input_shape[0]
-        for name, values in (("mean", mean), ("std", std)):
-            if values and len(values) != channels:
-                raise BadInput(card.name, f"{name} needs one value per channel ({channels})", len(values))
-        if any(value <= 0 for value in std):
-            raise BadInput(card.name, "std must be positive", tuple(std))
         self.net = net
         self.card = card
+        self.set_normalisation(mean, std)
+
+    def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Subtract `mean` and divide by `std` from now on, one value per channel each; empty: 0 and 1.
+
+        Raises BadInput for another number of values, and for a `std` that is not positive.
+        """
+        channels = self.card.input_shape[0]
+        for name, values in (("mean", mean), ("std", std)):
+            if values and len(values) != channels:
+                raise BadInput(self.card.name, f"{name} needs one value per channel ({channels})", len(values))
+        if any(value <= 0 for value in std):
+            raise BadInput(self.card.name, "std must be positive", tuple(std))
         self.normalised = bool(mean) or bool(std)
         self.register_buffer("mean", torch.tensor(tuple(mean) or (0.0,) * channels).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(tuple(std) or (1.0,) * channels).view(1, -1, 1, 1), persistent=False)
@@ -73,6 +80,13 @@ class Classifier(nn.Module):
     def normalise(self, images: Images) -> Images:
         """The images as the network wants them: mean subtracted, divided by the standard deviation."""
         return (images - self.mean) / self.std if self.normalised else images
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation, one value per channel each; two empty tuples where there is none."""
+        if not self.normalised:
+            return (), ()
+        return tuple(self.mean.flatten().tolist()), tuple(self.std.flatten().tolist())
 
     @property
     def device(self) -> torch.device:

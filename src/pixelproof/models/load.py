@@ -9,7 +9,7 @@ import sys
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import safetensors
 import safetensors.torch
@@ -26,6 +26,9 @@ from pixelproof.models.fronts import FRONTS
 from pixelproof.models.nets import NETS, build
 from pixelproof.models.train import Progress, Training, train
 from pixelproof.run import write_tensors
+
+Normalisation: TypeAlias = dict[str, list[list[float]]]
+Saved: TypeAlias = tuple[Card, dict[str, Tensor], Normalisation]
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -90,35 +93,41 @@ def pick_device(device: str) -> torch.device:
         raise UnknownName("device", "device", device, ("auto", "cpu", "cuda")) from reason
 
 
-def save(classifier: Classifier, path: Path) -> None:
-    """Write a classifier's weights and card as a single safetensors file, atomically.
+def save(classifier: Classifier, path: str | Path) -> None:
+    """Write a classifier's weights, normalisation and card as a single safetensors file, atomically.
 
     One of our own networks is loaded again from the file alone; of yours the file holds everything but the code:
     load("my_model.py:build", weights=path).
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
-    with replacing(path) as part:
-        write_tensors(part, tensors, {"card": json.dumps(asdict(classifier.card))})
+    parts = ((name, part) for name, part in classifier.named_modules() if isinstance(part, Classifier))
+    scales = {name: part.normalisation for name, part in parts if part.normalised}
+    notes = {"card": json.dumps(asdict(classifier.card)), "normalisation": json.dumps(scales)}
+    with replacing(Path(path)) as part:
+        write_tensors(part, tensors, notes)
 
 
 def open_saved(path: Path, device: torch.device) -> Classifier:
     """A classifier of ours that `save` wrote, with everything that stands before its network."""
-    card, tensors = _saved(path)
+    kept = _saved(path)
+    card = kept[0]
     if card.name not in NETS:
         do = f"Load the network with them: --model {card.name} --weights {path}."
         raise BadInput(str(path), "holds the weights of a network of your own", f"'{card.name}'", do)
     net = build(card.name, card.input_shape, len(card.classes), 0)
-    return _restored(Classifier(net, replace(card, fronts=())), card, tensors, path).to(device).eval()
+    return _restored(Classifier(net, replace(card, fronts=())), kept, path).to(device).eval()
 
 
-def _saved(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    """The card and the tensors of a file that `save` wrote."""
+def _saved(path: Path) -> Saved:
+    """The card, the tensors and the normalisation (by module name) of a file that `save` wrote."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            fields: dict[str, Any] = json.loads((file.metadata() or {})["card"])
+            notes = file.metadata() or {}
+            fields: dict[str, Any] = json.loads(notes["card"])
+            scales: Normalisation = json.loads(notes.get("normalisation", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        return Card(**values), tensors
+        return Card(**values), tensors, scales
     except FileNotFoundError as reason:
         raise BadInput("model", "the file must exist", path) from reason
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
@@ -127,12 +136,16 @@ def _saved(path: Path) -> tuple[Card, dict[str, Tensor]]:
         ) from reason
 
 
-def _restored(bare: Classifier, card: Card, tensors: dict[str, Tensor], path: Path) -> Classifier:
-    """`bare` with the card's fronts before it, its weights and its card."""
+def _restored(bare: Classifier, kept: Saved, path: Path) -> Classifier:
+    """`bare` with the card's fronts before it, its weights, its normalisation and its card."""
+    card, tensors, scales = kept
     classifier = bare
     for spec in reversed(card.fronts):
         classifier = specs.parse(spec, FRONTS, "front").around(classifier)
     _fill(classifier, tensors, path)
+    for name, part in classifier.named_modules():
+        if isinstance(part, Classifier) and name in scales:
+            part.set_normalisation(*scales[name])
     return classifier.carrying(**vars(card))
 
 
@@ -162,8 +175,7 @@ def _own(
     card = Card(name=name, classes=data.classes, input_shape=data.shape, data=data.name)
     classifier = Classifier(net, card).to(device).eval()
     if weights is not None and _carded(Path(weights)):
-        kept, tensors = _saved(Path(weights))
-        return _restored(classifier, kept, tensors, Path(weights)).to(device).eval()
+        return _restored(classifier, _saved(Path(weights)), Path(weights)).to(device).eval()
     if weights is not None:
         _fill(classifier.net, _tensors(Path(weights)), Path(weights))
         return classifier
@@ -195,8 +207,8 @@ def _foreign(
     card = Card(name=spec, classes=data.classes, input_shape=data.shape, data=data.name)
     classifier = Classifier(net, card, mean=mean, std=std)
     if weights is not None and _carded(Path(weights)):
-        kept, tensors = _saved(Path(weights))
-        classifier = _restored(classifier, replace(kept, name=spec), tensors, Path(weights))
+        kept, tensors, scales = _saved(Path(weights))
+        classifier = _restored(classifier, (replace(kept, name=spec), tensors, scales), Path(weights))
     elif weights is not None:
         _fill(net, _tensors(Path(weights)), Path(weights))
     classifier = classifier.to(device)

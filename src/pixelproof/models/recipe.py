@@ -74,9 +74,10 @@ During: TypeAlias = Callable[[Classifier], AbstractContextManager[None]]
 class Recipe:
     """The ingredients of a training; the empty one is plain training. `+` joins two, in order.
 
-    `objective` None is the cross-entropy. `parameters` are learned beside the network's. `judge` scores the network on
-    validation images after each epoch: the best epoch's weights are kept by it instead of by accuracy, and a fall of
-    `collapse` below the best ends the training. `during` is entered around the training. `average` is the decay of
+    `objective` None is the cross-entropy. `parameters` are learned beside the network's, without weight decay and
+    treatments, and those of the best epoch are kept with its weights. `judge` scores the network on validation images
+    after each epoch: the best epoch's weights are kept by it instead of by accuracy, and a fall of `collapse` below
+    the best ends the training. `during` is entered around the training. `average` is the decay of
     the running mean of the weights that is kept instead of the last ones (0: none). `weight_decay` is added to that
     of the settings, `smoothing` is the label smoothing of the cross-entropy.
     """

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -132,13 +132,14 @@ class _Loop:
         self.classifier, self.training, self.recipe, self.progress = classifier, training, recipe, progress
         self.pixels, self.labels = data.pixels.to(classifier.device), data.labels.to(classifier.device)
         self.classes = len(classifier.card.classes)
-        self.parameters = [*classifier.parameters(), *recipe.parameters]
+        self.parameters = list(classifier.parameters())
         kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
         extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
         decay = training.weight_decay + recipe.weight_decay
-        self.optimiser = kinds[training.optimiser](
-            self.parameters, lr=training.learning_rate, weight_decay=decay, **extra
-        )
+        groups: list[dict[str, Any]] = [{"params": self.parameters, "weight_decay": decay}]
+        if recipe.parameters:
+            groups.append({"params": list(recipe.parameters), "weight_decay": 0.0})
+        self.optimiser = kinds[training.optimiser](groups, lr=training.learning_rate, **extra)
         self.half = training.precision == "bf16" or (
             training.precision == "auto" and _convolutional(classifier) and native_bf16(classifier.device)
         )
@@ -148,6 +149,7 @@ class _Loop:
 
     def run(self, validation: Dataset | None) -> History:
         best: dict[str, Tensor] = {}
+        beside: list[Tensor] = []
         rows: list[list[float]] = []
         held: list[list[float]] = []
         judged: list[float] = []
@@ -171,6 +173,7 @@ class _Loop:
                 if not scores or scores[-1] > scores[kept] or not epoch or (judged and judged[-1] == judged[kept]):
                     kept = epoch
                     best = {name: tensor.clone() for name, tensor in self.classifier.state_dict().items()}
+                    beside = [parameter.detach().clone() for parameter in self.recipe.parameters]
             if judged and judged[kept] - judged[-1] > self.recipe.collapse:
                 stopped = f"the judged score fell from {judged[kept]:.3f} to {judged[-1]:.3f}"
                 break
@@ -178,6 +181,8 @@ class _Loop:
                 break
         self.optimiser.zero_grad(set_to_none=True)
         self.classifier.load_state_dict(best)
+        for parameter, value in zip(self.recipe.parameters, beside, strict=True):
+            parameter.data.copy_(value)
         tensors = torch.tensor(rows), torch.tensor(held), torch.tensor(seconds)
         return History(*tensors, kept, torch.tensor(judged) if judged else None, stopped)
 

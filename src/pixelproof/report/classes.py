@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure as Canvas
 
@@ -106,33 +107,36 @@ def _matrix(matrix: dict[str, Any], names: list[str], *, position: int) -> Table
 
 
 def _pair(matrices: list[dict[str, Any]], names: list[str]) -> Figure:
-    faint = LinearSegmentedColormap.from_list("faint", [to_rgba(PALETTE[0], 0), to_rgba(PALETTE[0], 0.6)])
-
     def paint(canvas: Canvas) -> None:
         panels = canvas.subplots(1, len(matrices), squeeze=False)[0]
-        for axes, matrix in zip(panels, matrices, strict=True):
-            shares = [[(count / max(1, sum(row))) ** 0.7 for count in row] for row in matrix["counts"]]
-            axes.pcolormesh(shares, cmap=faint, vmin=0, vmax=1, edgecolors=SURFACE, linewidth=1)
-            for i, row in enumerate(matrix["counts"]):
-                for j, count in enumerate(row):
-                    if count:
-                        axes.text(j + 0.5, i + 0.5, str(count), ha="center", va="center", fontsize=7.5, color=INK)
-            centres = [k + 0.5 for k in range(len(names))]
-            turned = 0 if max(map(len, names)) < 4 else 60
-            axes.set_xticks(centres, names, rotation=turned)
-            axes.set_yticks(centres, names)
-            axes.set(xlabel="predicted", ylabel="true", title=_name(matrix))
-            axes.invert_yaxis()
-            axes.set_aspect("equal")
-            axes.grid(visible=False)
-            axes.spines[:].set_visible(False)
-            axes.tick_params(length=0)
+        for axes, each in zip(panels, matrices, strict=True):
+            matrix(axes, each["counts"], names)
+            axes.set(xlabel="predicted", ylabel="true", title=_name(each))
 
     lost = [sum(map(sum, m["counts"])) - sum(row[k] for k, row in enumerate(m["counts"])) for m in matrices]
-    told = "; ".join(f"{_name(matrix)}: {count} off the diagonal" for matrix, count in zip(matrices, lost, strict=True))
+    told = "; ".join(f"{_name(each)}: {count} off the diagonal" for each, count in zip(matrices, lost, strict=True))
     words = Words(
         "Confusion matrices",
         "Numbers: images. Colour: share of the true class.",
         f"{told}. All counts are in the tables below.",
     )
     return draw("confusion", paint, words=words, size=(4.2 * len(matrices), 4.2))
+
+
+def matrix(axes: Axes, counts: list[list[int]], names: list[str], *, size: float = 7.5) -> None:
+    """A confusion matrix with its counts in letters of `size` points; true classes downwards, predicted ones across."""
+    faint = LinearSegmentedColormap.from_list("faint", [to_rgba(PALETTE[0], 0), to_rgba(PALETTE[0], 0.6)])
+    shares = [[(count / max(1, sum(row))) ** 0.7 for count in row] for row in counts]
+    axes.pcolormesh(shares, cmap=faint, vmin=0, vmax=1, edgecolors=SURFACE, linewidth=1)
+    for i, row in enumerate(counts):
+        for j, count in enumerate(row):
+            if count:
+                axes.text(j + 0.5, i + 0.5, str(count), ha="center", va="center", fontsize=size, color=INK)
+    centres = [k + 0.5 for k in range(len(names))]
+    axes.set_xticks(centres, names, rotation=0 if max(map(len, names)) < 4 else 60)
+    axes.set_yticks(centres, names)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure as Canvas
 
+from pixelproof.report.classes import matrix
 from pixelproof.report.draw import MARKERS, MUTED, PALETTE, Words, draw, percent_axis
 from pixelproof.report.page import Figure, number, percent
 
@@ -66,7 +67,8 @@ def tradeoff(rows: list[Row], front: list[str]) -> Figure:
             axes.scatter(
                 100 * row["clean"]["value"], 100 * row["held"]["auto"]["value"], s=30 * max(0.3, row["cost"]),
                 color=PALETTE[k % len(PALETTE)], marker=MARKERS[(k // len(PALETTE)) % len(MARKERS)],
-                label=f"{row['row']} ({row['cost']:.1f} x)", zorder=2,
+                label=f"{row['row']} ({row['cost']:.1f} x){', not shown robust' if _doubted(row) else ''}", zorder=2,
+                facecolors="none" if _doubted(row) else None,
             )  # fmt: skip
         percent_axis(axes)
         axes.set_xlabel("clean accuracy, %")
@@ -76,9 +78,11 @@ def tradeoff(rows: list[Row], front: list[str]) -> Figure:
 
     words = Words(
         f"What robustness costs: {rows[0]['net']}, auto at eps {number(rows[0]['eps'])}",
-        "In brackets, and as the size of the point: CPU seconds of training, relative to the baseline. "
-        "The dashed line joins "
-        "the rows that no other beats in both accuracies.",
+        "In brackets, and as the size of the point: CPU seconds of training, relative to the baseline. The dashed line "
+        "joins the rows that no other beats in both accuracies: "
+        + ", ".join(front)
+        + ". Hollow: the audit contradicts "
+        "the bound.",
         "Clean and robust accuracy of every row; the table above holds the numbers. On the front: "
         + ", ".join(front)
         + ".",
@@ -111,12 +115,45 @@ def features(rows: list[Row]) -> Figure:
     facts = "; ".join(f"{row['features']} features: {percent(row['clean']['value'])}" for row in shown)
     words = Words(
         f"How many features are needed: a mask learned with L + λ·Σ|M|, {rows[0]['net']}",
-        "The rightmost point is the baseline with all features. The paper's penalty has an effect only on "
-        "a mask that is "
-        "learned; on sampled masks it is a constant.",
+        "The rightmost point is the baseline with all features. The paper's penalty has an effect only on a mask that "
+        "is learned; on sampled masks it is a constant.",
         f"Clean accuracy by features kept. {facts}.",
     )
-    return draw(f"defence-features-{rows[0]['net']}", paint, words=words, size=(6.4, 3.2))
+    return draw(f"defence-features-{rows[0]['net']}", paint, words=words, size=(8.4, 3.0))
+
+
+def _doubted(row: Row) -> bool:
+    return row["audit"] is not None and not row["audit"]["believable"]
+
+
+def confusions(rows: list[Row]) -> Figure:
+    """A confusion matrix for each row, mask off at test."""
+    columns = 4
+    lines = -(-len(rows) // columns)
+
+    def paint(canvas: Canvas) -> None:
+        panels = canvas.subplots(lines, columns, squeeze=False).flatten()
+        for panel in panels[len(rows) :]:
+            panel.set_visible(False)
+        for panel, row in zip(panels, rows, strict=False):
+            counts = row["history"]["confusion"]
+            right = sum(counts[k][k] for k in range(len(counts)))
+            names = [str(k) for k in range(len(counts))]
+            matrix(panel, counts, names, size=4.6)
+            panel.set_title(f"{row['row']}: {sum(map(sum, counts)) - right} wrong", fontsize=7.5)
+            panel.tick_params(labelsize=6)
+
+    n = sum(map(sum, rows[0]["history"]["confusion"]))
+    lost = "; ".join(
+        f"{row['row']}: {n - sum(line[k] for k, line in enumerate(row['history']['confusion']))}" for row in rows
+    )
+    words = Words(
+        f"Confusion matrix of each row (the paper's Fig. 5): {rows[0]['net']}, first seed",
+        f"Rows are true classes, columns predicted ones; {n} clean test images, mask off. Colour: share of the true "
+        "class.",
+        f"Images off the diagonal. {lost}.",
+    )
+    return draw(f"defence-confusion-{rows[0]['net']}", paint, words=words, size=(10.4, 2.7 * lines))
 
 
 def curves(rows: list[Row]) -> list[Figure]:

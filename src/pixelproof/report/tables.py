@@ -58,7 +58,9 @@ def _defences(run: Run) -> Rows:
     names = dict.fromkeys(name for row in rows for name in row["held"])
     for row in rows:
         held = {f"held {name}": row["held"].get(name, {}).get("value") for name in names}
-        yield {key: value for key, value in row.items() if key not in ("history", "held", "macro", "certified")} | held
+        said = {f"{key} says": (row[key] or {}).get("verdict") for key in ("audit", "audit_on")}
+        left_out = ("history", "held", "macro", "certified", *("audit", "audit_on"))
+        yield {key: value for key, value in row.items() if key not in left_out} | held | said
 
 
 def _one_pixel(run: Run) -> Rows:

@@ -22,6 +22,7 @@ from pixelproof.study import (
     one_pixel,
     pixels,
     repairing,
+    resisting,
     witnessing,
 )
 from pixelproof.study.attacking import attack
@@ -66,9 +67,10 @@ DEFENCE_STAGES: Mapping[str, Stage] = MappingProxyType(
     {
         "harden": hardening.harden,
         "budget": hardening.budget,
-        "resist": hardening.resist,
         "search": hardening.search,
-        "audit": hardening.audit,
+        "harden what was found": hardening.harden,
+        "resist": resisting.resist,
+        "audit": resisting.audit,
     }
 )
 # The stages of a section run when a study has the section, in this order.

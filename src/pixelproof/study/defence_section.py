@@ -5,9 +5,11 @@ from __future__ import annotations
 from pydantic import Field, field_validator, model_validator
 
 from pixelproof import defend, specs
-from pixelproof.defend import Hardening
+from pixelproof.defend import Defence, Hardening, LearnedMask, Mask
 from pixelproof.errors import BadInput
 from pixelproof.models import FRONTS, NETS
+from pixelproof.models.fronts import Masked
+from pixelproof.run import slug
 from pixelproof.study.section import Budget, Section
 
 
@@ -24,13 +26,15 @@ class DefenceRow(Section):
     """One row of the table: a name, the defences combined in it, and the mask that is on at test in a second reading.
 
     `training` replaces settings of the study's training in this row, where equal cost rather than equal epochs is
-    the question. `nets` limits the row to some of the section's networks.
+    the question. `nets` limits the row to some of the section's networks. `searched`: the row's mask, learning rate and
+    batch size are those that the search liked best.
     """
 
     name: str = Field(min_length=1)
     specs: tuple[str, ...] = ()
     test: str = ""
     training: str = ""
+    searched: bool = False
     nets: tuple[str, ...] = ()
     paper: Claimed = Claimed()
 
@@ -48,6 +52,21 @@ class DefenceRow(Section):
             specs.parse(value, FRONTS, "front")
         return value
 
+    @model_validator(mode="after")
+    def _one_mask(self) -> DefenceRow:
+        """A mask at test before a network that stands behind one, and a searched row that says what it is."""
+        behind = [item.name for item in defend.parse(self.specs) if at_test(item)]
+        if self.test and behind:
+            raise BadInput("defences", f"row '{self.name}' has a mask at test already ({behind[0]})", self.test)
+        if self.searched and (self.specs or self.test or self.training):
+            raise BadInput("defences", f"row '{self.name}' is searched and takes no specs, test or training")
+        return self
+
+
+def at_test(defence: Defence) -> bool:
+    """Whether a defence leaves a mask before the network."""
+    return isinstance(defence, LearnedMask | Masked) or (isinstance(defence, Mask) and defence.when != "train")
+
 
 class SearchSection(Section):
     """A random search over masks and training settings, on validation images only."""
@@ -61,11 +80,11 @@ class SearchSection(Section):
 class DefenceSection(Section):
     """Every row trained on every network from `seeds` seeds, then attacked at the eps where FGSM leaves `calibrate`.
 
-    The first row must be the baseline: no defences; eps is found on it by bisection, once per network. `also` are
-    further budgets for PGD and auto. `n` test images (a seeded stratified sample) meet PGD with `steps` steps and auto;
-    `draws` passes stand behind each gradient in expectation, `scored` passes judge an image of a random model.
-    `weight` is that of the robust accuracy in the utility. `audit`: how many test images each row of the first
-    network is audited on (0: none).
+    The first row must be the baseline: no defences; eps is found on it by bisection on validation images, once per
+    network. `also` are further budgets for PGD and auto. `n` test images (a seeded stratified sample) meet PGD with
+    `steps` steps and auto; `draws` passes stand behind each gradient in expectation, `scored` passes judge an image of
+    a random model. `weight` is that of the robust accuracy in the utility. `audit`: how many test images each row of
+    the first network is audited on (0: none), with its mask on at test, too, where it has one.
     """
 
     nets: tuple[str, ...] = ("mlp",)
@@ -83,11 +102,13 @@ class DefenceSection(Section):
 
     @model_validator(mode="after")
     def _begun(self) -> DefenceSection:
-        if self.rows[0].specs:
+        if self.rows[0].specs or self.rows[0].searched or self.rows[0].nets:
             raise BadInput("defences", "the first row must be the baseline, without defences", self.rows[0].name)
         names = [row.name for row in self.rows]
-        if len(set(names)) < len(names):
+        if len({slug(name) for name in names}) < len(names):
             raise BadInput("defences", "expected each row's name once", ", ".join(names))
+        if any(row.searched for row in self.rows) and self.search is None:
+            raise BadInput("defences", "a searched row needs a section [defences.search]", "none")
         unknown = {*self.nets, *(net for row in self.rows for net in row.nets)} - set(NETS)
         if unknown:
             raise BadInput("defences", f"networks must be of {', '.join(NETS)}", ", ".join(sorted(unknown)))

@@ -1,4 +1,4 @@
-"""The stages of the section [defences]: train every row, find eps, attack with and without the mask, search, audit."""
+"""The stages of the section [defences] that train: every row, eps on the baseline, and a search for a better mask."""
 
 from __future__ import annotations
 
@@ -8,35 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from pixelproof import attacks, defend, measure, models, specs
-from pixelproof.attacks import FGSM, PGD, Auto
-from pixelproof.attacks.stochastic import descend, expect, fooling_rates
-from pixelproof.data import Dataset, stratified
-from pixelproof.defend import Hardening, kept_features
+from pixelproof import attacks, defend, models, specs
+from pixelproof.attacks import FGSM, PGD
+from pixelproof.data import Dataset
+from pixelproof.defend import Hardening
 from pixelproof.errors import BadInput
-from pixelproof.measure import BudgetRecord, Effort, HardenedRecord, SearchRecord, VerdictOfAudit
-from pixelproof.models import FRONTS, Card, Classifier, History, Training, suited
+from pixelproof.measure import BudgetRecord, SearchRecord
+from pixelproof.models import Card, Classifier, History, Training, suited
 from pixelproof.models.nets import build
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
 from pixelproof.study.training import load
-from pixelproof.types import Goal
 
 BISECTIONS = 12
-CALIBRATION = 2000  # test images on which eps is found
+CALIBRATION = 2000  # validation images on which eps is found
 SHARPNESS = 1e-4  # in eps; finer than one 8-bit step by far
-ADVERSARIES = ("fgsm-rs", "pgd-at", "trades")
-EFFORT = Effort(probes=100, draws=20, doubled=20, noisy=3, noise=1000, planted=5, inner=99, width=0.25)
 
 
 def harden(context: Context) -> None:
-    """Every row on every network from every seed; each model is kept."""
-    section = wanted(context)
+    """Every row on every network from every seed; each model is kept. A searched row waits for the search."""
     train, validation = load(context, "train"), load(context, "val")
-    places = list(jobs(section))
+    places = jobs(context)
     for number, (net, row, seed) in enumerate(places):
         path, note = place(net, row, seed), f"defences/history/{slug(net)}/{slug(row.name)}-{seed}"
         if context.run.has(note):
@@ -77,8 +71,12 @@ def trainer(context: Context, row: DefenceRow, net: str, images: int, seed: int)
 
 
 def budget(context: Context) -> None:
-    """The eps at which FGSM leaves the baseline of each network the wanted accuracy, on up to 2000 test images."""
-    section = wanted(context)
+    """The eps at which FGSM leaves the baseline of each network the wanted accuracy, on up to 2000 validation images.
+
+    The search below uses this eps, so no test image may have a say in it.
+    """
+    section, validation = wanted(context), load(context, "val")
+    images = validation.sample(min(CALIBRATION, len(validation)), context.study.seed)
     for net in section.nets:
         name = f"defences/budget/{slug(net)}"
         if context.run.has(name):
@@ -87,7 +85,6 @@ def budget(context: Context) -> None:
         low, high = 0.0, 1.0
         tried: list[float] = []
         reached: list[float] = []
-        images = context.test.sample(min(CALIBRATION, len(context.test)), context.study.seed)
         while len(tried) < BISECTIONS and high - low > SHARPNESS:
             eps = (low + high) / 2 if tried else 0.1
             found = attacks.mount(FGSM(eps), model, images)
@@ -102,93 +99,11 @@ def budget(context: Context) -> None:
         context.run.save(name, record)
 
 
-def resist(context: Context) -> None:
-    """Every trained row under every attack, with its mask off at test and, where the row has one, on."""
-    section = wanted(context)
-    rows = stratified(context.test.labels, min(section.n, len(context.test)), context.study.seed)
-    places = list(jobs(section))
-    for number, (net, row, seed) in enumerate(places):
-        name = f"defences/rows/{slug(net)}/{slug(row.name)}-{seed}"
-        if context.run.has(name):
-            continue
-        context.tell("resist", number, len(places), f"{net}, {row.name}, seed {seed}")
-        eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
-        context.run.save(name, judged(context, net, row, seed, eps, rows))
-    context.tell("resist", len(places), len(places))
-
-
-def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, rows: Tensor) -> HardenedRecord:
-    """One trained row, attacked."""
-    section, test = wanted(context), context.test
-    model, sample = opened(context, net, row, seed), context.test[rows]
-    started = time.process_time()
-    predicted = torch.cat([model.predict(part.images).argmax(1) for part in test.batches(1000)])
-    spent = (time.process_time() - started) / len(test)
-    held = {"clean": (predicted[rows] == sample.labels).float()}
-    at = context.study.seed + seed
-    held["fgsm"] = standing(attacks.mount(FGSM(eps), model, sample, seed=at), sample)
-    for size in (eps, *section.also):
-        mark = "" if size == eps else f"@{size:g}"
-        held[f"pgd{mark}"] = standing(attacks.mount(PGD(size, steps=section.steps), model, sample, seed=at), sample)
-        found = measure.evaluate(model, sample, Auto(size), seed=at)
-        held[f"auto{mark}"] = torch.isin(sample.index, found.index[~found.success]).float()
-    if row.test:
-        held |= masked(specs.parse(row.test, FRONTS, "front").around(model), sample, eps, section, at)
-    ibp = not model.card.fronts and any(spec.partition(":")[0] == "ibp" for spec in row.specs)
-    tensors = list(model.parameters())
-    return HardenedRecord(
-        net=net,
-        row=row.name,
-        seed=seed,
-        defences=row.specs,
-        eps=eps,
-        cpu_seconds=model.card.cost or 0.0,
-        history=context.run.load(f"defences/history/{slug(net)}/{slug(row.name)}-{seed}", History),
-        parameters=sum(tensor.numel() for tensor in tensors),
-        size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        seconds_per_image=spent,
-        features=kept_features(model),
-        labels=test.labels,
-        predicted=predicted,
-        rows=rows,
-        held=held,
-        certified=float(defend.certified(model, sample, eps)) if ibp else None,
-    )
-
-
-def masked(model: Classifier, sample: Dataset, eps: float, section: DefenceSection, seed: int) -> dict[str, Tensor]:
-    """What holds with a mask on at test: clean, one naive FGSM step, FGSM and PGD in expectation over masks."""
-    images, goal = sample.images, Goal(sample.labels)
-    random = model.card.stochastic
-    mean, scored = (expect(model, section.draws), section.scored) if random else (model, 1)
-    held = {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        tries = {
-            "on:clean": images,
-            "on:naive fgsm": in_parts(model, images, goal, eps, 1),
-            "on:fgsm + eot": in_parts(mean, images, goal, eps, 1),
-            "on:pgd + eot": in_parts(mean, images, goal, eps, section.steps),
-        }
-        for name, moved in tries.items():
-            held[name] = 1 - fooling_rates(model, moved, goal, draws=scored).per_image
-    return held
-
-
-def in_parts(model: Classifier, images: Tensor, goal: Goal, eps: float, steps: int, batch: int = 50) -> Tensor:
-    """`descend` on a few images at a time: an expectation multiplies them by its draws."""
-    starts = range(0, len(images), batch)
-    parts = [slice(start, start + batch) for start in starts]
-    return torch.cat([descend(model, images[part], goal[part], eps=eps, steps=steps) for part in parts])
-
-
-def standing(found: attacks.AdversarialSet, sample: Dataset) -> Tensor:
-    """1 for each image of the sample that is right and was not fooled."""
-    return torch.isin(sample.index, found.index[~found.success]).float()
-
-
 def search(context: Context) -> None:
-    """Masks and training settings drawn at random; judged on validation images, clean and under PGD."""
+    """Masks and training settings drawn at random; judged on validation images, clean and under PGD.
+
+    Each trial is one network of the section's first kind, from one seed, trained on a part of the training images.
+    """
     section, run = wanted(context), context.run
     asked, net = section.search, section.nets[0]
     if asked is None or run.has("defences/search"):
@@ -206,7 +121,7 @@ def search(context: Context) -> None:
         row = DefenceRow(name=f"trial {number}", specs=(mask,))
         model, _, spent = trained(row, net, train, validation, settings)
         clean = float((model.predict(few.images).argmax(1) == few.labels).float().mean())
-        robust = float(standing(attacks.mount(PGD(eps, steps=20), model, few), few).mean())
+        robust = float(attacks.mount(PGD(eps, steps=20), model, few).overall_accuracy)
         found.append((mask, specs.write(settings), clean, robust, spent))
     masks, trainings, clean_, robust_, spent_ = zip(*found, strict=True)
     values = torch.tensor(clean_), torch.tensor(robust_)
@@ -228,48 +143,24 @@ def drawn(rng: np.random.Generator, epochs: int, seed: int) -> tuple[str, Traini
     return mask, settings
 
 
-def audit(context: Context) -> None:
-    """What the audit says of every row of the first network, at its eps; attacks are transferred from the baseline."""
-    section = wanted(context)
-    if not section.audit:
-        return
-    net = section.nets[0]
-    eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
-    sample = context.test.sample(section.audit, context.study.seed)
-    rows = [row for row in section.rows if not row.nets or net in row.nets]
-    baseline = opened(context, net, section.rows[0], 0)
-    for number, row in enumerate(rows):
-        name = f"defences/audit/{slug(row.name)}"
-        if context.run.has(name):
-            continue
-        context.tell("audit", number, len(rows), row.name)
-        model = opened(context, net, row, 0)
-        trained_with = next(
-            (spec for spec in row.specs if spec.partition(":")[0] in ("fgsm-rs", "pgd-at", "trades")), None
-        )
-        said = measure.audit(
-            model,
-            sample,
-            eps=eps,
-            trained_with=trained_with,
-            surrogate=baseline if number else None,
-            effort=EFFORT,
-            seed=context.study.seed,
-        )
-        raised = tuple(flag.name for flag in said.raised)
-        verdict = VerdictOfAudit(net, row.name, len(sample), eps, said.verdict, said.believable, raised)
-        context.run.save(name, verdict)
+def rows(context: Context, net: str) -> list[DefenceRow]:
+    """The rows of a network; a searched one, of the network searched on, has what the search found, once there is."""
+    section, run = wanted(context), context.run
+    own = [row for row in section.rows if (not row.nets or net in row.nets) and not row.searched]
+    if not run.has("defences/search"):
+        return own
+    record = run.load("defences/search", SearchRecord)
+    best = int(record.utility.argmax())
+    found = specs.parse(record.trainings[best], {"training": Training})
+    text = f"batch={found.batch},learning_rate={found.learning_rate:g}"
+    given = {"specs": (record.specs[best],), "training": text}
+    return own + [row.model_copy(update=given) for row in section.rows if row.searched and net == record.net]
 
 
-def jobs(section: DefenceSection) -> list[tuple[str, DefenceRow, int]]:
+def jobs(context: Context) -> list[tuple[str, DefenceRow, int]]:
     """Every network, row and seed, in order; the baseline's first seed comes before all."""
-    return [
-        (net, row, seed)
-        for net in section.nets
-        for seed in range(section.seeds)
-        for row in section.rows
-        if not row.nets or net in row.nets
-    ]
+    section = wanted(context)
+    return [(net, row, seed) for net in section.nets for seed in range(section.seeds) for row in rows(context, net)]
 
 
 def opened(context: Context, net: str, row: DefenceRow, seed: int) -> Classifier:

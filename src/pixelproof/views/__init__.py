@@ -11,7 +11,7 @@ from pixelproof.views.attacks import (
     unpaired,
     worst_case,
 )
-from pixelproof.views.defences import budgets, defences, front, searched, utilities
+from pixelproof.views.defences import budgets, defences, front, searched, shown, utilities
 from pixelproof.views.detection import adaptive, detectors
 from pixelproof.views.examples import Example, examples
 from pixelproof.views.guards import guard_names, guard_table, known, natural_errors
@@ -100,6 +100,7 @@ __all__ = [
     "robustness",
     "sanity",
     "searched",
+    "shown",
     "threshold_curves",
     "unpaired",
     "utilities",

@@ -20,7 +20,8 @@ def defences(run: Run) -> list[dict[str, Any]]:
     """One row per network and row of the study, the seeds put together; empty without a section [defences].
 
     A measure is {"value", "low", "high", "seeds"}: the mean over seeds and the lowest and highest seed, or with one
-    seed its 95 % interval over images.
+    seed its 95 % interval over images. "audit" and "audit_on" (with the row's mask on at test) are None where
+    there was none, else {"verdict", "believable", "raised", "n"}.
     """
     found = _records(run)
     if not found:
@@ -29,7 +30,8 @@ def defences(run: Run) -> list[dict[str, Any]]:
     asked = {row["name"]: row for row in section["rows"]}
     order = [row["name"] for row in section["rows"]]
     verdicts = {
-        (item.net, item.row): item for item in (run.load(name, VerdictOfAudit) for name in run.names("defences/audit/"))
+        (item.net, item.row, item.mask_on): item
+        for item in (run.load(name, VerdictOfAudit) for name in run.names("defences/audit/"))
     }
     groups: dict[tuple[str, str], list[HardenedRecord]] = {}
     for record in found:
@@ -37,7 +39,6 @@ def defences(run: Run) -> list[dict[str, Any]]:
     rows = []
     for net, name in sorted(groups, key=lambda key: (section["nets"].index(key[0]), order.index(key[1]))):
         records, baseline = groups[net, name], groups[net, order[0]]
-        said = verdicts.get((net, name))
         rows.append(
             {
                 "net": net,
@@ -59,9 +60,8 @@ def defences(run: Run) -> list[dict[str, Any]]:
                 "macro": _macro(records[0]),
                 "history": _history(records[0]),
                 "paper": asked[name]["paper"],
-                "verdict": None if said is None else said.verdict,
-                "believable": None if said is None else said.believable,
-                "raised": [] if said is None else list(said.raised),
+                "audit": _audited(verdicts.get((net, name, False))),
+                "audit_on": _audited(verdicts.get((net, name, True))),
             }
         )  # fmt: skip
     return rows
@@ -87,7 +87,8 @@ def utilities(run: Run) -> list[dict[str, Any]]:
     """Paper 2's utility (Eq. 34) of each row of its table, here (1 - w) clean + w robust, under three readings.
 
     "claimed" takes the paper's own figures, "naive" ours with the mask on at test under one FGSM step without
-    expectation, "believable" the ensemble with the mask off. The best of each reading is marked.
+    expectation, "ensemble" the ensemble with the mask off. The best of each reading is marked; under "ensemble" only a
+    row that the audit does not contradict can be, and `shown` says whether it does (None: not audited).
     """
     rows = [row for row in defences(run) if row["paper"]["robust"] is not None]
     if not rows:
@@ -105,16 +106,24 @@ def utilities(run: Run) -> list[dict[str, Any]]:
                 "weight": weight,
                 "claimed": (1 - weight) * paper["clean"] + weight * paper["robust"],
                 "naive": (1 - weight) * clean + weight * naive,
-                "believable": (1 - weight) * row["clean"]["value"] + weight * held["auto"]["value"],
+                "ensemble": (1 - weight) * row["clean"]["value"] + weight * held["auto"]["value"],
+                "shown": shown(row),
+                "shown_on": None if row["audit_on"] is None else row["audit_on"]["believable"],
             }
         )
     for net in {entry["net"] for entry in found}:
         group = [entry for entry in found if entry["net"] == net]
-        for key in ("claimed", "naive", "believable"):
-            best = max(entry[key] for entry in group)
+        for key in ("claimed", "naive", "ensemble"):
+            able = [entry for entry in group if key != "ensemble" or entry["shown"] is not False]
+            best = max((entry[key] for entry in able), default=None)
             for entry in group:
-                entry[f"best_{key}"] = entry[key] == best
+                entry[f"best_{key}"] = entry in able and entry[key] == best
     return found
+
+
+def shown(row: dict[str, Any]) -> bool | None:
+    """Whether the audit of a row, its mask off, lets its robust accuracy stand; None where it was not audited."""
+    return None if row["audit"] is None else bool(row["audit"]["believable"])
 
 
 def front(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -150,6 +159,12 @@ def searched(run: Run) -> list[dict[str, Any]]:
         }
         for k in order
     ]
+
+
+def _audited(said: VerdictOfAudit | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    return {"verdict": said.verdict, "believable": said.believable, "raised": list(said.raised), "n": said.n}
 
 
 def _records(run: Run) -> list[HardenedRecord]:

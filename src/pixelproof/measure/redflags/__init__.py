@@ -149,8 +149,8 @@ RED_FLAGS: tuple[RedFlag, ...] = (
     ),
     RedFlag(
         "train and test attack identical",
-        "name and settings of the reported attack and of the training's",
-        "equal",
+        "the reported attack and the training's, however they are written",
+        "same norm, eps, steps and starts",
         "Carlini",
         False,
         trained_on_the_attack,

@@ -114,7 +114,11 @@ def _draws(subject: Subject, one: Dataset) -> Draws:
 
 
 class Features(nn.Module):
-    """What enters the last dense layer of a classifier; its logits where it has none."""
+    """What enters the last dense layer of a classifier; its logits where it has none.
+
+    Also its logits where that layer does not see every image once, as with copies under many masks. Of a committee
+    they are the features of its last member.
+    """
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
@@ -126,14 +130,14 @@ class Features(nn.Module):
         """One row per image."""
         seen: list[Tensor] = []
         if self.last is None:
-            logits: Tensor = self.model(images)
-            return logits + _tie(images)
+            return self.model(images) + _tie(images)  # type: ignore[no-any-return]
         handle = self.last.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
         try:
-            self.model(images)
+            logits = self.model(images)
         finally:
             handle.remove()
-        return seen[-1].flatten(1) + _tie(images)
+        once = len(seen) == 1 and len(seen[0]) == len(images)
+        return (seen[0].flatten(1) if once else logits) + _tie(images)
 
 
 def _tie(images: Images) -> Tensor:

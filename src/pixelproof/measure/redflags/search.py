@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from pixelproof import lp, specs
-from pixelproof.attacks import APGD, PGD, MarginPGD
+from pixelproof.attacks import APGD, BIM, FGSM, PGD, MarginPGD
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.mount import Field
 from pixelproof.attacks.walk import look
@@ -87,9 +87,41 @@ def silent_success(subject: Subject) -> Finding:
 
 def trained_on_the_attack(subject: Subject) -> Finding:
     """16: the reported attack is the one the model was trained with."""
-    if subject.claim.trained_with is None:
+    trained, reported = subject.claim.trained_with, subject.claim.reported
+    if trained is None:
         return Finding.not_run("the attack of the training, if any, was not given")
-    reported = specs.write(subject.claim.reported)
-    same = reported == subject.claim.trained_with
-    detail = f"trained with {subject.claim.trained_with}, reported {reported}"
+    if isinstance(trained, str):
+        return Finding.not_run(f"{trained} is not in the table of attacks and cannot be compared with one")
+    same = meaning(reported) == meaning(trained)
+    detail = f"trained with {_said(trained)}; reported {_said(reported)}"
     return Finding(same, float(same), detail, "the reported attack is the training's own")
+
+
+def meaning(attack: Attack) -> tuple[object, ...]:
+    """What an attack does, however it is written: FGSM, BIM and PGD by their steps, the others by their settings.
+
+    Neither the precision nor whether a walk ends at its first success makes another attack. One step from the image
+    that is at least as long as the budget ends where FGSM does.
+    """
+    if isinstance(attack, FGSM):
+        return _walked(attack.eps, attack.norm, 1, attack.eps, 0)
+    if isinstance(attack, BIM):
+        size = attack.step_size or 2.0 * attack.eps / attack.steps
+        return _walked(attack.eps, attack.norm, attack.steps, size, 0)
+    if isinstance(attack, PGD):
+        size = attack.step_size or 2.5 * attack.eps / attack.steps
+        return _walked(attack.eps, attack.norm, attack.steps, size, attack.restarts if attack.random_start else 0)
+    return (specs.write(attack),)
+
+
+def _said(attack: Attack) -> str:
+    if not isinstance(attack, FGSM | BIM | PGD):
+        return specs.write(attack)
+    norm, eps, steps, share, starts = meaning(attack)
+    begin = "the image" if not starts else "a random start" if starts == 1 else f"{starts} random starts"
+    return f"{attack.name}, {norm} eps {eps}, {steps} step{'s' * (steps != 1)} of {share} eps from {begin}"
+
+
+def _walked(eps: float, norm: str, steps: int, size: float, starts: int) -> tuple[object, ...]:
+    size = min(size, eps) if steps == 1 and not starts else size
+    return norm, float(f"{eps:.6g}"), steps, float(f"{size / eps:.6g}"), starts

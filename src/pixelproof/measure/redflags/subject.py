@@ -51,13 +51,14 @@ class Effort:
 
 @dataclass(frozen=True, eq=False)
 class Claim:
-    """What is said of a model: the attack whose figure is quoted, the spec of the one it was trained with, if any.
+    """What is said of a model: the attack whose figure is quoted, the one it was trained with, if any.
 
-    `surrogate` is a model that attacks may be transferred from.
+    Of an attack that the table of attacks does not hold `trained_with` is the spec. `surrogate` is a model that
+    attacks may be transferred from.
     """
 
     reported: Attack
-    trained_with: str | None = None
+    trained_with: Attack | str | None = None
     surrogate: Classifier | None = None
 
 

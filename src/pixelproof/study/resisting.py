@@ -1,0 +1,144 @@
+"""The stages of the section [defences] that judge: every row under every attack, mask off and on, and the audit."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from pixelproof import attacks, defend, measure, specs
+from pixelproof.attacks import FGSM, PGD, Auto
+from pixelproof.attacks.stochastic import descend, expect, fooling_rates
+from pixelproof.data import Dataset, stratified
+from pixelproof.defend import kept_features
+from pixelproof.measure import BudgetRecord, Effort, HardenedRecord, VerdictOfAudit
+from pixelproof.models import FRONTS, Classifier, History
+from pixelproof.run import slug
+from pixelproof.study.context import Context
+from pixelproof.study.defence_section import DefenceRow, DefenceSection
+from pixelproof.study.hardening import jobs, opened, rows, wanted
+from pixelproof.types import Goal
+
+EFFORT = Effort(probes=100, draws=20, doubled=20, noisy=3, noise=1000, planted=5, inner=99, width=0.25)
+
+
+def resist(context: Context) -> None:
+    """Every trained row under every attack, with its mask off at test and, where the row has one, on."""
+    section = wanted(context)
+    chosen = stratified(context.test.labels, min(section.n, len(context.test)), context.study.seed)
+    places = jobs(context)
+    for number, (net, row, seed) in enumerate(places):
+        name = f"defences/rows/{slug(net)}/{slug(row.name)}-{seed}"
+        if context.run.has(name):
+            continue
+        context.tell("resist", number, len(places), f"{net}, {row.name}, seed {seed}")
+        eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
+        context.run.save(name, judged(context, net, row, seed, eps, chosen))
+    context.tell("resist", len(places), len(places))
+
+
+def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, rows: Tensor) -> HardenedRecord:
+    """One trained row, attacked."""
+    section, test = wanted(context), context.test
+    model, sample = opened(context, net, row, seed), context.test[rows]
+    started = time.process_time()
+    predicted = torch.cat([model.predict(part.images).argmax(1) for part in test.batches(1000)])
+    spent = (time.process_time() - started) / len(test)
+    held = {"clean": (predicted[rows] == sample.labels).float()}
+    at = context.study.seed + seed
+    seen = expect(model, section.draws) if model.card.stochastic else model
+    held["fgsm"] = standing(attacks.mount(FGSM(eps), seen, sample, seed=at), sample)
+    for size in (eps, *section.also):
+        mark = "" if size == eps else f"@{size:g}"
+        held[f"pgd{mark}"] = standing(attacks.mount(PGD(size, steps=section.steps), seen, sample, seed=at), sample)
+        found = measure.evaluate(model, sample, Auto(size), seed=at)
+        held[f"auto{mark}"] = torch.isin(sample.index, found.index[~found.success]).float()
+    if row.test:
+        held |= masked(specs.parse(row.test, FRONTS, "front").around(model), sample, eps, section, at)
+    ibp = not model.card.fronts and any(spec.partition(":")[0] == "ibp" for spec in row.specs)
+    tensors = list(model.parameters())
+    return HardenedRecord(
+        net=net,
+        row=row.name,
+        seed=seed,
+        defences=row.specs,
+        eps=eps,
+        cpu_seconds=model.card.cost or 0.0,
+        history=context.run.load(f"defences/history/{slug(net)}/{slug(row.name)}-{seed}", History),
+        parameters=sum(tensor.numel() for tensor in tensors),
+        size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        seconds_per_image=spent,
+        features=kept_features(model),
+        labels=test.labels,
+        predicted=predicted,
+        rows=rows,
+        held=held,
+        certified=float(defend.certified(model, sample, eps)) if ibp else None,
+    )
+
+
+def masked(model: Classifier, sample: Dataset, eps: float, section: DefenceSection, seed: int) -> dict[str, Tensor]:
+    """What holds with a mask on at test: clean, one naive FGSM step, FGSM and PGD in expectation over masks."""
+    images, goal = sample.images, Goal(sample.labels)
+    random = model.card.stochastic
+    mean, scored = (expect(model, section.draws), section.scored) if random else (model, 1)
+    held = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tries = {
+            "on:clean": images,
+            "on:naive fgsm": in_parts(model, images, goal, eps, 1),
+            "on:fgsm + eot": in_parts(mean, images, goal, eps, 1),
+            "on:pgd + eot": in_parts(mean, images, goal, eps, section.steps),
+        }
+        for name, moved in tries.items():
+            held[name] = 1 - fooling_rates(model, moved, goal, draws=scored).per_image
+    return held
+
+
+def in_parts(model: Classifier, images: Tensor, goal: Goal, eps: float, steps: int, batch: int = 50) -> Tensor:
+    """`descend` on a few images at a time: an expectation multiplies them by its draws."""
+    starts = range(0, len(images), batch)
+    parts = [slice(start, start + batch) for start in starts]
+    return torch.cat([descend(model, images[part], goal[part], eps=eps, steps=steps) for part in parts])
+
+
+def standing(found: attacks.AdversarialSet, sample: Dataset) -> Tensor:
+    """1 for each image of the sample that is right and was not fooled."""
+    return torch.isin(sample.index, found.index[~found.success]).float()
+
+
+def audit(context: Context) -> None:
+    """What the audit says of every row of the first network, at its eps; attacks are transferred from the baseline.
+
+    A row with a mask on at test is audited twice: as it was trained, and with that mask on.
+    """
+    section = wanted(context)
+    if not section.audit:
+        return
+    net = section.nets[0]
+    eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
+    sample = context.test.sample(section.audit, context.study.seed)
+    own = rows(context, net)
+    baseline = opened(context, net, own[0], 0)
+    places = [(row, on) for row in own for on in (False, True) if row.test or not on]
+    for number, (row, mask_on) in enumerate(places):
+        name = f"defences/audit/{slug(row.name)}{'-mask-on' if mask_on else ''}"
+        if context.run.has(name):
+            continue
+        context.tell("audit", number, len(places), f"{row.name}{', mask on' if mask_on else ''}")
+        model = opened(context, net, row, 0)
+        said = measure.audit(
+            specs.parse(row.test, FRONTS, "front").around(model) if mask_on else model,
+            sample,
+            eps=eps,
+            trained_with=defend.trained_with(defend.parse(row.specs)),
+            surrogate=baseline if row is not own[0] else None,
+            effort=EFFORT,
+            seed=context.study.seed,
+        )
+        raised = tuple(flag.name for flag in said.raised)
+        verdict = VerdictOfAudit(net, row.name, len(sample), eps, said.verdict, said.believable, raised, mask_on)
+        context.run.save(name, verdict)
+    context.tell("audit", len(places), len(places))
