@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from pixelproof import data, defend, models
 from pixelproof.cli.main import app
 from pixelproof.errors import BadInput
 
@@ -31,8 +32,21 @@ def test_a_hardened_network_is_saved_and_attacked_by_the_next_command(tmp_path):
     assert [spec.partition(":")[0] for spec in facts["defences"]] == ["mask", "fgsm-rs"]
     assert facts["after"]["pgd"]["value"] > facts["before"]["pgd"]["value"]
     assert facts["n"] == 60
+    assert facts["certified"] is None
     attacked = RUNNER.invoke(app, ["attack", "fgsm:eps=0.1", "--model", str(out), "--n", "60", "--json"])
     assert json.loads(attacked.stdout)["fooled"] >= 0
+
+
+def test_interval_training_says_what_it_proves(tmp_path):
+    out = tmp_path / "ibp.safetensors"
+    settings = ("--training", "epochs=15,batch=32", "--out", str(out), "--eps", "0.02")
+    result = run("ibp:eps=0.02", *settings, "--json")
+    facts = json.loads(result.stdout)
+    test = data.load("digits", "test").sample(60, 0)
+    model = models.load(str(out))
+    assert facts["certified"]["value"] == pytest.approx(float(defend.certified(model, test, 0.02)), abs=1e-4)
+    assert facts["certified"]["value"] <= facts["after"]["pgd"]["value"]
+    assert "proven at eps 0.02 by interval bounds" in run("ibp:eps=0.02", *settings).output
 
 
 def test_your_own_network_goes_on_from_its_weights(tmp_path):

@@ -110,6 +110,7 @@ def test_validation_images_are_held_out_where_none_are_given():
         (["distillation", "trades"], "each sets the loss"),
         (["label-smoothing", "ibp"], "each sets the loss"),
         (["learned-mask", "mask:ratio=0.1,fill=0,when=train"], "which features are seen"),
+        (["learned-mask", "ibp:eps=0.1"], "interval bounds do not see the mask"),
         (["masked:ratio=0.1,fill=0", "mask:ratio=0.1,fill=0,when=both"], "which features are seen"),
         (["median", "median:window=2"], "each defence once"),
         (["fgsm-sr"], "Did you mean 'fgsm-rs'"),

@@ -166,6 +166,15 @@ def test_attacks_that_mean_the_same_give_the_same_images():
     assert torch.equal(found[0], found[2])
 
 
+def test_both_attacks_are_told_by_their_steps():
+    found = LOOK["train and test attack identical"](subject(linear(), trained_with=FGSM(0.05), reported=PGD(0.05, 7)))
+    assert found.raised is False
+    assert found.detail == (
+        "trained with fgsm, linf eps 0.05, 1 step of 1.0 eps from the image; "
+        "reported pgd, linf eps 0.05, 7 steps of 0.357143 eps from a random start"
+    )
+
+
 def test_an_attack_that_is_not_in_the_table_is_not_called_another_one():
     found = LOOK["train and test attack identical"](subject(linear(), trained_with="trades:eps=0.05"))
     assert found.status == "not run"

@@ -58,6 +58,8 @@ def hardened(folder, seeds):
         run.save(f"defences/rows/mlp/masked-{seed}", record("masked", seed, masked))
     said = VerdictOfAudit("mlp", "masked", N, 0.1, "not shown robust, because ...", False, ("transfer",))
     run.save("defences/audit/masked", said)
+    on = VerdictOfAudit("mlp", "masked", N, 0.1, "robust accuracy <= 40.0 %", True, (), mask_on=True)
+    run.save("defences/audit/masked-on", on)
     return run
 
 
@@ -90,8 +92,9 @@ def test_hardened_models_stand_beside_the_plain_one(answer):
         a, b = (records[name].held[each["attack"]].bool() for name in ("plain", "masked"))
         expected = paired(int((a & ~b).sum()), int((b & ~a).sum()), N)
         assert each["difference"] == pytest.approx(vars(expected))
-    assert [masked["believable"], plain["believable"]] == [False, None]
-    assert masked["raised"] == ["transfer"]
+    assert plain["audits"] == []
+    assert [(said["mask_on"], said["believable"]) for said in masked["audits"]] == [(False, False), (True, True)]
+    assert masked["audits"][0]["raised"] == ["transfer"]
 
 
 def test_several_seeds_are_resampled_as_well(answer):

@@ -395,10 +395,8 @@ export interface HardenedRow {
   certified: Spread | null;
   /** CPU seconds of training relative to the plain row. */
   cost: number;
-  /** The audit's sentence; null where none was made. */
-  verdict: string | null;
-  believable: boolean | null;
-  raised: string[];
+  /** Without the defence's mask and with it; none where not audited. */
+  audits: RowAudit[];
 }
 
 /** Accuracy on the same sample of images under one attack; `eps` is 0 where nothing attacked. */
@@ -576,6 +574,33 @@ export interface Output {
   probabilities: number[];
 }
 
+/** Two runs compared image by image. */
+export interface Paired {
+  available: true;
+  /** Test images that both runs used. */
+  n: number;
+  cells: PairedCell[];
+  /** What this comparison cannot say. */
+  limit: string;
+}
+
+/** Two classifiers on the same images under one attack at one budget (nulls: clean); `difference` second - first. */
+export interface PairedCell {
+  attack: string | null;
+  norm: string | null;
+  eps: number | null;
+  first: Rate;
+  second: Rate;
+  /** Images that only the first classifier gets right. */
+  only_first: number;
+  only_second: number;
+  difference: Estimate;
+  /** McNemar's exact p-value. */
+  p: number;
+  /** Adjusted for all cells (Holm). */
+  p_holm: number;
+}
+
 /** A part that a run may hold, and how to get it. */
 export interface Part {
   name: string;
@@ -662,6 +687,15 @@ export interface Roc {
   thresholds: (number | null)[];
   fpr: number[];
   tpr: number[];
+}
+
+/** What the audit of a row's model said, on n images. */
+export interface RowAudit {
+  mask_on: boolean;
+  verdict: string;
+  believable: boolean;
+  raised: string[];
+  n: number;
 }
 
 /** One run in the list. */
@@ -881,6 +915,7 @@ export interface Versus {
 // GET    /api/runs/{run}/units/{layer}/{unit}  Unit | Missing
 // GET    /api/runs/{run}/robustness  Robustness | Missing
 // GET    /api/runs/{run}/defences  Hardened | Missing
+// GET    /api/runs/{run}/against/{other}  Paired | Missing
 // GET    /api/runs/{run}/detectors  Detectors | Missing
 // GET    /api/runs/{run}/thresholds  Thresholds | Missing
 // GET    /api/runs/{run}/thresholds/{attack}/scores.f32  bytes

@@ -32,6 +32,9 @@ export const estimate = (found: Estimate, digits = 3): string =>
 
 export const plural = (value: number, one: string, many = `${one}s`): string => `${count(value)} ${value === 1 ? one : many}`;
 
+/** A difference of two shares in percentage points, with its sign. */
+export const points = (value: number): string => `${value < 0 ? MINUS : '+'}${(100 * Math.abs(value)).toFixed(1)}`;
+
 /** Seconds since 1970 as a date and time of the reader's place. */
 export const moment = (seconds: number): string => new Date(1000 * seconds).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 

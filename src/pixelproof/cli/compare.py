@@ -51,7 +51,11 @@ def compare(
     if as_json:
         emit(facts(found))
     else:
-        _print(found, (first_name, second_name))
+        _print(found, (_named(first_name, weights_a), _named(second_name, weights_b)))
+
+
+def _named(name: str, weights: Path | None) -> str:
+    return name if weights is None else f"{name} with {weights.name}"
 
 
 def ascending(text: str) -> list[float]:

@@ -50,6 +50,7 @@ def defend(
     from pixelproof import data, models
     from pixelproof import defend as library
     from pixelproof.specs import number, parse
+    from pixelproof.views.overview import rate
 
     if out_file.suffix != ".safetensors":
         out_file = out_file.with_name(f"{out_file.name}.safetensors")  # models are found by it
@@ -73,6 +74,10 @@ def defend(
             "before": _tried(model, test, size, seed),
             "after": _tried(hardened.model, test, size, seed),
         }
+        bounded = any(isinstance(item, library.IntervalTraining) for item in chosen.defences)
+        proven = None
+        if bounded and not hardened.model.card.fronts:
+            proven = rate(library.certified(hardened.model, test, size))
     card = hardened.model.card
     facts = {
         "model": str(out_file),
@@ -86,6 +91,7 @@ def defend(
         "n": len(test),
         "eps": size,
         "seed": seed,
+        "certified": proven,
         **rows,
     }
     if as_json:
@@ -99,6 +105,8 @@ def defend(
     )
     if hardened.stopped:
         err.print(f"training ended early, its best epoch is kept: {hardened.stopped}", style="yellow", highlight=False)
+    if proven is not None:
+        out.print(f"proven at eps {size:g} by interval bounds: {percent(proven)} of the test images", highlight=False)
     out.print(f"{hardened.cpu_seconds:.1f} CPU seconds, n={len(test)}, seed {seed}", highlight=False)
     load = f"--model {card.name} --weights {out_file}" if card.name not in models.NETS else f"--model {out_file}"
     out.print(f"model: {load}", soft_wrap=True, highlight=False)

@@ -189,6 +189,9 @@ def check_together(defences: Sequence[Defence]) -> None:
         sharing += [item.name for item in defences if role == "mask" and item.name in MASKS]
         if len(sharing) > 1:
             raise BadInput("harden", f"{' and '.join(sharing)} contradict each other ({reason})", do="Choose one.")
+    if {"ibp", "learned-mask"} <= set(names):
+        reason = "interval bounds do not see the mask"
+        raise BadInput("harden", f"ibp and learned-mask contradict each other ({reason})", do="Choose one.")
 
 
 def check_behind(defences: Sequence[Defence], model: Classifier) -> None:

@@ -65,11 +65,12 @@ class IntervalTraining:
     def loss(self, chain: list[nn.Module], images: Images, step: Step) -> tuple[Tensor, Logits]:
         """The weighted sum of both cross-entropies, and the clean logits."""
         ramp = min(1.0, max(0.0, step.progress - self.begin) / self.ramp) if self.ramp else 1.0
-        logits = step.classifier(images).float()
-        plain = F.cross_entropy(logits, step.labels)
+        share = 1 - (1 - self.kappa) * ramp
+        with torch.set_grad_enabled(share > 0):  # without a weight the clean pass only counts what is right
+            logits = step.classifier(images).float()
+            plain = F.cross_entropy(logits, step.labels)
         if not ramp:
             return plain, logits
-        share = 1 - (1 - self.kappa) * ramp
         worst = rivals(step.classifier, chain, images, step.labels, ramp * self.eps).float()
         return share * plain + (1 - share) * F.cross_entropy(worst, step.labels), logits
 

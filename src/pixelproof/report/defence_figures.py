@@ -79,7 +79,10 @@ def tradeoff(rows: list[Row], front: list[str]) -> Figure:
     words = Words(
         f"What robustness costs: {rows[0]['net']}, auto at eps {number(rows[0]['eps'])}",
         "In brackets, and as the size of the point: CPU seconds of training, relative to the baseline. The dashed line "
-        "joins the rows that no other beats in both accuracies. Hollow: the audit contradicts the bound.",
+        "joins the rows that no other beats in both accuracies: "
+        + ", ".join(front)
+        + ". Hollow: the audit contradicts "
+        "the bound.",
         "Clean and robust accuracy of every row; the table above holds the numbers. On the front: "
         + ", ".join(front)
         + ".",
@@ -116,7 +119,7 @@ def features(rows: list[Row]) -> Figure:
         "is learned; on sampled masks it is a constant.",
         f"Clean accuracy by features kept. {facts}.",
     )
-    return draw(f"defence-features-{rows[0]['net']}", paint, words=words, size=(6.4, 3.2))
+    return draw(f"defence-features-{rows[0]['net']}", paint, words=words, size=(8.4, 3.0))
 
 
 def _doubted(row: Row) -> bool:

@@ -29,6 +29,8 @@ def defences(run: Run) -> Section | None:
             defence_tables.on(own, steps),
             against(own),
             defence_tables.every(own, steps),
+            defence_tables.costs(own, steps),
+            Fold("The settings of each row", (defence_tables.settings(run, own),)),
             tradeoff(own, views.front(own)),
         ]
         if any(_learned(row) for row in own):
@@ -61,7 +63,11 @@ def _lead(run: Run, rows: list[Row]) -> str:
             f"{percent(held['on:pgd + eot']['value'])}. The difference is the weakness of the attack, not the strength "
             "of the defence. "
         )
-    return said + _meaning(rows[0])
+    said += _meaning(rows[0])
+    return said + (
+        " The paper's Figs. 1, 4 and 5 are below; Figs. 2 and 3, original and adversarial images and what the network "
+        "makes of them, are under “What it looks like” above."
+    )
 
 
 def _meaning(row: Row) -> str:

@@ -34,7 +34,7 @@ def paper_one(run: Run) -> Section | None:
 
 def _stages(run: Run) -> str:
     facts = views.overview(run)
-    return f"{facts['net']}, {len(views.attack_names(run))} attacks, signatures, detectors: one run, in order"
+    return f"{facts['net']}, {len(views.attack_names(run))} attacks, signatures, critical pixels, detectors: one run"
 
 
 def _clean(run: Run) -> str:
@@ -51,7 +51,8 @@ def _shown(run: Run) -> str:
     facts, gaps = views.critical(run), views.gaps(run)
     assert facts is not None
     assert gaps is not None
-    return f"{facts['attack']}, eps {facts['eps']:.3g}; {gaps['n']} maps, largest gap {gaps['largest']:.0e}"
+    gap = f"{gaps['largest']:.0e}".replace("-", "\u2011")  # kept on one line
+    return f"{facts['attack']}, eps {facts['eps']:.3g}; {gaps['n']} maps, largest gap {gap}"
 
 
 def _overlaid(run: Run) -> str:
@@ -110,7 +111,8 @@ def _means(run: Run) -> str:
 
 def _inside(run: Run) -> str:
     rows = views.inside(run)
-    return "; ".join(f"{row['attack']} {row['separability']:.2f}" for row in rows if row["separability"] is not None)
+    told = (f"{row['attack']} {row['separability']:.2f}" for row in rows if row["separability"] is not None)
+    return f"AUROC of a line: {', '.join(told)}"
 
 
 def _network(run: Run) -> dict[str, Any] | None:

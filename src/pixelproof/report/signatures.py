@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pixelproof import views
 from pixelproof.report.draw import Words, draw
-from pixelproof.report.page import Block, Figure, Prose, Section, Table, bounds, cells, count, number, percent
+from pixelproof.report.page import Block, Figure, Prose, Section, Table, cells, count, interval, number, percent
 from pixelproof.report.pictures import NEGATIVE, POSITIVE, diverging, signed
 from pixelproof.run import Run
 
@@ -180,7 +180,7 @@ def _table_two(run: Run) -> list[Table]:
     body = tuple(
         cells(
             row["group"], TABLE_TWO[row["group"]], _mean(row["size"]), _mean(row["change"], sign="+"),
-            f"{percent(row['relabelled']['value'])} {bounds(row['relabelled'])}", head=1,
+            interval(row["relabelled"]), head=1,
         )
         for row in rows
     )  # fmt: skip

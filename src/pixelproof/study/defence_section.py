@@ -80,11 +80,11 @@ class SearchSection(Section):
 class DefenceSection(Section):
     """Every row trained on every network from `seeds` seeds, then attacked at the eps where FGSM leaves `calibrate`.
 
-    The first row must be the baseline: no defences; eps is found on it by bisection, once per network. `also` are
-    further budgets for PGD and auto. `n` test images (a seeded stratified sample) meet PGD with `steps` steps and auto;
-    `draws` passes stand behind each gradient in expectation, `scored` passes judge an image of a random model.
-    `weight` is that of the robust accuracy in the utility. `audit`: how many test images each row of the first
-    network is audited on (0: none).
+    The first row must be the baseline: no defences; eps is found on it by bisection on validation images, once per
+    network. `also` are further budgets for PGD and auto. `n` test images (a seeded stratified sample) meet PGD with
+    `steps` steps and auto; `draws` passes stand behind each gradient in expectation, `scored` passes judge an image of
+    a random model. `weight` is that of the robust accuracy in the utility. `audit`: how many test images each row of
+    the first network is audited on (0: none), with its mask on at test, too, where it has one.
     """
 
     nets: tuple[str, ...] = ("mlp",)

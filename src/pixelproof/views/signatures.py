@@ -14,6 +14,7 @@ from pixelproof.explain import Attribution, HeldOutTest, NullRun, Proximity, cri
 from pixelproof.explain.critical import CriticalPixels, Sense
 from pixelproof.measure import CleanRecord, CriticalRecord, SanityRecord
 from pixelproof.run import Run
+from pixelproof.types import Rate
 from pixelproof.views.overview import rate
 
 
@@ -146,7 +147,7 @@ def proximity(run: Run) -> list[dict[str, Any]]:
     """One row per group of k pixels: what setting them to a background's values does; empty where it was not measured.
 
     `size` is the mean |change| of the explained logit, `change` the signed mean, each with the 95 % interval of a mean
-    over n images (normal approximation).
+    over n images (normal approximation); `relabelled` is a share, with a Wilson interval that counts images.
     """
     if not run.has("signatures/proximity"):
         return []
@@ -158,7 +159,7 @@ def proximity(run: Run) -> list[dict[str, Any]]:
             "n": len(change),
             "size": _mean(change.abs()),
             "change": _mean(change),
-            "relabelled": _mean(relabelled),
+            "relabelled": rate(Rate(round(float(relabelled.sum())), len(relabelled))),
         }
         for group, change, relabelled in zip(record.groups, record.change, record.relabelled, strict=True)
     ]

@@ -77,6 +77,7 @@ def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator
         base = f"runs/{run}"
         gallery = ask(application, f"{base}/gallery").json()
         yield from (f"{base}{part}" for part in WHOLE)
+        yield from (f"{base}/against/{other}" for other in library.names() if other != run)
         yield from (f"{base}/gallery/{each['id']}" for each in gallery["detectors"])
         yield from (f"{base}/atlas/{page}.png" for page in range(gallery["atlas"]["pages"]))
         found = ask(application, f"{base}/thresholds").json()

@@ -93,7 +93,7 @@ def trained_on_the_attack(subject: Subject) -> Finding:
     if isinstance(trained, str):
         return Finding.not_run(f"{trained} is not in the table of attacks and cannot be compared with one")
     same = meaning(reported) == meaning(trained)
-    detail = f"trained with {specs.write(trained)}, reported {specs.write(reported)}"
+    detail = f"trained with {_said(trained)}; reported {_said(reported)}"
     return Finding(same, float(same), detail, "the reported attack is the training's own")
 
 
@@ -112,6 +112,14 @@ def meaning(attack: Attack) -> tuple[object, ...]:
         size = attack.step_size or 2.5 * attack.eps / attack.steps
         return _walked(attack.eps, attack.norm, attack.steps, size, attack.restarts if attack.random_start else 0)
     return (specs.write(attack),)
+
+
+def _said(attack: Attack) -> str:
+    if not isinstance(attack, FGSM | BIM | PGD):
+        return specs.write(attack)
+    norm, eps, steps, share, starts = meaning(attack)
+    begin = "the image" if not starts else "a random start" if starts == 1 else f"{starts} random starts"
+    return f"{attack.name}, {norm} eps {eps}, {steps} step{'s' * (steps != 1)} of {share} eps from {begin}"
 
 
 def _walked(eps: float, norm: str, steps: int, size: float, starts: int) -> tuple[object, ...]:

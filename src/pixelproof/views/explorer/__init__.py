@@ -8,6 +8,7 @@ from pixelproof.views.explorer.gallery import gallery
 from pixelproof.views.explorer.guard import GUARDS
 from pixelproof.views.explorer.hardened import hardened
 from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.explorer.paired import paired
 from pixelproof.views.explorer.robustness import robustness
 from pixelproof.views.explorer.runs import card, page
 from pixelproof.views.explorer.shelf import Shelf
@@ -28,6 +29,7 @@ __all__ = [
     "maps",
     "neighbours",
     "page",
+    "paired",
     "pictures",
     "robustness",
     "thresholds",

@@ -205,7 +205,9 @@ def slug(spec: str) -> str:
 def _label(attack: str, norm: str, eps: float | None) -> str:
     if eps is None:
         return f"{attack} (smallest {SYMBOLS.get(norm, norm)})"
-    return attack if attack == "one-pixel" else f"{attack} at {SYMBOLS.get(norm, norm)} {eps:.4g}"
+    return (
+        "one changed pixel" if attack in ("one-pixel", "pixels") else f"{attack} at {SYMBOLS.get(norm, norm)} {eps:.4g}"
+    )
 
 
 def _looked_up(clean: CleanRecord, index: Tensor, labels: Tensor) -> Tensor:

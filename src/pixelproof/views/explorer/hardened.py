@@ -14,7 +14,7 @@ from pixelproof.views.explorer.shelf import Shelf
 
 ON = "on:"
 PAIRED = ("clean", "pgd", "auto")
-SAME = ("net", "row", "defences", "seeds", "n", "eps", "certified", "cost", "verdict", "believable", "raised")
+SAME = ("net", "row", "defences", "seeds", "n", "eps", "certified", "cost")
 
 
 def hardened(shelf: Shelf) -> dict[str, Any]:
@@ -30,6 +30,7 @@ def hardened(shelf: Shelf) -> dict[str, Any]:
         "rows": [
             {key: row[key] for key in SAME}
             | {"plain": row["row"] == plain[row["net"]], "held": _held(row)}
+            | {"audits": _audits(row)}
             | {"against": _against(records, row, plain[row["net"]])}
             for row in rows
         ]
@@ -44,6 +45,12 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         eps = 0.0 if attack == "clean" else float(size or row["eps"])
         found.append({"attack": attack, "eps": eps, "mask_on": name.startswith(ON), "accuracy": spread})
     return found
+
+
+def _audits(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was said without the mask and, where the study tries it, with the mask on."""
+    sides = ((False, row["audit"]), (True, row["audit_on"]))
+    return [{"mask_on": on, **said} for on, said in sides if said is not None]
 
 
 def _against(records: list[HardenedRecord], row: dict[str, Any], plain: str) -> list[dict[str, Any]]:

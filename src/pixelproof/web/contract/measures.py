@@ -254,6 +254,16 @@ class Versus(Answer):
     difference: Estimate
 
 
+class RowAudit(Answer):
+    """What the audit of a row's model said, on n images."""
+
+    mask_on: bool
+    verdict: str
+    believable: bool
+    raised: tuple[str, ...]
+    n: int
+
+
 class HardenedRow(Answer):
     """One network trained with one row of [defences]."""
 
@@ -268,9 +278,7 @@ class HardenedRow(Answer):
     against: tuple[Versus, ...]
     certified: Spread | None
     cost: float = Field(description="CPU seconds of training relative to the plain row.")
-    verdict: str | None = Field(description="The audit's sentence; null where none was made.")
-    believable: bool | None
-    raised: tuple[str, ...]
+    audits: tuple[RowAudit, ...] = Field(description="Without the defence's mask and with it; none where not audited.")
 
 
 class Hardened(Answer):
@@ -278,3 +286,27 @@ class Hardened(Answer):
 
     available: Literal[True] = True
     rows: tuple[HardenedRow, ...]
+
+
+class PairedCell(Answer):
+    """Two classifiers on the same images under one attack at one budget (nulls: clean); `difference` second - first."""
+
+    attack: str | None
+    norm: str | None
+    eps: float | None
+    first: Rate
+    second: Rate
+    only_first: int = Field(description="Images that only the first classifier gets right.")
+    only_second: int
+    difference: Estimate
+    p: float = Field(description="McNemar's exact p-value.")
+    p_holm: float = Field(description="Adjusted for all cells (Holm).")
+
+
+class Paired(Answer):
+    """Two runs compared image by image."""
+
+    available: Literal[True] = True
+    n: int = Field(description="Test images that both runs used.")
+    cells: tuple[PairedCell, ...]
+    limit: str = Field(description="What this comparison cannot say.")
