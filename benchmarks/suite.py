@@ -1,7 +1,7 @@
 """The ensemble and the minimal attacks beside their peers: robust accuracy, distance, CPU time; one process.
 
     python benchmarks/suite.py [--part ensemble apgd minimal l0 curve] [--data mnist] [--model cnn] [--norm linf]
-        [--eps 0.1] [--n 200] [--who fast standard torchattacks]
+        [--eps 0.1] [--n 200] [--who fast standard torchattacks] [--nearest ddn fmn-l2 fmn-linf fmn-l1 cw]
 
 Peers that are not installed (torchattacks, foolbox) are left out and named.
 """
@@ -27,6 +27,7 @@ from pixelproof.specs import number
 
 Row = dict[str, object]
 ENSEMBLES = ("fast", "standard", "torchattacks")
+NEAREST = ("ddn", "fmn-l2", "fmn-linf", "fmn-l1", "cw")
 PEER_NORMS = {"linf": "Linf", "l2": "L2"}
 PEER_BATCH = 64  # as ours: larger batches would only slow the peers down
 
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--norm", choices=("linf", "l2"), default="linf")
     parser.add_argument("--eps", default="0.1", help="such as 0.1 or 8/255")
     parser.add_argument("--who", nargs="+", choices=ENSEMBLES, default=ENSEMBLES, help="of the part ensemble")
+    parser.add_argument("--nearest", nargs="+", choices=NEAREST, default=NEAREST, help="of the part minimal")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(argv)
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     model = models.load(given.model, data=train)
     test = test[model.predict(test.images).argmax(1) == test.labels]
     print(f"{given.model} on {given.data}, {len(test)} correctly classified images, seed {given.seed}", flush=True)
-    task = Task(model, test, given.norm, number(given.eps), tuple(given.who))
+    task = Task(model, test, given.norm, number(given.eps), tuple(given.who), tuple(given.nearest))
     for part in given.part:
         for row in PARTS[part](task):
             print(json.dumps({"part": part, **row}), flush=True)
@@ -55,13 +57,14 @@ def main(argv: list[str] | None = None) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """What is attacked, how far, and by which ensembles."""
+    """What is attacked, how far, by which ensembles and by which minimal attacks."""
 
     model: Classifier
     test: Dataset
     norm: Ball
     eps: float
     who: tuple[str, ...]
+    nearest: tuple[str, ...]
 
 
 def ensemble(task: Task) -> Iterator[Row]:
@@ -112,6 +115,8 @@ def minimal(task: Task) -> Iterator[Row]:
     ours = {"ddn": DDN(), "fmn-l2": FMN("l2"), "fmn-linf": FMN("linf"), "fmn-l1": FMN("l1"), "cw": CW(searches=4)}
     foolbox = _peer("foolbox")
     for name, attack in ours.items():
+        if name not in task.nearest:
+            continue
         found, spent = _timed(lambda attack=attack: attacks.mount(attack, model, test))
         median = float(found.minimal(attack.norm).median())
         yield _distances(name, median, float(found.success.float().mean()), spent)

@@ -9,8 +9,8 @@ from pixel_nets import Noisy, averaged, classifier, overlapping, plain, random_i
 from torch import nn
 
 from pixelproof.attacks.pixel import Journal, OnePixelDE, certify_one_pixel, forward, relax
-from pixelproof.attacks.pixel.bounds import PixelBounds, Spot
-from pixelproof.attacks.pixel.cover import Cover, grid
+from pixelproof.attacks.pixel.bounds import Bounded, PixelBounds, Spot
+from pixelproof.attacks.pixel.cover import Cover, grid, halved, merged, ordered
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.margins import colour_grid, margins
@@ -50,8 +50,9 @@ def gaps(name, *, halvings, pixels=4, samples=48, boxes=12):
         low, high = grid(channels, halvings)
         chosen = torch.randperm(len(low), generator=generator)[:boxes]
         low, high = low[chosen], high[chosen]
-        bound, axis = spots.at(position).lower(low, high)
-        assert ((axis >= 0) & (axis < channels)).all()
+        bounded = spots.at(position).lower(low, high)
+        assert ((bounded.axis >= 0) & (bounded.axis < channels)).all()
+        assert torch.equal(bounded.strain < 1, bounded.bound > 0)
         inside = torch.rand(len(low), samples, channels, generator=generator, dtype=torch.float64)
         colours = low[:, None] + (high - low)[:, None] * torch.cat(
             [inside, colour_grid(channels, 2).expand(len(low), -1, -1)], 1
@@ -60,7 +61,7 @@ def gaps(name, *, halvings, pixels=4, samples=48, boxes=12):
         batch[:, :, position // width, position % width] = colours.flatten(0, 1)
         with torch.no_grad():
             sampled = margins(exact(batch), label, False).view(len(low), -1).amin(1)
-        found.append(sampled - bound)
+        found.append(sampled - bounded.bound)
     return torch.cat(found)
 
 
@@ -73,6 +74,19 @@ def test_sampling_never_undercuts_a_bound(name, halvings):
 @pytest.mark.parametrize("name", BOUNDED)
 def test_bounds_of_small_boxes_are_tight(name):
     assert gaps(name, halvings=9, pixels=3, samples=12, boxes=8).median() < 0.2
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_a_bound_does_not_depend_on_what_was_bounded_before(name):
+    model, image, engine = prepared(name)
+    label = int(model(image[None]).argmax())
+    position = image[0].numel() // 2 + 3
+    low, high = grid(len(image), 2)
+    fresh = PixelBounds(engine, image, label).at(position).lower(low, high).bound
+    used = PixelBounds(engine, image, label).at(position)
+    used.lower(*grid(len(image), 0))  # one box alone
+    used.exact(low[:1])
+    torch.testing.assert_close(used.lower(low, high).bound, fresh, rtol=0, atol=0)
 
 
 def relaxed_with(change):
@@ -162,6 +176,29 @@ def test_the_maximum_is_exact_where_one_side_wins():
     torch.testing.assert_close(out.e.flatten(), torch.tensor([0.1, 0.3]), atol=1e-5, rtol=1e-5)
 
 
+def volume(low, high):
+    return float((high - low).double().prod(1).sum())
+
+
+def test_halves_and_merged_boxes_cover_what_the_boxes_covered():
+    low, high = grid(3, 5)
+    assert volume(low, high) == 1
+    which = torch.arange(32) % 3 == 0
+    axis = torch.arange(32) % 3
+    finer = halved(low, high, torch.rand(32), axis, which)
+    assert len(finer[0]) == 32 + int(which.sum())
+    assert volume(*finer[:2]) == 1
+    shuffled = torch.randperm(len(finer[0]), generator=torch.Generator().manual_seed(0))
+    for strain in (torch.zeros(len(shuffled)), torch.rand(len(shuffled)), torch.ones(len(shuffled))):
+        together = merged(finer[0][shuffled], finer[1][shuffled], strain)
+        assert volume(*together) == 1
+        points = torch.rand(500, 1, 3, generator=torch.Generator().manual_seed(1))
+        assert ((points >= together[0]) & (points <= together[1])).all(2).any(1).all()
+    assert len(merged(low, high, torch.zeros(32))[0]) == 16
+    assert len(merged(low, high, torch.ones(32))[0]) == 32
+    assert torch.equal(low[ordered((low + high) / 2)], low)
+
+
 def linear_model(seed):
     return classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 3)), (3, 4, 4), 3, seed=seed)
 
@@ -186,7 +223,7 @@ def test_a_linear_network_is_bounded_exactly():
     engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
     spots = PixelBounds(engine, image, label)
     low, high = grid(3, 0)
-    bound = min(float(spots.at(position).lower(low, high)[0]) for position in range(16))
+    bound = min(float(spots.at(position).lower(low, high).bound) for position in range(16))
     assert bound == pytest.approx(smallest_corner_margin(model, image, label), abs=1e-4)
 
 
@@ -292,11 +329,12 @@ def test_a_bound_that_is_not_a_number_proves_nothing(monkeypatch):
     spots = PixelBounds(engine, images[0], int(labels[0]))
 
     def undefined(spot, low, high):
-        return torch.full((len(low),), torch.nan), torch.zeros(len(low), dtype=torch.long)
+        nothing = torch.full((len(low),), torch.nan)
+        return Bounded(nothing, torch.zeros(len(low), dtype=torch.long), nothing)
 
     monkeypatch.setattr(Spot, "lower", undefined)
     monkeypatch.setattr(Spot, "exact", lambda spot, colours: torch.ones(len(colours)))
-    assert not Cover(3).prove(spots, 0).proven
+    assert not Cover(3, 8).prove(spots, 0).proven
 
 
 def test_every_image_is_reported_when_it_is_finished():

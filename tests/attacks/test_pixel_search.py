@@ -5,12 +5,14 @@ import torch
 from pixel_nets import classifier, make, random_images
 from torch import nn
 
-from pixelproof import specs
-from pixelproof.attacks import ATTACKS, FewPixel, OnePixel, OnePixelDE
+from pixelproof import data, models, specs
+from pixelproof.attacks import ATTACKS, FewPixel, OnePixel, OnePixelDE, mount
 from pixelproof.attacks.pixel.margins import colour_grid, margins
+from pixelproof.attacks.pixel.search import BEFORE
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
 from pixelproof.lp import norm
+from pixelproof.models import Training
 from pixelproof.types import Goal
 
 MODEL = make("plain", seed=3)
@@ -19,6 +21,7 @@ LABELS = MODEL.predict(IMAGES).argmax(1)
 QUICK = {
     "one-pixel": OnePixel(),
     "one-pixel-de": OnePixelDE(24, 6),
+    "three pixels by evolution": OnePixelDE(24, 6, 3),
     "few-pixel": FewPixel(3, 40, 16),
 }
 
@@ -172,3 +175,15 @@ def test_more_pixels_fool_at_least_as_many():
     ]
     assert rates[0] <= rates[1]
     assert rates[1] > 0
+
+
+def test_three_pixels_beat_evolution_over_three_pixels_at_equal_queries():
+    model = models.load("cnn", data=data.load("digits"), training=Training(epochs=8, batch=64))
+    test = data.load("digits", "test")[torch.arange(60)]
+    allowed = 600
+    evolved = mount(OnePixelDE(60, allowed // 60 - 1, 3), model, test, seed=0)
+    greedy = 3 * (2 * 16 + BEFORE + 1)
+    few = mount(FewPixel(3, allowed - greedy - 8, 16), model, test, seed=0)
+    assert int(few.forwards.max()) <= allowed
+    assert int(evolved.forwards.max()) <= allowed
+    assert int(few.success.sum()) > int(evolved.success.sum())

@@ -94,6 +94,19 @@ def test_thresholds_count_like_python(visit, api):
     expect(page).to_have_url(re.compile(f"t-{space['name']}=2.25"))
 
 
+def test_the_threshold_lies_where_the_pointer_is(visit):
+    page = visit(view="thresholds")
+    drawing = page.locator("rect.grab")
+    box = drawing.bounding_box()
+    line = page.locator("line.at")
+    for share in (0.25, 0.75):
+        at = box["x"] + share * box["width"]
+        page.mouse.click(at, box["y"] + box["height"] / 2)
+        expect(page).to_have_url(re.compile("t-"))
+        page.wait_for_timeout(100)
+        assert line.bounding_box()["x"] == pytest.approx(at, abs=3)
+
+
 def test_a_lasso_opens_in_the_gallery(visit, api):
     card = api("runs/walk/maps")["maps"][0]
     projection = api(f"runs/walk/maps/{card['id']}")
@@ -212,6 +225,19 @@ def test_an_attack_runs_step_by_step(easel):
     easel.get_by_label("Step shown").fill("0")
     easel.get_by_role("button", name="Go on from this step").click()
     expect(status).to_have_count(0)
+
+
+def test_an_attack_can_be_cancelled(easel):
+    easel.locator("[data-attack]").select_option("cw")
+    easel.get_by_label("steps", exact=True).fill("100000")
+    easel.get_by_role("button", name="Run cw").click()
+    cancel = easel.get_by_role("button", name="Cancel")
+    expect(cancel).to_be_enabled()
+    cancel.click()
+    status = easel.locator("[data-done]")
+    expect(status).to_have_attribute("data-done", "true")
+    expect(status).to_contain_text("cancelled")
+    expect(easel.get_by_role("button", name="Run cw")).to_be_enabled()
 
 
 def test_an_upload_is_made_to_fit_and_judged(easel, start):

@@ -26,7 +26,7 @@ def run(*arguments):
 
 def test_a_hardened_network_is_saved_and_attacked_by_the_next_command(tmp_path):
     out = tmp_path / "hard.safetensors"
-    settings = ("--training", "epochs=10,batch=64", "--out", str(out))
+    settings = ("--training", "epochs=10,batch=64", "--out", str(tmp_path / "hard"))
     result = run("mask:ratio=0.3,fill=noise,when=train", "fgsm-rs:eps=0.1", *settings, "--json")
     facts = json.loads(result.stdout)
     assert [spec.partition(":")[0] for spec in facts["defences"]] == ["mask", "fgsm-rs"]

@@ -107,6 +107,21 @@ def test_pictures_are_judged_with_their_neighbours(call, tmp_path):
     assert "1 images alarmed" in single.stdout
 
 
+def test_pictures_that_cannot_be_read_end_it_before_the_long_work(call, monkeypatch):
+    def never(*_args, **_settings):
+        raise AssertionError("fitted first")
+
+    monkeypatch.setattr("pixelproof.cli.guarding.build", never)
+    assert "not there" in str(call("--images", "/nowhere").exception)
+
+
+def test_a_guard_that_can_never_alarm_is_told(call):
+    asked = ["--detector", "neighbours:k=1", "--rate", "0.004"]
+    assert json.loads(call(*asked, "--json").stdout)["mute"]
+    assert "never alarms" in call(*asked).output
+    assert not json.loads(call("--detector", "neighbours:k=60", "--json").stdout)["mute"]
+
+
 def test_attacks_that_know_the_guard(call):
     facts = json.loads(call("--detector", "margin", "--attack", "fgsm:eps=0.1", "--adaptive", 4, "--json").stdout)
     assert facts["known"]["eps"] == pytest.approx(0.1)

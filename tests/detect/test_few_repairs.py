@@ -6,7 +6,7 @@ from torch import nn
 
 from pixelproof import models
 from pixelproof.data import Dataset
-from pixelproof.detect import Repair, adapt, neighbour_medians, surrogate
+from pixelproof.detect import Repair, adapt, evade, neighbour_medians, surrogate
 from pixelproof.detect.repair import outlying
 from pixelproof.errors import BadInput
 
@@ -88,3 +88,27 @@ def test_a_known_repair_is_evaded_by_many_small_changes():
 def test_settings_that_cannot_be_right():
     with pytest.raises(BadInput, match="most must be at least 1"):
         Repair(most=0)
+
+
+def test_one_pixel_hides_where_it_sticks_out_less_than_what_is_repaired():
+    """Black on the left, with three loud pixels of no weight; grey on the right, where one pixel counts a little."""
+    image = torch.zeros(1, 8, 8)
+    image[:, :, 4:] = 0.5
+    image[0, [1, 4, 6], [0, 2, 1]] = 0.8
+    weight = torch.zeros(8, 8)
+    weight[:, :3] = 3.0
+    weight[[1, 4, 6], [0, 2, 1]] = 0.0
+    weight[4, 6] = 2.4
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.stack([torch.zeros(64), weight.flatten()]))
+        net[1].bias.copy_(torch.tensor([0.0, -2.2]))
+    model = models.wrap(net, classes=2, input_shape=(1, 8, 8)).eval()
+    noisy = image + 0.01 * torch.rand((40, 1, 8, 8), generator=generator())
+    clean = Dataset("halves", noisy, torch.zeros(40, dtype=torch.long), ("0", "1"))
+    guard = Repair(rate=None, most=3).fit(model, clean, None, generator())
+    found = evade(guard, model, image[None], clean.labels[:1])
+    assert (found.images[0] != image).any(0).nonzero().tolist() == [[4, 6]]
+    assert found.unseen.all()
+    every = Repair(rate=None).fit(model, clean, None, generator())
+    assert not evade(every, model, image[None], clean.labels[:1]).unseen.any()

@@ -137,6 +137,21 @@ def test_shuffled_labels_give_chance():
     assert found.auroc.low < 0.5 < found.auroc.high
 
 
+@pytest.mark.parametrize("rule", ["composed", "any", "majority", "weighted", "credibility"])
+@pytest.mark.parametrize("k", [1, 60])
+def test_a_guard_that_can_never_alarm_says_so(rule, k):
+    """Blobs so wide that more than 2 % of clean images have a stranger as their only neighbour."""
+    guard = DeepNeighbours(k=k, rule=rule, rate=0.02).fit(network(), blobs(900, seed=1, spread=0.6), None, generator())
+    alarmed = bool(guard(network(), blobs(3000, seed=2, spread=1.5).images).alarm.any())
+    assert guard.mute == (not alarmed)
+    assert guard.mute == (k == 1)
+
+
+def test_a_threshold_of_k_can_never_be_passed():
+    assert fitted(k=5, threshold=5).mute
+    assert not fitted(k=5, threshold=4).mute
+
+
 def test_the_readme_example():
     from pixelproof import attacks, data
 

@@ -12,6 +12,7 @@ from PIL import Image
 from pixelproof import report, views
 from pixelproof.errors import RunError
 from pixelproof.report.about import study_toml
+from pixelproof.report.page import brief
 from pixelproof.run import Run
 from pixelproof.study import parse
 from pixelproof.study.spec import load
@@ -265,3 +266,14 @@ def test_drawing_leaves_no_trace(tmp_path):
     before = dict(matplotlib.rcParams)
     report.write(forge(tmp_path / "run"))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_attacks_get_short_labels_that_stay_different():
+    specs = ["pixels", "pgd:eps=2/255,steps=20", "pgd:steps=20,eps=8/255", "few-pixel:k=3", "few-pixel:k=5", "pixels"]
+    assert brief(specs) == {
+        "pixels": "pixels",
+        "pgd:eps=2/255,steps=20": "pgd 2/255",
+        "pgd:steps=20,eps=8/255": "pgd 8/255",
+        "few-pixel:k=3": "few-pixel:k=3",
+        "few-pixel:k=5": "few-pixel:k=5",
+    }

@@ -17,6 +17,8 @@ from pixelproof.measure import DuplicateRecord, GuardRecord, KnownRecord, Neighb
 from pixelproof.measure.pixels import PIXEL_SET, PixelSet
 from pixelproof.models import open_saved
 from pixelproof.run import Run, slug
+from pixelproof.study.context import Context
+from pixelproof.study.guard_table import Spec
 
 CONTENT = {
     "name": "notice",
@@ -229,6 +231,18 @@ def test_witnesses_are_the_first_of_each_case(run):
         rows = torch.tensor([place[index] for index in kept.neighbours[row].tolist()])
         assert torch.equal(kept.pictures[row], images[rows].images)
         assert torch.equal(kept.neighbour_labels[row], images[rows].labels)
+
+
+def test_neighbours_of_the_table_keep_the_studys_settings_unless_they_ask_otherwise(run, model, tmp_path):
+    context = Context(study.parse(CONTENT | {"guards": CONTENT["guards"] | {"rate": 0.1}}), run, None, "cpu", print)
+    context.model, store = model, Store.load(run.folder / "guards" / "index", model)
+    same = Spec("neighbours:k=9")(context, store)
+    assert same.store is store
+    assert same.calibration.rate == 0.1
+    other = Spec("neighbours:k=9,metric=chebyshev")(context, store)
+    assert {index.metric for index in other.store.indexes} == {"chebyshev"}
+    assert other.calibration.rate == 0.1
+    assert Spec("neighbours:k=9,layers=fc2")(context, store).store.layers == ("fc2",)
 
 
 def test_attacks_that_know_a_detector_have_a_row_for_each(run):

@@ -1,6 +1,7 @@
 """Paper 1's stages in a study: complete, resumable, checked against numbers made without it, and reported."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -41,6 +42,7 @@ VIEWS = {
         "curves",
         "confined",
         "histograms",
+        "proximity",
         "sanity",
         "gaps",
         "inside",
@@ -215,11 +217,36 @@ def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, 
     ):
         assert words in text
     assert "99.5\u00a0% of the values shown lie within" in text
-    beside = text.split("Beside the paper")[1].split("</table>")[0]
+    beside = text.split("Beside the paper: fitted")[1].split("</table>")[0]
     assert beside.index("paper 1") < beside.index("82.21") < beside.index("as in the paper")
     columns = text.split("AUROC by attack fitted on")[1]
-    assert columns.index("vs clean") < columns.index("vs left out") < columns.index("vs sign")
+    assert columns.index("vs clean") < columns.index("vs left out")
     assert (tmp_path / "tables" / "detectors.csv").read_text().count("\n") == 1 + 7 * 4
+
+
+def test_every_figure_and_table_of_the_paper_has_its_line(run, tmp_path):
+    text = report.write(run, tmp_path).read_text()
+    lines = text.split('id="table-paper-one"')[1].split("</table>")[0]
+    for printed in ("Fig. 1", "Fig. 2a–c", "Fig. 3", "Fig. 4", "Fig. 5", "Fig. 6a, 6b", "Case study 3"):
+        assert printed in lines
+    for number in ("Table I,", "Table II,", "Table III,", "Table IV,", "9834", "t = 11.5968", "82.21", "0.84"):
+        assert number in lines
+    cells = re.findall(r"<td>(.*?)</td>", lines)
+    titles = [title.partition(":")[0] for title in re.findall(r"<h2[^>]*>(.*?)</h2>", text)]
+    sections = set(titles) | {"How much the classifier withstands", "Beside the paper"}
+    named = {part for where in cells[2::3] for part in where.split(", ")}
+    assert named <= sections | {"Scores per class"}
+    assert cells[1::3].count("not in this study") == 3  # attacks at several budgets were not asked for
+
+
+def test_the_paper_s_second_table_is_measured(run, tmp_path):
+    rows = {row["group"]: row for row in views.proximity(run)}
+    assert {row["n"] for row in rows.values()} == {CONTENT["signatures"]["n"]}
+    assert rows["far from 0"]["size"]["value"] > 2 * rows["close to 0"]["size"]["value"]
+    assert rows["far above 0"]["change"]["high"] < 0 < rows["far below 0"]["change"]["low"]
+    table = report.write(run, tmp_path).read_text().split('id="table-proximity"')[1].split("</table>")[0]
+    assert "Table II" in table
+    assert f"{rows['far from 0']['size']['value']:.2f} [" in table
 
 
 @pytest.mark.parametrize(

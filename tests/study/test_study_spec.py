@@ -89,3 +89,20 @@ def test_files_that_are_no_study(tmp_path):
         (tmp_path / "bad.toml").write_bytes(text)
         with pytest.raises(BadInput, match="must be TOML"):
             load(tmp_path / "bad.toml")
+
+
+def test_figures_may_be_those_of_a_bundled_study():
+    own = {"source": "mine", "measure": "clean accuracy", "values": [0.9]}
+    attacks = {"specs": ["bim", "fgsm", "deepfool", "pgd"], "eps": [0.1]}
+    study = parse(content(attacks=attacks, paper=[own], paper_of="mnist-attacks"))
+    theirs = load("mnist-attacks").paper
+    assert study.paper[0].source == "mine"
+    assert study.paper[1:] == theirs
+    assert "paper_of" not in study.model_dump(mode="json")  # a run's spec holds the figures themselves
+    assert Study.model_validate(study.model_dump(mode="json")) == study
+
+
+@pytest.mark.parametrize("name", ["mnist-atacks", 3])
+def test_figures_of_an_unknown_study_are_refused(name):
+    with pytest.raises(BadInput, match=r"study in paper_of; got '" + str(name)):
+        parse(content(paper_of=name))

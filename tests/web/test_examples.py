@@ -1,19 +1,25 @@
 """What the explorer says of examples, against the run's own records and numbers made without it."""
 
 import io
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from explorer_run import PGD, example, explored
 from pixelproof.attacks import AdversarialSet
+from pixelproof.attacks.pixel.certificate import OnePixelCertificate
 from pixelproof.data import load
 from pixelproof.explain import Attribution
-from pixelproof.measure import VerdictRecord
-from pixelproof.measure.pixels import SURVEY, PixelSurvey
+from pixelproof.measure import CertificateRecord, VerdictRecord
+from pixelproof.measure.pixels import CERTIFICATE, SURVEY, PixelSurvey
 from pixelproof.models import open_saved
+from pixelproof.run import Run
+from pixelproof.web.app import create
+from pixelproof.web.library import Library
 
 METRICS = {
     "euclidean": lambda a, b: np.sqrt(((a - b) ** 2).sum(-1)),
@@ -234,6 +240,34 @@ def test_attackability_is_the_survey(ask, run):
     found = ask(f"/examples/clean~{int(survey.index[row])}/attackability")
     assert found["vulnerable"] == survey.vulnerable[row].flatten().nonzero()[:, 0].tolist()
     assert "not proven" in found["note"]
+
+
+def test_the_certificates_verdict_stands_beside_the_map(run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "run")
+    own = Run.open(tmp_path / "run")
+    survey = own.load(SURVEY, PixelSurvey)
+    first = own.load(f"guards/sets/{PGD}", AdversarialSet).index
+    index = survey.index[torch.isin(survey.index, first)][:3]
+    none = torch.zeros(3, dtype=torch.bool)
+    proof = OnePixelCertificate(
+        wrong=none,
+        attacked=torch.tensor([False, True, False]),
+        certified=torch.tensor([True, False, False]),
+        position=torch.tensor([-1, 19, -1]),
+        colour=torch.ones(3, 1),
+        open=torch.zeros(3, 8, 8, dtype=torch.bool).index_fill(0, torch.tensor([2]), True),
+        boxes=torch.ones(3, dtype=torch.long),
+        seconds=torch.ones(3),
+        corner_margin=torch.ones(3),
+    )
+    own.save(CERTIFICATE, CertificateRecord(index, torch.zeros(3, dtype=torch.long), proof, 3, 5.0))
+    client = TestClient(create(Library([tmp_path / "run"]), hosts=("testserver",)))
+    said = [client.get(f"/api/runs/run/examples/clean~{each}/attackability").json() for each in index.tolist()]
+    assert [each["certificate"].split(" ")[0] for each in said] == ["Proven", "Refuted", "Undecided"]
+    assert "row 2, column 3 " in said[1]["certificate"]
+    assert "5 CPU seconds: 64 pixels" in said[2]["certificate"]
+    other = next(each for each in survey.index.tolist() if each in first and each not in index)
+    assert client.get(f"/api/runs/run/examples/clean~{other}/attackability").json()["certificate"] is None
 
 
 @pytest.mark.parametrize(

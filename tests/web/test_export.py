@@ -65,6 +65,7 @@ def test_the_copy_says_what_it_is_and_holds_every_page_it_lists(site):
     assert home["json"]["static"]
     assert not home["json"]["live"]
     assert len(card["exported"]) == 3
+    assert card["exported"][0] == card["start"]
     assert card["exported"][0].startswith("guards~")
     for example in card["exported"]:
         _, page = content(site, f"runs/explored/examples/{example}")

@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pixelproof.errors import BadInput, RunError
+from pixelproof.run import Run
 from pixelproof.web.app import create, pages
 from pixelproof.web.gate import BODY
 from pixelproof.web.library import Library
@@ -175,12 +176,20 @@ def test_listening_is_on_loopback_and_a_taken_port_is_said():
 
 
 def test_a_folder_without_runs_is_said(tmp_path):
-    with pytest.raises(RunError, match="expected a run"):
+    with pytest.raises(RunError, match="expected a run of a study"):
         Library([tmp_path])
 
 
 def test_folders_of_runs_are_opened_and_names_are_told_apart(tmp_path):
     for folder in ("a/one", "b/one", "b/two words"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "spec.json").write_text("{}")
+        (tmp_path / folder / "spec.json").write_text('{"format": 1, "spec": {}}')
     assert Library([tmp_path / "a" / "one", tmp_path / "b"]).names() == ["one", "one-2", "two-words"]
+
+
+def test_folders_of_other_commands_are_left_out(tmp_path):
+    Run.create(tmp_path / "audit", {"command": "audit", "model": "0" * 16})
+    with pytest.raises(RunError, match="run of a study"):
+        Library([tmp_path])
+    Run.create(tmp_path / "study", {"name": "study"})
+    assert Library([tmp_path]).names() == ["study"]

@@ -175,6 +175,7 @@ def test_one_pixel_search_gives_the_attackability_map(client, twin, label):
     tried = [sum(value is not None for value in step["lowest"]) for step in steps if step["lowest"]]
     assert tried == sorted(tried)
     assert tried[-1] == 64
+    assert (steps[-1]["step"], steps[-1]["total"]) == (64, 64)
     model = open_saved(explored().path("model"), torch.device("cpu"))
     clean = torch.from_numpy(twin[0].copy())
     candidates = clean.repeat(128, 1, 1, 1)

@@ -10,7 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 from explorer_run import CONTENT, PGD, explored
 from pixelproof import views
+from pixelproof.attacks import AdversarialSet
 from pixelproof.measure import AttackRecord, GuardRecord, VerdictRecord
+from pixelproof.models import History
 from pixelproof.types import Rate
 from pixelproof.web.contract import Gallery
 
@@ -173,3 +175,28 @@ def test_robustness_has_intervals_classes_and_links(ask, run, gallery):
             assert point["set"] in ids
     assert found["focus"] in ids
     assert found["audit"]["available"] is False
+
+
+def test_attacks_of_other_sections_have_their_rates(ask, run):
+    found = {each["set"]: each for each in ask("/robustness")["sampled"]}
+    assert not any("pixels" in name for name in found), "chosen for its successes"
+    for section in ("guards/sets", "signatures/twins"):
+        stored = run.load(f"{section}/{PGD}", AdversarialSet)
+        said = found[f"{section}/{PGD}".replace("/", "~")]["robust_accuracy"]
+        assert (said["hits"], said["n"]) == (int((~stored.success).sum()), len(stored.success))
+        assert (said["low"], said["high"]) == Rate(said["hits"], said["n"]).interval
+
+
+def test_training_is_told_epoch_by_epoch(ask, run):
+    history, stored = ask("")["history"], run.load("history", History)
+    assert history["columns"] == list(History.COLUMNS)
+    assert np.allclose(history["training"], stored.training.numpy())
+    assert np.allclose(history["validation"], stored.validation.numpy())
+    assert history["kept"] == stored.kept
+
+
+def test_the_explorer_begins_with_a_success_that_lasts(ask, run):
+    start = ask("")["card"]["start"]
+    page = ask(f"/examples/{start}")
+    assert page["success"]
+    assert page["success_8bit"] or not run.load(f"guards/sets/{PGD}", AdversarialSet).success_8bit.any()

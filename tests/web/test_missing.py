@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import threading
 
 import pytest
 from fastapi.testclient import TestClient
 
 from explorer_run import explored
-from pixelproof.web.app import create
+from pixelproof.web.app import api, create
+from pixelproof.web.desk import Desk
 from pixelproof.web.library import Library
 from tiny_runs import real
 
@@ -60,6 +62,7 @@ def test_pages_without_guards_still_work(bare, start):
         "attacks": True,
         "signatures": False,
         "guards": False,
+        "defences": False,
         "pixels": False,
     }
     assert bare.get("/api/runs/run/gallery").json()["detectors"] == []
@@ -129,3 +132,28 @@ def test_answers_are_kept_and_revalidated(bare):
     assert first.headers["content-encoding"] == "gzip"
     plain = bare.get("/api/runs/run/gallery", headers={"accept-encoding": "identity"})
     assert plain.json() == first.json()
+
+
+def test_the_list_of_runs_does_not_wait_for_a_page_that_is_being_made():
+    desk = Desk(Library([real().folder]))
+    client = TestClient(api(desk))
+    first = client.get("/api").json()
+    held, ready = threading.Event(), threading.Event()
+
+    def compute():
+        with desk.answers.busy:
+            ready.set()
+            held.wait(30)
+
+    computing = threading.Thread(target=compute)
+    computing.start()
+    ready.wait()
+    try:
+        found = {}
+        asking = threading.Thread(target=lambda: found.update(again=client.get("/api").json()))
+        asking.start()
+        asking.join(15)
+        assert found["again"] == first
+    finally:
+        held.set()
+        computing.join()

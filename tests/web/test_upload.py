@@ -130,6 +130,66 @@ def test_truncated_files_are_refused(kind):
             picture(whole[: int(share * len(whole))], RGB)
 
 
+def sealed(content):
+    """A PNG with the checksum of every chunk made right again, so that damage reaches the decoder."""
+    out, at = content[:8], 8
+    while at + 12 <= len(content):
+        size = struct.unpack(">I", content[at : at + 4])[0]
+        body = content[at + 4 : at + 8 + size]
+        out += content[at : at + 4] + body + struct.pack(">I", zlib.crc32(body))
+        at += 12 + size
+    return out
+
+
+def damaged(content, rng):
+    """A few bytes changed, taken away or put in, more often near the beginning."""
+    found = bytearray(content)
+    for _ in range(rng.integers(1, 8)):
+        at = int(rng.integers(min(len(found), 200 if rng.random() < 0.6 else len(found))))
+        how = rng.integers(3)
+        few = rng.integers(0, 256, rng.integers(1, 9), dtype=np.uint8).tobytes()
+        found[at : at + (1, len(few), 0)[how]] = (few[:1], b"", few)[how]
+    return bytes(found)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "palette", "deep", "JPEG", "GIF", "frames", "BMP", "WEBP"])
+def test_damaged_files_are_pictures_or_refused_and_never_a_fault(kind):
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    whole = {
+        "PNG": lambda: saved(noise, exif=exif),
+        "palette": lambda: saved(noise.convert("P"), transparency=1),
+        "deep": lambda: saved(Image.fromarray(rng.integers(0, 65536, (9, 9), dtype=np.uint16))),
+        "JPEG": lambda: saved(noise, "JPEG", exif=exif),
+        "frames": lambda: saved(noise, "GIF", save_all=True, append_images=[noise.rotate(90)]),
+        "WEBP": lambda: saved(noise, "WEBP", lossless=True, exif=exif),
+    }.get(kind, lambda: saved(noise, kind))()
+    taken = 0
+    for _ in range(400):
+        content = damaged(whole, rng)
+        try:
+            found = picture(sealed(content) if whole.startswith(b"\x89PNG") else content, RGB)
+        except BadInput:
+            continue
+        taken += 1
+        assert found.image.shape == RGB
+        assert 0 <= found.image.min() <= found.image.max() <= 1
+    assert taken < 400
+
+
+def test_a_decoders_own_fault_is_a_refusal(monkeypatch):
+    """Pillow's GIF reader raises IndexError on some damaged files; no decoder's exception may become a fault."""
+
+    def fail(*_):
+        raise IndexError("index out of range")
+
+    monkeypatch.setattr(Image.Image, "load", fail)
+    with pytest.raises(BadInput, match="must be whole"):
+        picture(header(8, 8), RGB)
+
+
 def test_classifiers_of_other_channels_take_no_pictures():
     with pytest.raises(BadInput, match="4 channels"):
         picture(saved(gradient()), (4, 8, 8))

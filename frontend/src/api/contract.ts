@@ -100,6 +100,15 @@ export interface Attributions {
   stored: boolean;
 }
 
+/** What an audit said of this classifier at one norm and budget. */
+export interface Audited {
+  norm: string;
+  eps: number;
+  seed: number;
+  verdict: string;
+  believable: boolean;
+}
+
 /** One class on the clean test images. */
 export interface ClassRow {
   name: string;
@@ -365,6 +374,40 @@ export interface Graph {
   links: Link[];
 }
 
+/** Plain and hardened models beside each other. */
+export interface Hardened {
+  available: true;
+  rows: HardenedRow[];
+}
+
+/** One network trained with one row of [defences]. */
+export interface HardenedRow {
+  net: string;
+  row: string;
+  /** Whether this is the network's undefended row. */
+  plain: boolean;
+  defences: string[];
+  seeds: number;
+  n: number;
+  eps: number;
+  held: Held[];
+  against: Versus[];
+  certified: Spread | null;
+  /** CPU seconds of training relative to the plain row. */
+  cost: number;
+  /** Without the defence's mask and with it; none where not audited. */
+  audits: RowAudit[];
+}
+
+/** Accuracy on the same sample of images under one attack; `eps` is 0 where nothing attacked. */
+export interface Held {
+  attack: string;
+  eps: number;
+  /** Whether the defence's mask was also on while judging. */
+  mask_on: boolean;
+  accuracy: Spread;
+}
+
 /** Where the explorer begins. */
 export interface Home {
   version: string;
@@ -531,6 +574,33 @@ export interface Output {
   probabilities: number[];
 }
 
+/** Two runs compared image by image. */
+export interface Paired {
+  available: true;
+  /** Test images that both runs used. */
+  n: number;
+  cells: PairedCell[];
+  /** What this comparison cannot say. */
+  limit: string;
+}
+
+/** Two classifiers on the same images under one attack at one budget (nulls: clean); `difference` second - first. */
+export interface PairedCell {
+  attack: string | null;
+  norm: string | null;
+  eps: number | null;
+  first: Rate;
+  second: Rate;
+  /** Images that only the first classifier gets right. */
+  only_first: number;
+  only_second: number;
+  difference: Estimate;
+  /** McNemar's exact p-value. */
+  p: number;
+  /** Adjusted for all cells (Holm). */
+  p_holm: number;
+}
+
 /** A part that a run may hold, and how to get it. */
 export interface Part {
   name: string;
@@ -602,12 +672,14 @@ export interface Robustness {
   clean_accuracy: Rate;
   curves: Curve[];
   together: Together[];
+  /** Attacks of other sections, on their own samples of images. */
+  sampled: Sampled[];
   /** Where FGSM ran and PGD did not. */
   unpaired: (Record<string, string | number>)[];
   /** Set id of the attack and budget to look at first, chosen by rule. */
   focus: string | null;
-  /** The audit's verdict, in sentences. */
-  audit: string[] | Missing;
+  /** Audits of this classifier that lie in the run. */
+  audit: Audited[] | Missing;
 }
 
 /** A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null). */
@@ -615,6 +687,15 @@ export interface Roc {
   thresholds: (number | null)[];
   fpr: number[];
   tpr: number[];
+}
+
+/** What the audit of a row's model said, on n images. */
+export interface RowAudit {
+  mask_on: boolean;
+  verdict: string;
+  believable: boolean;
+  raised: string[];
+  n: number;
 }
 
 /** One run in the list. */
@@ -660,6 +741,18 @@ export interface RunPage {
   training_images: boolean;
 }
 
+/** What an attack of [signatures] or [guards] left standing of the images that it was run on. */
+export interface Sampled {
+  source: string;
+  attack: string;
+  label: string;
+  norm: string;
+  eps: number | null;
+  seed: number;
+  robust_accuracy: Rate;
+  set: string;
+}
+
 /** Neighbours of one image, nearest first. `alike`: place in this list of a near-duplicate before it, or null. */
 export interface Side {
   /** Positions in the original training file. */
@@ -687,6 +780,14 @@ export interface Space {
   /** The score at which false positives and misses are nearest to equal. */
   eer_threshold: number;
   roc: Roc;
+}
+
+/** The mean over training seeds with the lowest and highest; of one seed its 95 % interval over images. */
+export interface Spread {
+  value: number;
+  low: number;
+  high: number;
+  seeds: number;
 }
 
 /**
@@ -785,6 +886,14 @@ export interface Verdict {
   case: string;
 }
 
+/** Hardened minus plain model on the same images under one attack, with its 95 % bootstrap interval. */
+export interface Versus {
+  attack: string;
+  n: number;
+  seeds: number;
+  difference: Estimate;
+}
+
 // GET    /api  Home
 // GET    /api/runs/{run}  RunPage | Missing
 // GET    /api/runs/{run}/gallery  Gallery | Missing
@@ -805,6 +914,8 @@ export interface Verdict {
 // GET    /api/runs/{run}/examples/{example}/attackability  Attackability | Missing
 // GET    /api/runs/{run}/units/{layer}/{unit}  Unit | Missing
 // GET    /api/runs/{run}/robustness  Robustness | Missing
+// GET    /api/runs/{run}/defences  Hardened | Missing
+// GET    /api/runs/{run}/against/{other}  Paired | Missing
 // GET    /api/runs/{run}/detectors  Detectors | Missing
 // GET    /api/runs/{run}/thresholds  Thresholds | Missing
 // GET    /api/runs/{run}/thresholds/{attack}/scores.f32  bytes

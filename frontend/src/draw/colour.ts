@@ -21,7 +21,7 @@ const CLASSES = [
   OKABE.yellow,
   '#7f7f7f',
   '#8c613c',
-  '#44357f',
+  '#6f5bb5',
 ];
 
 /** One colour per class; classes beyond ten begin again, so a label always stands beside the colour. */

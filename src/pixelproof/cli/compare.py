@@ -45,7 +45,7 @@ def compare(
         sides = []
         for letter, name, weights in (("A", first_name, weights_a), ("B", second_name, weights_b)):
             model = _model(name, weights, data_name, data_dir, device, seed, tell)
-            model = model.carrying(name=f"{letter}: {model.card.name}")
+            model = model.carrying(name=f"{letter} ({name})")
             sides.append(measure.answers(model, images, chosen, eps, seed=seed, tell=tell))
         found = measure.compare_answers(*sides, seed=seed)
     if as_json:

@@ -31,7 +31,7 @@ def defend(
     start: Annotated[
         str, typer.Option("--start", help="fresh: new weights (our networks); given: go on from the model's; auto.")
     ] = "auto",
-    out_file: Annotated[Path, typer.Option("--out", help="Where the hardened model goes.")] = Path(
+    out_file: Annotated[Path, typer.Option("--out", help="Where the hardened model goes (.safetensors).")] = Path(
         "hardened.safetensors"
     ),
     eps: Annotated[str, typer.Option("--eps", help="Size of the linf change that both models are tried with.")] = "0.1",
@@ -52,6 +52,8 @@ def defend(
     from pixelproof.specs import number, parse
     from pixelproof.views.overview import rate
 
+    if out_file.suffix != ".safetensors":
+        out_file = out_file.with_name(f"{out_file.name}.safetensors")  # models are found by it
     if start not in ("auto", "fresh", "given"):
         raise UnknownName("--start", "start", start, ("auto", "fresh", "given"))
     training = parse(f"training:{settings}", {"training": models.Training}) if settings else None

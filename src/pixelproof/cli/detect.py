@@ -27,7 +27,7 @@ def detect(
         list[str] | None, typer.Option("--attack", help="Judge the guard against this attack (may be repeated).")
     ] = None,
     tune: Annotated[
-        str | None, typer.Option("--tune", help="Tune k and threshold of 'neighbours' on this attack, as in paper 3.")
+        str | None, typer.Option("--tune", help="Tune k of 'neighbours' per layer on this attack, as in paper 3.")
     ] = None,
     adaptive: Annotated[
         int, typer.Option("--adaptive", min=0, help="Also attack n images by attacks that know the guard.")
@@ -51,7 +51,7 @@ def detect(
     """
     from pixelproof import attacks, data
     from pixelproof.cli import guarding
-    from pixelproof.detect import parse
+    from pixelproof.detect import NeighbourGuard, parse
     from pixelproof.errors import BadInput
 
     if not 0 < rate < 1:
@@ -64,12 +64,14 @@ def detect(
     asked = guarding.Asked(detector, tune, rate, fit, seed)
     with progress(silent=quiet or as_json) as tell:
         model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
+        pictures = None if images is None else guarding.pictures(model, images)  # before the long work
         train, held = data.load(data_name, "train", data_dir), data.load(data_name, "val", data_dir)
         built = guarding.build(asked, model, (train, held), folder=out_folder, tell=tell)
         report: dict[str, Any] = {**vars(asked), "model": model.digest(), "new": built.new, "tuned": built.tuned}
         report["folder"] = None if out_folder is None else str(out_folder)
-        if images is not None:
-            report["images"] = guarding.judged(built.guard, model, images)
+        report["mute"] = isinstance(built.guard, NeighbourGuard) and built.guard.mute
+        if pictures is not None:
+            report["images"] = guarding.judged(built.guard, model, *pictures)
         if images is None or specs or adaptive:
             test = data.load(data_name, "test", data_dir).sample(n, seed)
             found = {spec: guarding.mounted(spec, model, test, seed, tell) for spec in specs}
@@ -87,6 +89,13 @@ def _print(report: dict[str, Any], *, quiet: bool) -> None:
         out.print(
             f"{row['layer']}: k = {row['k']}, threshold {row['threshold']}, EER {100 * row['eer']:.1f} %, accuracy "
             f"{100 * row['accuracy']:.1f} % (n = {row['clean']} clean, {row['attacked']} attacked)",
+            highlight=False,
+        )
+    if report["mute"]:
+        err.print(
+            f"at this k no count of neighbours is rare enough for {100 * report['rate']:g} % false alarms: this guard "
+            "never alarms. Raise k or --rate, or set a threshold: neighbours:k=5,threshold=2.",
+            style="yellow",
             highlight=False,
         )
     if "images" in report:

@@ -143,13 +143,17 @@ def mounted(spec: str, model: Classifier, images: Dataset, seed: int, tell: Tell
     )
 
 
-def judged(guard: Guard, model: Classifier, path: Path) -> list[dict[str, Any]]:
-    """The verdict on each picture, with its neighbours where the guard has them."""
+def pictures(model: Classifier, path: Path) -> tuple[Images, tuple[str, ...]]:
+    """The pictures at a path and their names; BadInput when the model expects another shape."""
     pixels, names = read_images(path)
     if tuple(pixels.shape[1:]) != model.card.input_shape:
         expected = f"{model.card.name} expects images {model.card.input_shape} (channels, height, width)"
         raise BadInput(str(path), expected, tuple(pixels.shape[1:]), "Resize or convert them first.")
-    images: Images = pixels.float() / 255
+    return pixels.float() / 255, tuple(names)
+
+
+def judged(guard: Guard, model: Classifier, images: Images, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The verdict on each picture, with its neighbours where the guard has them."""
     verdict, predicted = guard(model, images), model.predict(images).argmax(1)
     classes = model.card.classes
     return [

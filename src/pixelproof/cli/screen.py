@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 Tell = Callable[[str, int, int, str], None]
+EVERY = 60.0  # seconds between two lines about the same work in a log file
 
 out = Console()
 err = Console(stderr=True)
@@ -33,9 +35,15 @@ def emit(value: Any) -> None:
 
 @contextmanager
 def progress(*, silent: bool, download: bool = False) -> Iterator[Tell]:
-    """A function (what, done, total, note) that draws one bar per kind of work, with time left, on standard error."""
+    """A function (what, done, total, note) that draws one bar per kind of work, with time left, on standard error.
+
+    Where that is no terminal, as in a log file, a kind of work gets a line when it begins and another every minute.
+    """
     if silent:
         yield lambda what, done, total, note: None
+        return
+    if not err.is_terminal:
+        yield _logged()
         return
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
     tail = [DownloadColumn()] if download else [TextColumn("{task.fields[note]}")]
@@ -49,6 +57,22 @@ def progress(*, silent: bool, download: bool = False) -> Iterator[Tell]:
 
     with bars:
         yield tell
+
+
+def _logged() -> Tell:
+    """Progress as lines of text."""
+    said: dict[str, float] = {}
+
+    def tell(what: str, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        if now - said.get(what, -EVERY) < EVERY:
+            return
+        said[what] = now
+        share = f"{100 * done / total:.0f} %" if total else ""
+        text = f"{time.strftime('%H:%M:%S')} {what} {share} {note}".rstrip()
+        err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    return tell
 
 
 @contextmanager

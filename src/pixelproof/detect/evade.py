@@ -34,9 +34,10 @@ def evade(
     """One-pixel attacks (or, with `pixels=2`, pairs) chosen so that no single repair gives the label back.
 
     One pixel: a repair puts the neighbours' median in its place whatever its colour was, so only pixels at which that
-    median alone already fools the model can stay unseen; those come first, by margin. Two: each must fool the model
-    alone into the same class, so that repairing either leaves the other. The first of `tries` candidates that the
-    guard does not notice is kept, else the strongest.
+    median alone already fools the model can stay unseen and, where the guard repairs outlying pixels only, colours that
+    stick out no more than the pixels it repairs in the clean image; those come first, by margin. Two: each must fool
+    the model alone into the same class, so that repairing either leaves the other. The first of `tries` candidates
+    that the guard does not notice is kept, else the strongest.
     """
     if pixels not in (1, 2):
         raise BadInput("evade", "pixels must be 1 or 2", pixels)
@@ -45,7 +46,10 @@ def evade(
     for row, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
         with frozen(model):
             scene = guard.engine.focus(image.to(model.device))
-            candidates = _single(scene, image, label, corners) if pixels == 1 else _pairs(scene, image, label, corners)
+            if pixels == 1:
+                candidates = _single(scene, image, label, corners, guard.most)
+            else:
+                candidates = _pairs(scene, image, label, corners)
         found = torch.stack(candidates[:tries]) if candidates else image[None]
         wrong = (model.predict(found).argmax(1) != label).nonzero()[:, 0].tolist()
         silent = next((k for k in wrong if not bool(guard(model, found[[k]]).alarm[0])), None)
@@ -62,13 +66,17 @@ def _swept(scene: Scene, image: Tensor, label: int, corners: Tensor) -> tuple[Te
     return logits.argmax(-1), margins(logits, label, False)
 
 
-def _single(scene: Scene, image: Tensor, label: int, corners: Tensor) -> list[Tensor]:
-    """Vulnerable pixels and colours, first those whose own repair leaves the same wrong class."""
+def _single(scene: Scene, image: Tensor, label: int, corners: Tensor, most: int | None) -> list[Tensor]:
+    """Vulnerable pixels and colours, first those whose own repair leaves the same wrong class or is not tried."""
     predicted, margin = _swept(scene, image, label, corners)
     medians = neighbour_medians(image)
     everywhere = torch.arange(len(medians))
     after = scene.logits(everywhere, medians[:, None].to(scene.clean))[:, 0].cpu().argmax(-1)
     stays = (predicted == after[:, None]) & (predicted != label)
+    if most is not None and most < len(medians):
+        least = (image.flatten(1).t() - medians).abs().amax(1).topk(most).values[-1]
+        hidden = (corners[None] - medians[:, None]).abs().amax(2) <= least
+        stays |= hidden & (predicted != label)
     order = (margin - 1e6 * stays).flatten().argsort()
     fooling = order[margin.flatten()[order] < 0][:64].tolist()
     return [changed(image, place // len(corners), corners[place % len(corners)]) for place in fooling]

@@ -19,7 +19,7 @@ from pixelproof.detect.duplicates import without_duplicates
 from pixelproof.detect.guard import Calibration, Neighbours, SameModel, Verdict, divide
 from pixelproof.detect.index import Metric
 from pixelproof.detect.layers import default_layers
-from pixelproof.detect.look import Look, look, recovered, votes_of
+from pixelproof.detect.look import HALF, Look, look, recovered, votes_of
 from pixelproof.detect.rules import Rule, RuleName, learn
 from pixelproof.detect.scored import check_fit
 from pixelproof.detect.store import Engine, Store
@@ -169,6 +169,22 @@ class NeighbourGuard:
         if self.scoring.rule.thresholds is not None:
             return replace(verdict, threshold=0.0, alarm=verdict.score > 0)
         return verdict
+
+    @property
+    def mute(self) -> bool:
+        """Whether no image can be alarmed: with few neighbours too many clean images have strangers only.
+
+        A threshold from clean images counts ties against an alarm, so it then lies at the highest score there is.
+        """
+        scoring = self.scoring
+        if scoring.rule.name == "logistic":  # its weights may be negative, so more strangers may mean a lower score
+            return False
+        if scoring.rule.name == "credibility":
+            above = (scoring.reference >= sum(scoring.k[: scoring.layers])).sum()
+            highest = 1 - (above + 1) / (len(scoring.reference) + 1)
+        else:
+            highest = scoring.rule.score(torch.tensor([scoring.k]) + HALF)
+        return float(highest) <= (self.calibration.limits[1] if scoring.rule.thresholds is None else 0.0)
 
     def credibility(self, model: Classifier, images: Images) -> Credibility:
         """Conformal p-values per class from the reference images."""

@@ -9,6 +9,7 @@ from pixelproof.explain.gradients import ExpectedGradients, InputGradient, Integ
 from pixelproof.explain.occlusion import Occlusion
 from pixelproof.explain.penultimate import Drift, Shift, drift, penultimate_layer, separability, shift
 from pixelproof.explain.projection import PCA, PROJECTIONS, UMAP
+from pixelproof.explain.proximity import Proximity, proximity
 from pixelproof.explain.sanity import Randomisation, randomisation
 from pixelproof.explain.shapley import ClassAttribution, DeepShap
 from pixelproof.explain.signature import Signature, dispersion, straight_through
@@ -48,6 +49,7 @@ __all__ = [
     "Occlusion",
     "PixelTest",
     "PooledTest",
+    "Proximity",
     "Randomisation",
     "Shift",
     "Signature",
@@ -61,6 +63,7 @@ __all__ = [
     "penultimate_layer",
     "pixel_test",
     "pooled_test",
+    "proximity",
     "randomisation",
     "rankings",
     "separability",

@@ -115,7 +115,7 @@ class CertificateRecord:
 
 @dataclass(frozen=True, eq=False)
 class RepairRecord:
-    """Detection by repair: an alarm wherever one repaired pixel flips the label.
+    """Detection by repair: an alarm wherever repairing one of the pixels that stick out most flips the label.
 
     `caught`, `located` and `restored` are shares of the twins of the validation half, `false_on_twins` of their clean
     images, `false_alarms` of other correctly classified test images. `fooled` and `unseen` belong to attacks that know

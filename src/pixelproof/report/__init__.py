@@ -19,6 +19,7 @@ from pixelproof.report.neighbours import neighbours
 from pixelproof.report.one_pixel import one_pixel
 from pixelproof.report.page import Block, Figure, Fold, Grid, Section
 from pixelproof.report.paper import paper
+from pixelproof.report.paper_one import paper_one
 from pixelproof.report.pixels import pixels
 from pixelproof.report.robustness import robustness
 from pixelproof.report.signatures import signatures
@@ -29,6 +30,7 @@ from pixelproof.run import Run
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     summary,
+    paper_one,
     robustness,
     paper,
     examples,

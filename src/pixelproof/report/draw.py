@@ -85,7 +85,7 @@ def percent_axis(axes: Axes) -> None:
     axes.set_yticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
 
 
-def eps_axis(axes: Axes, budgets: list[float], *, label: str, room: float = 0.035) -> None:
+def eps_axis(axes: Axes, budgets: list[float], *, label: str, room: float = 0.07) -> None:
     """An x axis from 0 with the budgets as ticks, labels left out that have less than `room` of its length."""
     last = 0.0
     labels = []

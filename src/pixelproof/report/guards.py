@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pixelproof import views
-from pixelproof.report.page import Block, Cell, Fold, Prose, Row, Section, Table, cells, interval, number, percent
+from pixelproof.report.page import (
+    Block,
+    Cell,
+    Fold,
+    Prose,
+    Row,
+    Section,
+    Table,
+    brief,
+    cells,
+    decimals,
+    interval,
+    percent,
+)
 from pixelproof.run import Run
 
 LOST = (("lost", "evaded when known"), ("lost_pixel", "by a known pixel"))
@@ -30,10 +44,10 @@ def guards(run: Run) -> Section | None:
 
 def _lead(run: Run, rows: list[dict[str, Any]]) -> str:
     attacks = list(dict.fromkeys(row["attack"] for row in rows))
-    best = []
+    best, names = [], brief(attacks)
     for attack in attacks:
         own = max((row for row in rows if row["attack"] == attack), key=lambda row: row["auroc"]["value"])
-        best.append(f"{attack}: {own['detector']} {own['auroc']['value']:.3f}")
+        best.append(f"{names[attack]}: {own['detector']} {own['auroc']['value']:.3f}")
     said = (
         "Thresholds come from clean validation images alone, one per detector for all attacks; every figure is from "
         "the half of the images that nothing was tuned on. Best AUROC by attack: " + "; ".join(best) + ". "
@@ -58,16 +72,17 @@ def _overview(run: Run, rows: list[dict[str, Any]]) -> Table:
     body: list[Row] = []
     for name in names:
         first = next(row for row in rows if row["detector"] == name)
-        line = [Cell(name + (" (tuned)" if first["fitted_on"] else ""), head=True)]
+        line = [Cell(_foldable(name) + (" (tuned)" if first["fitted_on"] else ""), head=True)]
+        line += [Cell("not tried" if first[key] is None else _of(first[key])) for key, _ in lost]
         for attack in attacks:
             row = by_pair.get((name, attack))
             text = "–" if row is None else f"{row['auroc']['value']:.3f}"
             shade = None if row is None else 1.0 if row["auroc"]["value"] >= best[attack] else None
             line.append(Cell(text, shade=shade))
         line.append(Cell("–" if name not in natural else f"{natural[name]['auroc']['value']:.3f}"))
-        line.append(Cell(interval(first["false_alarms_5"])))
-        line += [Cell("not tried" if first[key] is None else interval(first[key])) for key, _ in lost]
+        line.append(Cell(percent(first["false_alarms_5"]["value"])))
         body.append(tuple(line))
+    shown = (*(label for _, label in lost), *brief(attacks).values())
     counts = ", ".join(
         f"{attack} {next(row['attacked_n'] for row in rows if row['attack'] == attack)}" for attack in attacks
     )
@@ -84,20 +99,41 @@ def _overview(run: Run, rows: list[dict[str, Any]]) -> Table:
     return Table(
         name="detector-table",
         caption="AUROC by attack",
-        columns=("detector", *attacks, "natural errors", "false alarms at 5\u00a0%", *(label for _, label in lost)),
+        columns=("detector", *shown, "natural errors", "false alarms at 5\u00a0%"),
         bodies=(tuple(body),),
         note=f"Against {rows[0]['clean_n']} correctly classified clean images. Successful attacks judged: {counts}. "
         "Coloured: the best of its column. Natural errors: misclassified clean images in the place of attacked ones; a "
         "detector that flags them as strongly finds doubt, not attacks. “Tuned”: its k was tuned on the focus attack. "
-        "Intervals of every AUROC stand in the tables below." + said,
+        "Intervals of every figure stand in the tables below." + said + _mute(rows),
         compact=True,
+    )
+
+
+def _foldable(spec: str) -> str:
+    """A spec that a browser may break after its separators only."""
+    return re.sub(r"([:,|])(?=\S)", "\\1\u200b", spec)
+
+
+def _of(found: dict[str, Any]) -> str:
+    return f"{found['hits']} of {found['n']}"
+
+
+def _mute(rows: list[dict[str, Any]]) -> str:
+    """Which detectors alarm for no image at all, clean or attacked."""
+    loud = {row["detector"] for row in rows if row["alarms_5"]["hits"] or row["false_alarms_5"]["hits"]}
+    quiet = [name for name in dict.fromkeys(row["detector"] for row in rows) if name not in loud]
+    if not quiet:
+        return ""
+    return (
+        f" No image at all is alarmed at 5\u00a0% by: {'; '.join(quiet)}. Too many clean images have the highest score "
+        "that is possible there, as with few neighbours, so no threshold keeps that rate."
     )
 
 
 def _figures(rows: list[dict[str, Any]], place: int) -> Table:
     body = tuple(
         cells(
-            row["detector"], _estimate(row["auroc"]), _estimate(row["aupr"]), _estimate(row["fpr95"]),
+            _foldable(row["detector"]), _estimate(row["auroc"]), _estimate(row["aupr"]), _estimate(row["fpr95"]),
             _estimate(row["tpr1"]), _estimate(row["eer"]), _estimate(row["accuracy"]),
             percent(row["alarms_1"]["value"]), percent(row["alarms_5"]["value"]),
             percent(row["false_alarms_1"]["value"]), percent(row["false_alarms_5"]["value"]), head=1,
@@ -122,8 +158,8 @@ def _figures(rows: list[dict[str, Any]], place: int) -> Table:
 def _controls(rows: list[dict[str, Any]], place: int) -> Table:
     body = tuple(
         cells(
-            row["detector"],
-            number(row["auroc_all"], 3),
+            _foldable(row["detector"]),
+            decimals(row["auroc_all"]),
             "–" if row["noise"] is None else _estimate(row["noise"]),
             "–" if row["twins"] is None else _estimate(row["twins"]),
             interval(row["recovered"]),
@@ -157,8 +193,8 @@ def _known(run: Run) -> Table:
         bodies.append(
             tuple(
                 (
-                    Cell(name, head=True, quiet=bool(place)),
-                    *cells(row["attack"], interval(row["fooled"]), interval(row["evaded"]), number(row["auroc"], 3)),
+                    Cell(_foldable(name), head=True, quiet=bool(place)),
+                    *cells(row["attack"], interval(row["fooled"]), interval(row["evaded"]), decimals(row["auroc"])),
                 )
                 for place, row in enumerate(own)
             )

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator
-
 from pixelproof import views
-from pixelproof.report.draw import MUTED, PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import (
-    Block,
-    Cell,
-    Figure,
-    Fold,
-    Gallery,
-    Picture,
-    Prose,
-    Section,
-    Shot,
-    Table,
-    bounds,
-    cells,
-    interval,
-    number,
-    percent,
-)
-from pixelproof.report.pictures import photo
+from pixelproof.measure.neighbours import CLEAN
+from pixelproof.report.neighbour_cases import cases, galleries
+from pixelproof.report.neighbour_figures import accuracy_over_k, rocs, thresholds
+from pixelproof.report.page import Block, Cell, Fold, Prose, Section, Table, brief, cells, decimals, interval, percent
 from pixelproof.run import Run
-
-IN_WORDS = {
-    "true positive": "attacked and alarmed",
-    "false negative": "attacked, missed",
-    "true negative": "clean, quiet",
-    "false positive": "clean, false alarm",
-}
 
 
 def neighbours(run: Run) -> Section | None:
@@ -45,15 +21,15 @@ def neighbours(run: Run) -> Section | None:
     blocks: list[Block] = [
         Prose(_lead(run, focus)),
         _rule([row for row in views.alarm_rule(run) if row["focus"]], "alarm-rule"),
-        _thresholds(run, focus),
-        _k(run, focus),
-        _roc(run, focus),
+        thresholds(run, focus),
+        accuracy_over_k(run, focus),
+        rocs(run, focus),
         Prose(_answer(run, focus)),
         _depth(run),
-        _cases([row for row in views.cases(run) if row["attack"] == focus], focus, "cases"),
-        *_galleries(run),
+        cases([row for row in views.cases(run) if row["attack"] == focus], focus, "cases"),
+        *galleries(run),
         _recovered(run),
-        _disagreement(run),
+        _disagreement(run, (CLEAN, focus), "disagreement"),
         *_duplicates(run),
         *_others(run, focus),
     ]
@@ -86,7 +62,7 @@ def _rule(rows: list[dict[str, Any]], name: str) -> Table:
             percent(row["accuracy"]),
             percent(row["tpr"]),
             percent(row["fpr"]),
-            number(row["auroc"], 3),
+            decimals(row["auroc"]),
             head=1,
         )
         for row in rows
@@ -104,98 +80,6 @@ def _rule(rows: list[dict[str, Any]], name: str) -> Table:
         "images. Ours picks k on the tuning half; the paper picks it from the validation curve, which flatters that "
         "curve: “k by the paper's choice” is what that would give here.",
     )  # fmt: skip
-
-
-def _panels(canvas: Canvas, count: int) -> list[Any]:
-    across = 2
-    grid = canvas.subplots(-(-count // across), across, squeeze=False, sharey=True)
-    for axes in grid.flat[count:]:
-        axes.set_visible(False)
-    return list(grid.flat[:count])
-
-
-def _size(count: int) -> tuple[float, float]:
-    return 8.0, 2.6 * -(-count // 2)
-
-
-def _thresholds(run: Run, focus: str) -> Figure:
-    rows = views.threshold_curves(run, focus)
-
-    def paint(canvas: Canvas) -> None:
-        panels = _panels(canvas, len(rows))
-        for axes, row in zip(panels, rows, strict=True):
-            at = range(row["k"])
-            for place, (key, label) in enumerate((("accuracy", "accuracy"), ("fpr", "FPR"), ("fnr", "FNR"))):
-                axes.plot(at, [100 * value for value in row[key]], color=PALETTE[place], label=label, marker=".")
-            axes.axvline(row["threshold"], color=PALETTE[1], lw=1, ls=":")
-            axes.set_title(f"{row['layer']}, k = {row['k']}: EER {100 * row['eer']:.1f} % at {row['threshold']}")
-            axes.set_xlabel("threshold")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            percent_axis(axes)
-        canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
-
-    said = ", ".join(f"{row['layer']} {100 * row['eer']:.1f} %" for row in rows)
-    words = Words(
-        "Where misses and false alarms meet (paper 3, Figs. 4 to 7)",
-        f"Tuning half, {focus}. The dotted line is the threshold nearest to the equal error rate. A layer alarms when "
-        "more than this many of its k neighbours belong to another class.",
-        f"One panel per layer; equal error rates: {said}.",
-    )
-    return draw("neighbour-thresholds", paint, words=words, size=_size(len(rows)))
-
-
-def _k(run: Run, focus: str) -> Figure:
-    rows = views.k_curves(run, focus)
-    theirs = {row["layer"]: row["paper"] for row in views.alarm_rule(run) if row["focus"]}
-
-    def paint(canvas: Canvas) -> None:
-        panels = _panels(canvas, len(rows))
-        for axes, row in zip(panels, rows, strict=True):
-            at = range(1, len(row["tuning"]) + 1)
-            axes.plot(at, [100 * value for value in row["tuning"]], color=MUTED, lw=1, label="tuning half")
-            axes.plot(at, [100 * value for value in row["validation"]], color=PALETTE[0], label="judging half")
-            axes.axvline(row["k"], color=PALETTE[1], ls="--", lw=1, label="our k")
-            paper = theirs[row["layer"]]
-            if paper is not None:
-                axes.axvline(paper, color=PALETTE[2], ls=":", lw=1.4, label="paper's k")
-            axes.set_title(f"{row['layer']}: k = {row['k']}" + ("" if paper is None else f", paper {paper}"))
-            axes.set_xlabel("k")
-            percent_axis(axes)
-            axes.set_ylim(40, 102)
-        canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
-
-    said = ", ".join(f"{row['layer']} {row['k']}" for row in rows)
-    words = Words(
-        "Accuracy over k (paper 3, Figs. 8 to 11)",
-        "Every k has its own threshold at the equal error rate of the tuning half. Accuracy weighs clean and attacked "
-        "images equally, as the paper's halves do.",
-        f"One panel per layer; chosen k: {said}.",
-    )
-    return draw("neighbour-k", paint, words=words, size=_size(len(rows)))
-
-
-def _roc(run: Run, focus: str) -> Figure:
-    rows = views.layer_rocs(run, focus)
-
-    def paint(canvas: Canvas) -> None:
-        axes = canvas.add_subplot()
-        for place, row in enumerate(rows):
-            fpr, tpr = row["points"]
-            label = f"{row['layer']}, k = {row['k']}: {row['auroc']:.3f}"
-            axes.plot([100 * x for x in fpr], [100 * y for y in tpr], color=PALETTE[place % 6], label=label, marker=".")
-        axes.plot([0, 100], [0, 100], color=MUTED, lw=0.6)
-        percent_axis(axes)
-        axes.set_xlabel("clean images alarmed, %")
-        axes.set_ylabel("attacked images alarmed")
-        axes.legend(fontsize=8, loc="lower right")
-
-    said = ", ".join(f"{row['layer']} {row['auroc']:.3f}" for row in rows)
-    words = Words(
-        "ROC curves of the layers (paper 3, Fig. 12)",
-        f"Judging half, {focus}. The figure after each layer is the area under its curve; points are thresholds.",
-        f"Areas: {said}.",
-    )
-    return draw("neighbour-roc", paint, words=words, size=(8.0, 4.0))
 
 
 def _answer(run: Run, focus: str) -> str:
@@ -223,15 +107,16 @@ def _answer(run: Run, focus: str) -> str:
 
 def _depth(run: Run) -> Table:
     rows = views.depth(run)
+    names = brief(row["attack"] for row in rows)
     bodies = []
-    for attack in dict.fromkeys(row["attack"] for row in rows):
+    for attack, name in names.items():
         own = [row for row in rows if row["attack"] == attack]
         bodies.append(
             tuple(
                 (
-                    Cell(f"{attack} (n = {row['n']})", head=True, quiet=bool(place)),
+                    Cell(f"{name} ({row['n']})", head=True, quiet=bool(place)),
                     *cells(
-                        row["layer"], number(row["moved"], 3), interval(row["alarms"]), _estimate(row["auroc"]),
+                        row["layer"], decimals(row["moved"], 2), interval(row["alarms"]), _estimate(row["auroc"]),
                         "–" if not place else f"{row['above_first']['value']:+.3f} {_ends(row['above_first'])}",
                     ),
                 )
@@ -241,8 +126,16 @@ def _depth(run: Run) -> Table:
     return Table(
         name="depth",
         caption="From the first layer to the last: how far images moved, and how well the layer tells",
-        columns=("attack", "layer", "moved, median", "alarmed [95\u00a0%]", "AUROC [95\u00a0%]", "minus first layer"),
+        columns=(
+            "attack (n)",
+            "layer",
+            "moved, median",
+            "alarmed [95\u00a0%]",
+            "AUROC [95\u00a0%]",
+            "minus first layer",
+        ),
         bodies=tuple(bodies),
+        compact=True,
         note="Successful attacks on the judging half. Moved: distance to the clean original over that one's distance "
         "to its nearest training image. Alarmed: by the rule tuned on the focus attack. AUROC: of the count of "
         "neighbours of other classes, against correctly classified clean images.",
@@ -257,71 +150,15 @@ def _ends(found: dict[str, float]) -> str:
     return f"[{found['low']:.3f}, {found['high']:.3f}]"
 
 
-def _cases(rows: list[dict[str, Any]], attack: str, name: str) -> Table:
-    body = tuple(
-        cells(
-            row["layer"],
-            *(
-                f"{row[case]['hits']} of {row[case]['n']}: {percent(row[case]['value'])} {bounds(row[case])}"
-                for case in IN_WORDS
-            ),
-            head=1,
-        )
-        for row in rows
-    )
-    return Table(
-        name=name,
-        caption=f"The four cases, {attack}",
-        columns=("layer", *(f"{words} ({case})" for case, words in IN_WORDS.items())),
-        bodies=(body,),
-        note="Judging half; each case among the images of its kind, with its 95 % interval.",
-    )
-
-
-def _galleries(run: Run) -> list[Block]:
-    shown = views.witnesses(run)
-    found: list[Block] = []
-    for case in dict.fromkeys(witness.case for witness in shown):
-        shots = tuple(_shot(witness) for witness in shown if witness.case == case)
-        title = f"{case.capitalize()}: {IN_WORDS.get(case, 'attacked, some layers alarm and others do not')}"
-        found.append(Gallery(f"case-{case.replace(' ', '-')}", title, shots, ""))
-    if found:
-        said = (
-            "The first images of each case in file order, judged by the composed layer: the image, then its five "
-            "nearest correctly classified training images, nearest first."
-        )
-        return [Prose(said), *found]
-    return found
-
-
-def _shot(witness: views.Witness) -> Shot:
-    what = f"test image {witness.index}"
-    pictures = [Picture(photo(witness.image), f"{what}, a {witness.label} taken for {witness.predicted}")]
-    pictures += [
-        Picture(photo(picture), f"neighbour {place + 1} of {what}, a {label}")
-        for place, (picture, label) in enumerate(witness.neighbours)
-    ]
-    named = f"; neighbours say {witness.named}" if witness.named else ""
-    layers = ", ".join(witness.alarms) or "none"
-    return Shot(
-        tuple(pictures),
-        what,
-        f"{witness.label} → {witness.predicted}",
-        f"#{witness.index} · {witness.strangers} of {witness.k} neighbours of other classes{named} · alarms: {layers}",
-        witness.case.endswith("positive"),
-        "alarm" if witness.case.endswith("positive") else "layers disagree" if "layers" in witness.case else "quiet",
-    )
-
-
 def _recovered(run: Run) -> Table:
     rows = views.recovered(run)
     bodies = []
-    for attack in dict.fromkeys(row["attack"] for row in rows):
+    for attack, name in brief(row["attack"] for row in rows).items():
         own = [row for row in rows if row["attack"] == attack]
         bodies.append(
             tuple(
                 (
-                    Cell(attack, head=True, quiet=bool(place)),
+                    Cell(name, head=True, quiet=bool(place)),
                     *cells(
                         row["layer"],
                         *(interval(row[key]) for key in ("named", "right_if_named", "right", "second")),
@@ -335,18 +172,19 @@ def _recovered(run: Run) -> Table:
         caption="Recovered classes of the images that fell",
         columns=("attack", "layer", "another class named", "right when named", "right", "network's second class right"),
         bodies=tuple(bodies),
+        compact=True,
         note="Successful attacks on the judging half, with 95 % intervals. The network's second class costs nothing: a "
         "recovered class is worth having where it is right more often.",
     )
 
 
-def _disagreement(run: Run) -> Table:
+def _disagreement(run: Run, states: Sequence[str], name: str) -> Table:
     rows = views.disagreement(run)
     bodies = []
-    for state in dict.fromkeys(row["state"] for row in rows):
+    for state in states:
         own = [row for row in rows if row["state"] == state]
         apart = sum(row["images"]["hits"] for row in own if not row["agree"])
-        head = f"{state}: layers disagree on {apart} of {own[0]['images']['n']}"
+        head = f"{brief(states)[state]}: layers disagree on {apart} of {own[0]['images']['n']}"
         bodies.append(
             tuple(
                 (
@@ -357,10 +195,11 @@ def _disagreement(run: Run) -> Table:
             )
         )
     return Table(
-        name="disagreement",
+        name=name,
         caption="Which layers alarm together",
         columns=("images", *rows[0]["layers"], "share [95\u00a0%]"),
         bodies=tuple(bodies),
+        compact=True,
         note="Judging half: correctly classified clean images, and successes of each attack. Patterns of the single "
         "layers' alarms, most frequent first.",
     )
@@ -378,8 +217,8 @@ def _duplicates(run: Run) -> list[Block]:
     )
     body = tuple(
         cells(
-            row["layer"], row["k"], number(row["with"], 3), number(row["without"], 3),
-            f"{row['change']['value']:+.3f} {_ends(row['change'])}", head=1,
+            row["layer"], row["k"], decimals(row["with"]), decimals(row["without"]),
+            f"{round(row['change']['value'], 3) + 0.0:+.3f} {_ends(row['change'])}", head=1,
         )
         for row in found["layers"]
     )  # fmt: skip
@@ -414,5 +253,8 @@ def _others(run: Run, focus: str) -> list[Block]:
         if own:
             blocks.append(_rule(own, f"alarm-rule-{place + 1}"))
         mine = [row for row in found if row["attack"] == attack]
-        blocks.append(_cases(mine, f"{attack}, with the rule tuned on {focus}", f"cases-{place + 1}"))
+        blocks.append(cases(mine, f"{attack}, with the rule tuned on {focus}", f"cases-{place + 1}"))
+    rest = [attack for attack in views.guarded_attacks(run) if attack != focus]
+    if rest:
+        blocks.append(_disagreement(run, rest, "disagreement-others"))
     return [Fold("The same for the other attacks", tuple(blocks))] if blocks else []

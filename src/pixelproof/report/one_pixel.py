@@ -209,8 +209,8 @@ def _repair(run: Run) -> list[Block]:
         for row in facts["adaptive"]
     )
     note = (
-        "An alarm: putting one pixel to the median of its neighbours changes the label. AUROC "
-        f"{number(facts['auroc'], 3)}, {number(facts['seconds'], 2)} CPU seconds per image. The clean images of twins "
-        "are nearer to a boundary than others. Two pixels that each suffice cannot be repaired one at a time."
+        "An alarm: putting one of the pixels that stick out most to the median of its neighbours changes the label. "
+        f"AUROC {number(facts['auroc'], 3)}, {number(facts['seconds'], 2)} CPU seconds per image. The clean images "
+        "of twins are nearer to a boundary than others. Two pixels that each suffice cannot be repaired one at a time."
     )
     return [Table("one-pixel-repair", "Detection by repair", ("", "share", "n"), (first, second), note)]

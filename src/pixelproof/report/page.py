@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
@@ -188,6 +189,23 @@ def count(n: int) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """A number with `digits` significant digits, an en dash where there is none."""
     return "–" if value is None else f"{value:.{digits}g}"
+
+
+def decimals(value: float | None, digits: int = 3) -> str:
+    """A number with `digits` places after the point, an en dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def brief(specs: Iterable[str]) -> dict[str, str]:
+    """Short labels of attacks, by spec and in order: name and eps, or the whole spec where two would be equal."""
+    whole = list(dict.fromkeys(specs))
+    short = {}
+    for spec in whole:
+        name, _, given = spec.partition(":")
+        eps = next((item.partition("=")[2] for item in given.split(",") if item.startswith("eps=")), "")
+        short[spec] = f"{name} {eps}".strip()
+    labels = list(short.values())
+    return {spec: label if labels.count(label) == 1 else spec for spec, label in short.items()}
 
 
 def settings(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""Signatures as heat maps, critical pixels over the image, and paper 1's Table I with measured columns."""
+"""Signatures as heat maps, critical pixels over the image, and paper 1's Tables I and II with what was measured."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from torch import Tensor
 
 from pixelproof import views
 from pixelproof.report.draw import Words, draw
-from pixelproof.report.page import Figure, Prose, Section, Table, cells, number, percent
+from pixelproof.report.page import Block, Figure, Prose, Section, Table, cells, count, interval, number, percent
 from pixelproof.report.pictures import NEGATIVE, POSITIVE, diverging, signed
 from pixelproof.run import Run
 
 SHOWN = 8
+TABLE_TWO = {  # what the paper says of a pixel's SHAP value
+    "far from 0": "substantial impact, whatever the sign",
+    "far above 0": "strong influence",
+    "far below 0": "strong influence",
+    "random": "–",
+    "close to 0": "minimal impact, neutral",
+}
 WITHIN = 0.995  # share of the values that the colour scale of the maps spans
 TABLE_ONE = (
     ("objective", "find vulnerabilities", "recognise changed explanations"),
@@ -30,7 +37,7 @@ TABLE_ONE = (
 
 
 def signatures(run: Run) -> Section | None:
-    """Paper 1's Fig. 3, Fig. 4 and Table I."""
+    """Paper 1's Fig. 3, Table II, Fig. 4 and Table I."""
     facts, gaps = views.critical(run), views.gaps(run)
     if facts is None or gaps is None:
         return None
@@ -42,7 +49,13 @@ def signatures(run: Run) -> Section | None:
         f"Every map adds up to its logit up to a relative gap of at most {gaps['largest']:.1e} (n = {gaps['n']} maps"
         + (f"; {gaps['unsound']} of them miss the 0.1 % that a share must not miss)." if gaps["unsound"] else ").")
     )
-    blocks = (Prose(said), _maps(shots), _critical(shots, views.overall(run), facts["k"]), _table_one(facts))
+    blocks: tuple[Block, ...] = (
+        Prose(said),
+        _maps(shots),
+        *_table_two(run),
+        _critical(shots, views.overall(run), facts["k"]),
+        _table_one(facts),
+    )
     return Section("signatures", "Why it was fooled: signatures", blocks)
 
 
@@ -157,3 +170,41 @@ def _table_one(facts: dict[str, Any]) -> Table:
         "of their pixels (Jaccard index, mean over images). The detection ranking needs the clean twin: it explains an "
         "attack after the fact, it cannot detect one.",
     )
+
+
+def _table_two(run: Run) -> list[Table]:
+    """What a pixel's SHAP value says of it, and what happens when pixels of that kind are replaced."""
+    rows = views.proximity(run)
+    if not rows:
+        return []
+    body = tuple(
+        cells(
+            row["group"], TABLE_TWO[row["group"]], _mean(row["size"]), _mean(row["change"], sign="+"),
+            interval(row["relabelled"]), head=1,
+        )
+        for row in rows
+    )  # fmt: skip
+    return [
+        Table(
+            name="proximity",
+            caption=f"SHAP values close to and far from 0 (paper 1, Table II), with what was measured, "
+            f"{count(rows[0]['n'])}",
+            columns=(
+                "SHAP value",
+                "the paper says",
+                "|change of the logit| [95\u00a0%]",
+                "change of the logit [95\u00a0%]",
+                "class changed [95\u00a0%]",
+            ),
+            bodies=(body,),
+            note=f"{rows[0]['k']} pixels of each clean image are set to the values of each background; the logit is "
+            "that of the predicted class. Only pixels that differ from some background take part: a border that is "
+            "black everywhere moves nothing, whatever its SHAP value, and would prove the paper's words by itself. "
+            "Random pixels of the same kind are the control.",
+        )
+    ]
+
+
+def _mean(found: dict[str, float], sign: str = "") -> str:
+    text = f"{found['value']:{sign}.2f} [{found['low']:{sign}.2f}, {found['high']:{sign}.2f}]"
+    return text.replace("-", "−")

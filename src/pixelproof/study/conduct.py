@@ -35,6 +35,7 @@ SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     {
         "signatures": explaining.signatures,
         "critical pixels": pixels.critical,
+        "proximity to 0": pixels.near_zero,
         "sanity": pixels.sanity,
         "inside": inside.inside,
         "projection": inside.project,

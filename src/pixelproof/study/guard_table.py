@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
 
+from pixelproof import specs
 from pixelproof.data import Dataset
 from pixelproof.detect import (
+    DETECTORS,
     AdaptiveResult,
     DeepNeighbours,
     Guard,
@@ -71,15 +73,19 @@ class Spec:
     fitted_on: str = ""
 
     def __call__(self, context: Context, store: Store) -> Guard:
-        """The guard; neighbours with the study's layers use the study's index."""
-        detector = parse(self.spec)
+        """The guard; neighbours use the study's index unless they ask for other layers, another metric or engine."""
+        detector, section = parse(self.spec), wanted(context)
         calm = quiet(context)
-        if isinstance(detector, DeepNeighbours) and detector.layers in (None, store.layers):
-            return detector.on(store, context.model, divide(calm, _generator(context), share=0.5))
+        if isinstance(detector, DeepNeighbours):
+            shared = {"layers": store.layers, "metric": section.metric, "duplicates": section.duplicates}
+            settings = shared | specs.given(self.spec, DETECTORS, "detector") | {"rate": section.rate}
+            detector = replace(detector, **settings)
+            if detector.engine == "exact" and all(settings[key] == kept for key, kept in shared.items()):
+                return detector.on(store, context.model, divide(calm, _generator(context), share=0.5))
         guard = detector.fit(context.model, fitted(context), None, _generator(context))
         if not isinstance(guard, Recalibrated):
             raise BadInput("guards", "a detector's guard must have a calibration", f"'{self.spec}'")
-        return guard.calibrated(context.model, calm, rate=wanted(context).rate)
+        return guard.calibrated(context.model, calm, rate=section.rate)
 
 
 def compare(context: Context) -> None:

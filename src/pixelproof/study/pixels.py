@@ -1,4 +1,4 @@
-"""The stages about critical pixels: rankings, curves, confined attacks, both tests with their null run, and sanity."""
+"""The stages about critical pixels: rankings, curves, confined attacks, both tests with their null run, and checks."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from pixelproof.explain import (
     null_run,
     pixel_test,
     pooled_test,
+    proximity,
     randomisation,
     rankings,
     twin_run,
@@ -161,6 +162,19 @@ def _confined(
         moved = own(context.model, clean.to(context.model.device), goal, torch.Generator())
     wrong = context.model.predict(moved.cpu()).argmax(1) != labels
     return [*done, Confined("critical (the attack's own)", section.critical, Rate(int(wrong.sum()), len(wrong)))]
+
+
+def near_zero(context: Context) -> None:
+    """Paper 1's Table II on the clean images: do pixels with signatures near 0 matter less than those far from it?"""
+    section = context.study.signatures
+    if section is None or context.run.has("signatures/proximity"):
+        return
+    found, explained = twins(context, section.focus), maps(context, "clean")
+    draws = Draws.keyed(context.study.seed, found.index)
+    backgrounds = background(context)
+    measured = proximity(context.model, found.clean, explained, backgrounds, k=section.critical, draws=draws)
+    context.run.save("signatures/proximity", measured)
+    context.tell("proximity to 0", 1, 1)
 
 
 def sanity(context: Context) -> None:

@@ -13,6 +13,7 @@ from pixelproof.measure.pixels import PIXEL_SET, REPAIR
 from pixelproof.study.context import Context
 from pixelproof.types import Images, Mask, Rate
 
+MOST = 8  # pixels that are repaired, those that stick out most; chosen on a tuning half (docs/pixel.md)
 PORTION = 20  # images between two reports of progress
 CALIBRATE = 40  # clean validation images that the p-values rest on; the alarm itself needs none
 
@@ -28,7 +29,9 @@ def repair(context: Context) -> None:
     half = context.run.load(PIXEL_SET, PixelSet).half("validation")
     twins = half.only(torch.arange(len(half)) < section.repair)
     held = data.load(context.study.data.name, "val", context.root).sample(4 * CALIBRATE, seed)
-    guard = Repair(rate=None, calibrate=CALIBRATE).fit(context.model, held, None, torch.Generator().manual_seed(seed))
+    guard = Repair(rate=None, calibrate=CALIBRATE, most=MOST).fit(
+        context.model, held, None, torch.Generator().manual_seed(seed)
+    )
     groups = {"twins": twins.found.images, "their clean images": twins.found.clean, "others": others.images}
     began, total = time.process_time(), sum(map(len, groups.values()))
     done, verdicts = 0, {}

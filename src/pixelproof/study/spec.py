@@ -140,7 +140,10 @@ class Figure(Section):
 
 
 class Study(Section):
-    """A study: data, classifier, training, attacks, and the figures to compare with."""
+    """A study: data, classifier, training, attacks, and the figures to compare with.
+
+    `paper_of`: a bundled study whose `paper` figures stand after this one's own; once read in, it is empty.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
@@ -155,6 +158,19 @@ class Study(Section):
     guards: GuardSection | None = None
     defences: DefenceSection | None = None
     paper: tuple[Figure, ...] = ()
+    paper_of: str = Field(default="", exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _borrowed(cls, content: Any) -> Any:
+        """The figures of another study, read in, so that a run's spec holds every figure itself."""
+        name = content.get("paper_of") if isinstance(content, dict) else None
+        if not name:
+            return content
+        if name not in bundled():
+            raise UnknownName("study", "study in paper_of", str(name), tuple(bundled()))
+        own = tuple(content.get("paper", ()))
+        return {**content, "paper": (*own, *_table(bundled()[name]).get("paper", ())), "paper_of": ""}
 
     @field_validator("training", mode="before")
     @classmethod
@@ -204,13 +220,16 @@ def load(path: str | Path) -> Study:
     BadInput names the file, the key and what was expected there.
     """
     path = bundled().get(str(path), Path(path))
+    return parse(_table(path), who=str(path))
+
+
+def _table(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as reason:
         raise BadInput("study", "expected a readable file", path, f"Bundled: {', '.join(bundled())}.") from reason
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
         raise BadInput(str(path), "must be TOML", reason) from reason
-    return parse(content, who=str(path))
 
 
 def parse(content: dict[str, Any], who: str = "study") -> Study:

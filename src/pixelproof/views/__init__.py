@@ -43,6 +43,7 @@ from pixelproof.views.signatures import (
     gaps,
     histograms,
     overall,
+    proximity,
     sanity,
 )
 
@@ -93,6 +94,7 @@ __all__ = [
     "paper",
     "pixel_examples",
     "projections",
+    "proximity",
     "recovered",
     "repairs",
     "robustness",

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
-from pixelproof.explain import Attribution, HeldOutTest, NullRun, critical_pixels, verdict
+from pixelproof.explain import Attribution, HeldOutTest, NullRun, Proximity, critical_pixels, verdict
 from pixelproof.explain.critical import CriticalPixels, Sense
 from pixelproof.measure import CleanRecord, CriticalRecord, SanityRecord
 from pixelproof.run import Run
+from pixelproof.types import Rate
 from pixelproof.views.overview import rate
 
 
@@ -140,6 +141,33 @@ def histograms(run: Run) -> dict[str, list[float]]:
     """Bin edges and counts of |change| for critical and other pixels."""
     found = run.load("signatures/critical", CriticalRecord).histogram
     return {"edges": found.edges.tolist(), "critical": found.critical.tolist(), "other": found.other.tolist()}
+
+
+def proximity(run: Run) -> list[dict[str, Any]]:
+    """One row per group of k pixels: what setting them to a background's values does; empty where it was not measured.
+
+    `size` is the mean |change| of the explained logit, `change` the signed mean, each with the 95 % interval of a mean
+    over n images (normal approximation); `relabelled` is a share, with a Wilson interval that counts images.
+    """
+    if not run.has("signatures/proximity"):
+        return []
+    record = run.load("signatures/proximity", Proximity)
+    return [
+        {
+            "group": group,
+            "k": record.k,
+            "n": len(change),
+            "size": _mean(change.abs()),
+            "change": _mean(change),
+            "relabelled": rate(Rate(round(float(relabelled.sum())), len(relabelled))),
+        }
+        for group, change, relabelled in zip(record.groups, record.change, record.relabelled, strict=True)
+    ]
+
+
+def _mean(values: Tensor) -> dict[str, float]:
+    mean, half = float(values.mean()), float(1.96 * values.std() / len(values) ** 0.5)
+    return {"value": mean, "low": mean - half, "high": mean + half}
 
 
 def sanity(run: Run) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from pixelproof.web.desk import Desk
 from pixelproof.web.library import Library
 from pixelproof.web.within import Reply, ask
 
+WHOLE = ("", "/gallery", "/robustness", "/defences", "/detectors", "/thresholds")
 METRICS = ("euclidean", "manhattan", "chebyshev", "cosine")
 PAGE = """<!doctype html>
 <html lang="en">
@@ -53,7 +54,7 @@ def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | Non
     if site.exists() and any(site.iterdir()) and not (site / "app.js").is_file():
         raise BadInput("export", f"{site} must be empty or hold an earlier copy", "other files", "Choose another one.")
     application = api(Desk(library, live=False))
-    wanted = list(addresses(application, library, examples))
+    wanted = list(dict.fromkeys(addresses(application, library, examples)))
     for done, address in enumerate(wanted):
         _keep(site / "api", address, ask(application, address))
         if tell:
@@ -71,10 +72,12 @@ def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | Non
 
 def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator[str]:
     """Every answer that a copy holds, run by run."""
+    starts = {card["id"]: card["start"] for card in ask(application, "").json()["runs"]}
     for run in library.names():
         base = f"runs/{run}"
         gallery = ask(application, f"{base}/gallery").json()
-        yield from (base, f"{base}/gallery", f"{base}/robustness", f"{base}/detectors", f"{base}/thresholds")
+        yield from (f"{base}{part}" for part in WHOLE)
+        yield from (f"{base}/against/{other}" for other in library.names() if other != run)
         yield from (f"{base}/gallery/{each['id']}" for each in gallery["detectors"])
         yield from (f"{base}/atlas/{page}.png" for page in range(gallery["atlas"]["pages"]))
         found = ask(application, f"{base}/thresholds").json()
@@ -83,12 +86,13 @@ def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator
         for each in ask(application, f"{base}/maps").json()["maps"]:
             yield f"{base}/maps/{each['id']}"
             yield f"{base}/maps/{each['id']}/points.f32"
-        for name in chosen(gallery, examples):
+        for name in chosen(gallery, examples, starts[run]):
             yield from _of_example(application, f"{base}/examples/{name}")
 
 
-def chosen(gallery: dict[str, Any], examples: int) -> list[str]:
-    """The examples that get their pages: of every set in turn the first success not yet taken, then the others."""
+def chosen(gallery: dict[str, Any], examples: int, start: str | None) -> list[str]:
+    """The examples that get their pages: the one to begin with, then of every set in turn the first success not yet
+    taken, then the others."""
     sets = gallery["sets"]
     queues: list[list[str]] = [[] for _ in sets]
     for hit in (True, False):
@@ -96,9 +100,9 @@ def chosen(gallery: dict[str, Any], examples: int) -> list[str]:
             if success == hit:
                 queues[place].append(f"{sets[place]['id']}~{index}")
     queues.sort(key=lambda queue: not queue[:1] or not queue[0].startswith("guards~"))
-    found: list[str] = []
+    found = [start] if start else []
     for turn in range(max((len(queue) for queue in queues), default=0)):
-        found += [queue[turn] for queue in queues if turn < len(queue)]
+        found += [queue[turn] for queue in queues if turn < len(queue) and queue[turn] != start]
         if len(found) >= examples:
             break
     return found[:examples]
@@ -121,15 +125,33 @@ def _of_example(application: ASGIApp, base: str) -> Iterator[str]:
                 if ask(application, place).json().get("atlas"):
                     yield f"{place}.png"
             yield from (f"{base}/graph/{layer['name']}/euclidean/{side}" for side in sides)
-        if attacked:
-            yield from (f"{base}/difference/{layer['name']}/{metric}/clean/adversarial" for metric in METRICS)
-            yield f"{base}/vectors/{layer['name']}/clean/adversarial.f32"
+            if attacked:
+                yield from _of_change(application, base, layer["name"])
+
+
+def _of_change(application: ASGIApp, base: str, layer: str) -> Iterator[str]:
+    """What the attack changed in a layer, told from either side, and the unit that the page then shows unasked."""
+    for pair in ("adversarial/clean", "clean/adversarial"):
+        yield f"{base}/vectors/{layer}/{pair}.f32"
+        for metric in METRICS:
+            place = f"{base}/difference/{layer}/{metric}/{pair}"
+            yield place
+            yield from _of_unit(application, base.partition("/examples/")[0], ask(application, place).json())
+
+
+def _of_unit(application: ASGIApp, run: str, difference: dict[str, Any]) -> Iterator[str]:
+    """The unit that changed most, which the page shows unasked, and the training images that excite it."""
+    for each in difference.get("units", ())[:1]:
+        place = f"{run}/units/{each['layer']}/{each['unit']}"
+        yield place
+        unit = ask(application, place).json()
+        yield from (f"{run}/training/{image['index']}.png" for image in unit.get("top", ()))
 
 
 def _home(application: ASGIApp, library: Library, examples: int) -> dict[str, Any]:
     home: dict[str, Any] = ask(application, "").json()
     for card in home["runs"]:
-        card["exported"] = chosen(ask(application, f"runs/{card['id']}/gallery").json(), examples)
+        card["exported"] = chosen(ask(application, f"runs/{card['id']}/gallery").json(), examples, card["start"])
     return home | {"static": True, "live": False}
 
 

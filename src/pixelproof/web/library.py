@@ -62,10 +62,12 @@ def _named(folders: Sequence[Path]) -> dict[str, Path]:
     """
     found: list[Path] = []
     for folder in folders:
-        own = [folder] if (folder / "spec.json").is_file() else sorted(p.parent for p in folder.glob("*/spec.json"))
+        below = sorted(path.parent for path in folder.glob("*/spec.json"))
+        own = [folder] if (folder / "spec.json").is_file() else below
+        own = [each for each in own if _is_study(each)]
         if not own:
             do = "Give a folder that 'pixelproof run' wrote, or one that holds such folders."
-            raise RunError(str(folder), "expected a run", "no spec.json", do)
+            raise RunError(str(folder), "expected a run of a study", "none", do)
         found += [each.resolve() for each in own]
     names: dict[str, Path] = {}
     for path in dict.fromkeys(found[:MOST]):
@@ -75,3 +77,8 @@ def _named(folders: Sequence[Path]) -> dict[str, Path]:
             name, number = f"{base}-{number}", number + 1
         names[name] = path
     return names
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a study wrote a run folder; other commands (audit, evaluate) keep folders of another content."""
+    return "command" not in Run.open(folder).spec

@@ -7,6 +7,9 @@ errors of all relaxations are carried to that rival's margin by the transpose of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -17,7 +20,7 @@ from pixelproof.attacks.pixel.ops import Conv, Relu
 from pixelproof.attacks.pixel.site import Site
 from pixelproof.attacks.pixel.subject import Margin, precise
 
-SYMBOLS = (96, 96, 128)  # errors of the first rectifiers that are kept apart
+SYMBOLS = (48, 96, 96)  # errors of the first rectifiers that are kept apart
 PROVEN = 1e-3  # margin (in logits) by which a box must be proven; see certificate.py
 HOPE = 0.25  # a backward pass is tried where it needs to cut the error to no less than this share
 
@@ -40,6 +43,24 @@ class PixelBounds:
         return Spot(Site(self.engine, self.scene, self.margin, self.tables, position), position)
 
 
+@dataclass(frozen=True, eq=False)
+class Bounded:
+    """Lower bounds (n) of the margin over boxes, the channel to split each in, and its strain.
+
+    The strain: how far the bound lies below the margin in the middle, relative to that; 1 is the limit of a proof.
+    """
+
+    bound: Tensor
+    axis: Tensor
+    strain: Tensor
+
+    @staticmethod
+    def joined(parts: Sequence[Bounded]) -> Bounded:
+        """The bounds of several batches as those of one."""
+        fields = zip(*((part.bound, part.axis, part.strain) for part in parts), strict=True)
+        return Bounded(*(torch.cat(field) for field in fields))
+
+
 class Spot:
     """Bounds for one pixel of one image: `lower(low, high)` gives them for a batch of colour boxes."""
 
@@ -47,8 +68,8 @@ class Spot:
         self.scene, self.margin, self.position = site.scene, site.margin, torch.tensor([position])
         self.forward, self.backward = Forward(site), Backward(site)
 
-    def lower(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Lower bounds (n) of the margin over colour boxes (n, channels), and the channel to split each box in."""
+    def lower(self, low: Tensor, high: Tensor) -> Bounded:
+        """Lower bounds of the margin over colour boxes (n, channels)."""
         with torch.no_grad():
             trace = self.forward.trace(low, high)
             linear = trace.margin - trace.generators.abs().sum(0)
@@ -66,7 +87,9 @@ class Spot:
             worst, rival = bound.min(1)
             sides = trace.generators[:, torch.arange(len(low)), rival].abs()
             widest = (high - low).t() * (1 + sides / sides.sum(0).clamp_min(1e-12))
-            return worst, widest.argmax(0)
+            middle = trace.margin[torch.arange(len(low)), rival]
+            strain = torch.where(middle > 0, (middle - worst) / middle, torch.inf)
+            return Bounded(worst, widest.argmax(0), strain)
 
     def exact(self, colours: Tensor) -> Tensor:
         """The margin for single colours (n, channels), up to rounding."""

@@ -157,7 +157,7 @@ def _certify(prover: _Prover, number: int, image: Tensor, label: int, budget: fl
         proof.seconds = before + time.process_time() - began
         return kept(proof, number, journal)
     bounds = PixelBounds(prover.engine, image, label)
-    cover = Cover(len(image))
+    cover = Cover(len(image), image.shape[2])
     decided = set(proof.decided)
     todo = [position for position in value.amin(1).argsort().tolist() if position not in decided]
     proof.open = []

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.bounds import PROVEN, PixelBounds
+from pixelproof.attacks.pixel.bounds import PROVEN, Bounded, PixelBounds
 
 BATCH = 96  # boxes bounded together
 DEEPEST = 30  # halvings of the cube after which a pixel is left open
 MOST_BOXES = 50_000  # boxes after which a pixel is left open
+FAR = (6.0, 40.0)  # a strain above the first is answered with two halvings at once, above the second with three
+EASY = 0.8  # two halves with less strain than this are one box at the next pixel
+FINEST = 10  # halvings of each side that the order of boxes tells apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,55 +27,98 @@ class Outcome:
 
 
 class Cover:
-    """Covers the colour cube with boxes, starting as finely as the pixels before needed."""
+    """Covers the colour cubes of an image's pixels, each starting with the boxes that a near one needed."""
 
-    def __init__(self, channels: int) -> None:
-        self.channels = channels
-        self.start = 0
+    def __init__(self, channels: int, width: int) -> None:
+        self.channels, self.width = channels, width
+        self.used: dict[int, tuple[Tensor, Tensor]] = {}
 
     def prove(self, bounds: PixelBounds, position: int) -> Outcome:
         """Halves boxes until all are proven, one is refuted, or there are too many."""
         spot = bounds.at(position)
-        low, high = grid(self.channels, self.start)
+        low, high = self._start(position)
+        done = []
         boxes = 0
-        shares: list[float] = []
-        for _ in range(DEEPEST - self.start):
-            parts = [spot.lower(low[at : at + BATCH], high[at : at + BATCH]) for at in range(0, len(low), BATCH)]
+        for _ in range(DEEPEST):
+            starts = range(0, len(low), BATCH)
+            found = Bounded.joined([spot.lower(low[at : at + BATCH], high[at : at + BATCH]) for at in starts])
             boxes += len(low)
-            failed = ~(torch.cat([bound for bound, _ in parts]) > PROVEN)  # a bound that is not a number proves nothing
-            axis = torch.cat([side for _, side in parts])[failed]
-            shares.append(1 - float(failed.float().mean()))
-            low, high = low[failed], high[failed]
+            failed = ~(found.bound > PROVEN)  # a bound that is not a number proves nothing
+            done.append((low[~failed], high[~failed], found.strain[~failed]))
+            low, high, strain, axis = low[failed], high[failed], found.strain[failed], found.axis[failed]
             if not len(low):
-                self._learn(shares)
+                self.used[position] = merged(*(torch.cat(parts) for parts in zip(*done, strict=True)))
                 return Outcome(True, boxes)
             middle = (low + high) / 2
             values = spot.exact(middle)
             if bool((values <= 0).any()):
                 return Outcome(False, boxes, middle[values.argmin()])
-            if boxes + 2 * len(low) > MOST_BOXES:
+            for least in (0.0, *FAR):
+                low, high, strain, axis = halved(low, high, strain, axis, strain > least)
+            if boxes + len(low) > MOST_BOXES:
                 break
-            cut = torch.nn.functional.one_hot(axis, self.channels).bool()
-            low, high = (
-                torch.cat([low, torch.where(cut, middle, low)]),
-                torch.cat([torch.where(cut, middle, high), high]),
-            )
         return Outcome(False, boxes)
 
-    def _learn(self, shares: list[float]) -> None:
-        """Start finer when hardly a box passed at first, coarser when most did."""
-        if shares[0] < 0.3 and len(shares) > 1:
-            self.start += 1
-        elif shares[0] > 0.6 and self.start:
-            self.start -= 1
+    def _start(self, position: int) -> tuple[Tensor, Tensor]:
+        """The boxes of the nearest pixel that was proven, eighths of the cube at first."""
+        if not self.used:
+            return grid(self.channels, 3)
+        row, column = divmod(position, self.width)
+        nearest = min(self.used, key=lambda at: abs(at // self.width - row) + abs(at % self.width - column))
+        return self.used[nearest]
+
+
+def halved(low: Tensor, high: Tensor, strain: Tensor, axis: Tensor, which: Tensor) -> tuple[Tensor, ...]:
+    """Boxes of which some are halved, both halves side by side: boxes bounded together share their symbols' slopes.
+
+    `strain` goes with both halves, and the axis to halve next is the widest.
+    """
+    cut = torch.nn.functional.one_hot(axis, low.shape[1]).bool()
+    middle = (low + high) / 2
+    lows = torch.stack([low, torch.where(cut, middle, low)], 1)
+    highs = torch.stack([torch.where(cut & which[:, None], middle, high), high], 1)
+    kept = torch.stack([torch.ones_like(which), which], 1).flatten()
+    low, high = lows.flatten(0, 1)[kept], highs.flatten(0, 1)[kept]
+    following = torch.where(which, 0, 1)[:, None].expand(-1, 2).flatten()[kept]
+    same = axis.repeat_interleave(2)[kept]
+    axis = torch.where(following == 1, same, (high - low).argmax(1))
+    return low, high, strain.repeat_interleave(2)[kept], axis
+
+
+def merged(low: Tensor, high: Tensor, strain: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes in an order that keeps neighbours together, two easy halves of a box made one."""
+    order = ordered((low + high) / 2)
+    low, high, easy = low[order], high[order], strain[order] < EASY
+    size = high - low
+    differs = low[1:] != low[:-1]
+    halves = (size[1:] == size[:-1]).all(1) & (differs.sum(1) == 1) & easy[1:] & easy[:-1]
+    halves &= ((low[1:] == high[:-1]) | ~differs).all(1)
+    halves &= ((low[:-1] / (2 * size[:-1]) % 1 == 0) | ~differs).all(1)
+    kept = torch.ones(len(low), dtype=torch.bool)
+    last = -2
+    for at in halves.nonzero()[:, 0].tolist():
+        if at > last + 1:
+            high[at] = high[at + 1]
+            kept[at + 1] = False
+            last = at
+    return low[kept], high[kept]
+
+
+def ordered(points: Tensor) -> Tensor:
+    """The order of points of the cube along a curve that fills it (Z-order)."""
+    cells = (points * 2**FINEST).long()
+    code = torch.zeros(len(points), dtype=torch.long)
+    for bit in reversed(range(FINEST)):
+        for axis in range(points.shape[1]):
+            code = 2 * code + (cells[:, axis] >> bit & 1)
+    return code.argsort()
 
 
 def grid(channels: int, halvings: int) -> tuple[Tensor, Tensor]:
     """Corners of the boxes of a cube halved so many times, one axis after the other; neighbours stay together."""
     low, high = torch.zeros(1, channels), torch.ones(1, channels)
     for halving in range(halvings):
-        cut = torch.arange(channels) == halving % channels
-        middle = (low + high) / 2
-        low = torch.stack([low, torch.where(cut, middle, low)], 1).flatten(0, 1)
-        high = torch.stack([torch.where(cut, middle, high), high], 1).flatten(0, 1)
+        axis = torch.full((len(low),), halving % channels)
+        every = torch.ones(len(low), dtype=torch.bool)
+        low, high, *_ = halved(low, high, torch.zeros(len(low)), axis, every)
     return low, high

@@ -23,7 +23,7 @@ WEIGHT = 0.5  # of the difference between two members
 
 @dataclass(frozen=True)
 class OnePixelDE:
-    """Differential evolution over (row, column, colour): rand/1 mutation with weight 0.5 and no crossover.
+    """Differential evolution over (row, column, colour) of `pixels` pixels: rand/1 mutation, weight 0.5, no crossover.
 
     A child replaces its parent when the label's probability is lower (higher when targeted). The first population is
     uniform in position and normal (mean 128, deviation 127, of 255) in colour; coordinates are clipped and colours
@@ -35,17 +35,20 @@ class OnePixelDE:
     norm: ClassVar[Norm] = "l0"
     population: int = 400
     iterations: int = 100
+    pixels: int = 1
 
     def __post_init__(self) -> None:
         if self.population < 4:
             raise BadInput(self.name, "population must be >= 4 (a mutation needs three others)", self.population)
         if self.iterations < 0:
             raise BadInput(self.name, "iterations must be >= 0", self.iterations, "0 tries the first population only.")
+        if self.pixels < 1:
+            raise BadInput(self.name, "pixels must be >= 1", self.pixels, "Allow at least one pixel.")
 
     @property
     def eps(self) -> float:
-        """The budget: one pixel."""
-        return 1.0
+        """The budget: how many pixels."""
+        return float(self.pixels)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The best member of each image's last population; every member counts as one forward pass."""
@@ -64,7 +67,7 @@ class OnePixelDE:
                 part = watched[rows.to(images.device)]
                 value, found = self._judge(part, images[rows], part.goal, children)
                 better = value < fitness[rows]
-                members[rows] = torch.where(better[..., None], children, members[rows])
+                members[rows] = torch.where(better[..., None, None], children, members[rows])
                 fitness[rows] = torch.where(better, value, fitness[rows])
                 hit[rows] = torch.where(better, found, hit[rows])
             best = torch.where(hit.any(1, keepdim=True), fitness.masked_fill(~hit, torch.inf), fitness).argmin(1)
@@ -72,15 +75,16 @@ class OnePixelDE:
             return paint(images, torch.arange(len(images)), winner)
 
     def _first(self, draws: Draws, images: Images) -> Tensor:
-        """Members as (row, column, channels...), positions in pixels and colours in [0, 1]."""
-        height, width = images.shape[2:]
-        place = draws.uniform(self.population, 2) * torch.tensor([height, width])
-        colour = (128 + 127 * draws.normal(self.population, images.shape[1])) / 255
-        return self._valid(torch.cat([place, colour], 2), images.shape)
+        """Members as (row, column, channels...) of every pixel, positions in pixels and colours in [0, 1]."""
+        channels, height, width = images.shape[1:]
+        shape = (len(images), self.population, self.pixels)
+        place = draws.uniform(self.population, self.pixels * 2).view(*shape, 2) * torch.tensor([height, width])
+        colour = (128 + 127 * draws.normal(self.population, self.pixels * channels).view(*shape, channels)) / 255
+        return self._valid(torch.cat([place, colour], 3), images.shape)
 
     def _children(self, members: Tensor, draws: Draws, shape: torch.Size) -> Tensor:
         """One child per member, from three members that differ from it and from each other."""
-        n, size, _ = members.shape
+        n, size = members.shape[:2]
         order = draws.uniform(size, size).masked_fill(torch.eye(size, dtype=torch.bool), 2.0)
         others = order.topk(3, dim=2, largest=False).indices
         one, two, three = (members[torch.arange(n)[:, None], others[..., k]] for k in range(3))
@@ -96,7 +100,7 @@ class OnePixelDE:
     @staticmethod
     def _judge(model: Watched, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
         """What to lower, and whether the goal is reached, for every member of every image."""
-        n, size, _ = members.shape
+        n, size = members.shape[:2]
         owner = torch.arange(n).repeat_interleave(size)
         flat = members.flatten(0, 1)
         values, hits = [], []
@@ -113,9 +117,10 @@ class OnePixelDE:
         return torch.cat(values).view(n, size), hit
 
 
-def paint(images: Images, rows: Tensor, members: Tensor) -> Float[Tensor, "m c h w"]:
-    """Image `rows[i]` with the pixel of member i = (row, column, channels...) set, for every i."""
+def paint(images: Images, rows: Tensor, members: Float[Tensor, "m pixels v"]) -> Float[Tensor, "m c h w"]:
+    """Image `rows[i]` with the pixels (row, column, channels...) of member i set, for every i; the last one wins."""
     batch = images[rows].contiguous(memory_format=torch.channels_last)
-    place = members[:, :2].long()
-    batch[torch.arange(len(rows)), :, place[:, 0], place[:, 1]] = members[:, 2:].to(batch)
+    for pixel in members.unbind(1):
+        place = pixel[:, :2].long()
+        batch[torch.arange(len(rows)), :, place[:, 0], place[:, 1]] = pixel[:, 2:].to(batch)
     return batch

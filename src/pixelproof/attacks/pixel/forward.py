@@ -140,7 +140,9 @@ class Forward:
         down, across = self.site.cells
         x, e, planes = (part[:, :, down, across].flatten(2) for part in (form.x, form.e, form.planes))
         rows = replace(form, x=x, e=e, planes=planes)
-        carried = rows.carried()
+        known = form.carried()
+        carried = None if known is None else known[:, down, across].flatten(1)
+        rows = rows if carried is None else rows.knowing(carried)
         entering = rows.e[0] if carried is None else rows.e[0] + carried
         rows, off = dense(rows, self.site.weight, self.site.weight_size)
         clean = self.site.scene.values[self.margin.entry.target]

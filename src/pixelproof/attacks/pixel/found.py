@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pixelproof.attacks.pixel.engine import Scene
 from pixelproof.attacks.pixel.margins import margins, reached
+from pixelproof.errors import BadInput
 
 
 class Found:
@@ -36,10 +37,12 @@ class Found:
         self.seconds = 0.0
 
     def attempt(self, positions: Int[Tensor, " p"], colours: Float[Tensor, "m ch"]) -> None:
-        """Try every colour at every position."""
+        """Try every colour at every position. Raises BadInput where the model's answer is not finite."""
         if not len(positions):
             return
         logits = self.scene.logits(positions, colours.expand(len(positions), -1, -1)).cpu()
+        if not torch.isfinite(logits).all():
+            raise BadInput("one-pixel", "the model must return finite logits", "NaN or infinity", "Check its weights.")
         hit = reached(logits, self.label, self.targeted)
         value = margins(logits, self.label, self.targeted)
         self.vulnerable.view(-1)[positions] |= hit.any(1)

@@ -14,7 +14,7 @@ from torch import Tensor
 from pixelproof.attacks.pixel.bounds import PROVEN
 from pixelproof.errors import RunError
 
-FORMAT = 1
+FORMAT = 2  # 1 had bounds that forgot the clean activations; its proofs are not continued
 
 
 @dataclass(frozen=True)

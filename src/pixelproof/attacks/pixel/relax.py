@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -47,20 +48,40 @@ class Form:
 
     def spread(self) -> Tensor:
         """Largest distance of the linear part from the centre."""
+        return self._spread
+
+    def carried(self) -> Tensor | None:
+        """Largest sum of all symbols at every value (n, ...); None without symbols."""
+        return self._carried
+
+    def ceiling(self) -> Tensor | None:
+        """A cheap upper bound of `carried` (n, ...), for what is multiplied by the unit of rounding."""
+        if not len(self.planes) or "_carried" in self.__dict__:
+            return self.carried()
+        largest = self.planes.abs().amax(0)
+        return self.sizes.sum(1).view(-1, *(1,) * (largest.ndim - 1)) * largest
+
+    @cached_property
+    def _spread(self) -> Tensor:
         total = self.x[1].abs()
         for k in range(2, len(self.x)):
             total += self.x[k].abs()
         return total
 
-    def carried(self) -> Tensor | None:
-        """Largest sum of all symbols at every value (n, ...); None without symbols."""
+    @cached_property
+    def _carried(self) -> Tensor | None:
         if not len(self.planes):
             return None
         return (self.sizes @ self.planes.abs().flatten(1)).view(self.e.shape[1:])
 
+    def knowing(self, carried: Tensor) -> Form:
+        """This form, told what `carried` would work out (up to a relative GROWTH, which its users allow)."""
+        self.__dict__["_carried"] = carried
+        return self
+
     def magnitude(self) -> Tensor:
         """An upper bound of every value without its merged error (n, ...): what the rounding of a sum scales with."""
-        carried = self.carried()
+        carried = self.ceiling()
         size = self.x[0].abs() + self.spread()
         return size if carried is None else size + carried
 
@@ -128,7 +149,7 @@ def larger(left: Form, right: Form) -> tuple[Form, Relaxed]:
     error = torch.where(how.shift > 0, how.error, how.shift) + SHORT * (x[0].abs() + how.shift + both)
     x[0] += how.shift
     kept = left.e * how.keep + right.e * rest
-    ground = right.carried()
+    ground = right.ceiling()
     if ground is not None:
         error = error + SHORT * ground
     form, merged = _follow(Form(x, kept, difference.planes, left.sizes, left.made), (how.keep, carried), error)
@@ -146,18 +167,25 @@ def _follow(form: Form, slopes: tuple[Tensor, Tensor | None], error: Tensor) -> 
         return form, error
     shared = ((keep * carried).sum(0) / carried.sum(0).clamp_min(TINY)).clamp_(0, 1)
     apart = (keep - shared).abs().mul_(carried).add_(carried, alpha=GROWTH)
-    return replace(form, planes=form.planes * shared), error + apart
+    return replace(form, planes=form.planes * shared).knowing(carried * shared), error + apart
 
 
 def _kept_apart(form: Form, error: Tensor, symbols: tuple[int, int]) -> Form:
     """The form with a new error, of which the largest parts become symbols and the rest is merged."""
     name, count = symbols
+    carried = form.carried()
     if not count:
-        return replace(form, e=form.e + error)
+        merged = replace(form, e=form.e + error)
+        return merged if carried is None else merged.knowing(carried)
+    error = form.e[0] + error
     flat = error.flatten(1)
     chosen = flat.sum(0).topk(min(count, flat.shape[1])).indices
     fresh = form.x.new_zeros(len(chosen), flat.shape[1])
     fresh[torch.arange(len(chosen)), chosen] = 1.0
     planes = torch.cat([form.planes, fresh.view(-1, 1, *form.x.shape[2:])])
     rest = flat.index_fill(1, chosen, 0.0).view(error.shape)
-    return Form(form.x, form.e + rest, planes, torch.cat([form.sizes, flat[:, chosen]], 1), (*form.made, name))
+    apart = flat[:, chosen]
+    total = torch.zeros_like(flat) if carried is None else carried.flatten(1).clone()
+    total[:, chosen] += apart
+    sizes = torch.cat([form.sizes, apart], 1)
+    return Form(form.x, rest[None], planes, sizes, (*form.made, name)).knowing(total.view(error.shape))

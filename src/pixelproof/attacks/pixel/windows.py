@@ -145,7 +145,7 @@ def lay(change: Tensor, ground: Tensor, pads: Sides) -> Tensor:
         return whole
     left, _, top, _ = pads
     height, width = change.shape[2:4]
-    whole = ground.expand(-1, change.shape[1], -1, -1, -1).contiguous()
+    whole = ground.repeat(1, change.shape[1], 1, 1, 1)  # a copy even for one candidate: `ground` is kept
     whole[:, :, top : top + height, left : left + width] += change
     return whole
 

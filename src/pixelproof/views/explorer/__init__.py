@@ -6,7 +6,9 @@ from pixelproof.views.explorer.detectors import detectors
 from pixelproof.views.explorer.example import example
 from pixelproof.views.explorer.gallery import gallery
 from pixelproof.views.explorer.guard import GUARDS
+from pixelproof.views.explorer.hardened import hardened
 from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.explorer.paired import paired
 from pixelproof.views.explorer.robustness import robustness
 from pixelproof.views.explorer.runs import card, page
 from pixelproof.views.explorer.shelf import Shelf
@@ -23,9 +25,11 @@ __all__ = [
     "detectors",
     "example",
     "gallery",
+    "hardened",
     "maps",
     "neighbours",
     "page",
+    "paired",
     "pictures",
     "robustness",
     "thresholds",

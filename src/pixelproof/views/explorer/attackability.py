@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pixelproof.measure import PixelSurvey
-from pixelproof.measure.pixels import SURVEY
+from pixelproof.measure import CertificateRecord, PixelSurvey
+from pixelproof.measure.pixels import CERTIFICATE, SURVEY
 from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.shelf import Shelf
 
@@ -35,7 +35,28 @@ def attackability(shelf: Shelf, example: str) -> dict[str, Any]:
         "vulnerable": found.vulnerable[place].flatten().nonzero()[:, 0].tolist(),
         "targets": found.targets[place].nonzero()[:, 0].tolist(),
         "candidates": int(found.candidates[place]),
-        "certificate": None,
+        "certificate": certified(shelf, int(shown.index[row])),
         "note": f"Every pixel in every corner colour ({int(found.candidates[place])} candidates); {found.note}. "
-        "Other colours were not tried: a pixel that is not marked is not proven safe.",
+        "The map tried no other colours: a pixel that is not marked is not proven safe by it.",
     }
+
+
+def certificates(shelf: Shelf) -> CertificateRecord | None:
+    """The run's one-pixel certificates; None where its study asked for none."""
+    return shelf.run.load(CERTIFICATE, CertificateRecord) if shelf.run.has(CERTIFICATE) else None
+
+
+def certified(shelf: Shelf, index: int) -> str | None:
+    """The certificate's verdict on an image, in one sentence; None where it was not made."""
+    found = shelf.kept(certificates)
+    rows = [] if found is None else (found.index == index).nonzero()[:, 0].tolist()
+    if found is None or not rows:
+        return None
+    proof, row = found.certificate, rows[0]
+    if proof.certified[row]:
+        return "Proven by the certificate: no single pixel, in any colour, fools the classifier."
+    if proof.attacked[row]:
+        y, x = divmod(int(proof.position[row]), proof.open.shape[2])
+        return f"Refuted by the certificate: the pixel in row {y}, column {x} fools the classifier."
+    pixels = int(proof.open[row].sum())
+    return f"Undecided by the certificate within {found.budget:g} CPU seconds: {pixels} pixels have no verdict."

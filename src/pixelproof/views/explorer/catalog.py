@@ -16,6 +16,7 @@ CLEAN = "clean"
 CONTROLS = ("uniform-noise", "sign-noise")
 SOURCES = {"attack/": "attacks", "signatures/twins/": "signatures", "guards/sets/": "guards", "pixels/set": "pixels"}
 NORMS = ("l0", "l1", "l2", "linf")
+SYMBOLS = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "L∞"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,8 +204,10 @@ def slug(spec: str) -> str:
 
 def _label(attack: str, norm: str, eps: float | None) -> str:
     if eps is None:
-        return f"{attack} (smallest {norm})"
-    return attack if attack == "one-pixel" else f"{attack} at {norm} {eps:.4g}"
+        return f"{attack} (smallest {SYMBOLS.get(norm, norm)})"
+    return (
+        "one changed pixel" if attack in ("one-pixel", "pixels") else f"{attack} at {SYMBOLS.get(norm, norm)} {eps:.4g}"
+    )
 
 
 def _looked_up(clean: CleanRecord, index: Tensor, labels: Tensor) -> Tensor:

@@ -9,18 +9,17 @@ import torch
 from pixelproof.measure import AttackRecord
 from pixelproof.types import Rate
 from pixelproof.views import attacks
+from pixelproof.views.explorer.audits import audits
 from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.shelf import Shelf
 from pixelproof.views.overview import overview, rate
-
-AUDIT = Lacking("audit", "No audit of this robustness is in the run.", "Add [audit] to the study.")
 
 
 def robustness(shelf: Shelf) -> dict[str, Any]:
     """Curves by attack, all attacks together, and the set to look at first."""
     run = shelf.run
-    rows = attacks.robustness(run)
-    if not rows:
+    rows, sampled = attacks.robustness(run), _sampled(shelf)
+    if not rows and not sampled:
         raise Lacking("robustness", "This run attacked nothing.", "Add [attacks] with specs = [...] to the study.")
     kept = {(each.attack, each.eps): each.id for each in shelf.sets if each.source == "attacks"}
     per_class = {(record.label, record.eps): _classes(shelf, record) for record in attacks.records(run)}
@@ -34,11 +33,33 @@ def robustness(shelf: Shelf) -> dict[str, Any]:
             }
             for own in _curves(rows)
         ],
+        "sampled": sampled,
         "together": [{key: value for key, value in row.items() if key != "attacks"} for row in attacks.worst_case(run)],
         "unpaired": attacks.unpaired(run),
         "focus": None if focus is None else kept.get((focus["attack"], focus["eps"])),
-        "audit": AUDIT.answer(),
+        "audit": _audit(shelf),
     }
+
+
+def _sampled(shelf: Shelf) -> list[dict[str, Any]]:
+    """What the attacks of the other sections left standing of the images that they were run on."""
+    whole = [each for each in shelf.sets if each.source in ("signatures", "guards") and each.attacked == len(each)]
+    return [
+        {
+            **{key: getattr(each, key) for key in ("source", "attack", "label", "norm", "eps", "seed")},
+            "robust_accuracy": rate(Rate(int((~each.success).sum()), len(each))),
+            "set": each.id,
+        }
+        for each in whole
+        if each.attack != "pixels"  # that set was chosen for its successes, and says nothing of a rate
+    ]
+
+
+def _audit(shelf: Shelf) -> Any:
+    try:
+        return audits(shelf)
+    except Lacking as lacking:
+        return lacking.answer()
 
 
 def _curves(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

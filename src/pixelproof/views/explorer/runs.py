@@ -20,6 +20,7 @@ PARTS = {
         "Add [signatures] to the study.",
     ),
     "guards": ("guards/verdicts/", "What every layer's neighbours say of an image.", "Add [guards] to the study."),
+    "defences": ("defences/rows/", "Hardened models beside the plain one.", "Add [defences] to the study."),
     "pixels": ("pixels/", "One-pixel attacks and attackability maps.", "Add [pixels] to the study."),
 }
 
@@ -74,13 +75,17 @@ def page(shelf: Shelf) -> dict[str, Any]:
 def start(shelf: Shelf) -> str | None:
     """An adversarial example to begin with, by rule: the first success of the set the run looks at most closely.
 
-    That is the guards' focus attack, else the signatures', else the attack and budget that `views.focus` chooses.
+    That is the guards' focus attack, else the signatures', else the attack and budget that `views.focus` chooses. A
+    success that is still one as an 8-bit image goes before those that are not.
     """
     order = [_preferred(shelf, "guards"), _preferred(shelf, "signatures"), _focused(shelf)]
     rest = [each for each in shelf.sets if each.attack is not None and not each.control]
-    for each in [*order, *rest]:
-        if each is not None and each.success.any():
-            return each.example(int(each.success.nonzero()[0, 0]))
+    found = [each for each in (*order, *rest) if each is not None]
+    for lasting in (True, False):
+        for each in found:
+            hits = each.success & each.success_8bit if lasting else each.success
+            if hits.any():
+                return each.example(int(hits.nonzero()[0, 0]))
     return None
 
 

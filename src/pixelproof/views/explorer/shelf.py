@@ -111,6 +111,10 @@ class Shelf:
         found: T = self._kept[make]
         return found
 
+    def keeps(self, make: Callable[[Shelf], Any]) -> bool:
+        """Whether `kept(make)` would answer at once."""
+        return make in self._kept
+
     @cached_property
     def training(self) -> Dataset:
         """The training split, to show neighbours; Lacking when its files are not on this machine."""

@@ -12,7 +12,7 @@ from pixelproof.web.contract.examples import (
 )
 from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
 from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
-from pixelproof.web.contract.measures import Detectors, Maps, Projection, Robustness, Thresholds
+from pixelproof.web.contract.measures import Detectors, Hardened, Maps, Paired, Projection, Robustness, Thresholds
 from pixelproof.web.contract.runs import Home, RunCard, RunPage
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Gallery",
     "GalleryDetector",
     "Graph",
+    "Hardened",
     "Home",
     "Job",
     "Judged",
@@ -39,6 +40,7 @@ __all__ = [
     "Mount",
     "Neighbourhood",
     "Numbers",
+    "Paired",
     "Projection",
     "Rate",
     "Refusal",

@@ -191,6 +191,29 @@ class Together(Answer):
     together: Rate
 
 
+class Sampled(Answer):
+    """What an attack of [signatures] or [guards] left standing of the images that it was run on."""
+
+    source: str
+    attack: str
+    label: str
+    norm: str
+    eps: float | None
+    seed: int
+    robust_accuracy: Rate
+    set: str
+
+
+class Audited(Answer):
+    """What an audit said of this classifier at one norm and budget."""
+
+    norm: str
+    eps: float
+    seed: int
+    verdict: str
+    believable: bool
+
+
 class Robustness(Answer):
     """Curves with intervals: upper bounds, every one of them."""
 
@@ -198,6 +221,92 @@ class Robustness(Answer):
     clean_accuracy: Rate
     curves: tuple[Curve, ...]
     together: tuple[Together, ...]
+    sampled: tuple[Sampled, ...] = Field(description="Attacks of other sections, on their own samples of images.")
     unpaired: tuple[dict[str, str | float], ...] = Field(description="Where FGSM ran and PGD did not.")
     focus: str | None = Field(description="Set id of the attack and budget to look at first, chosen by rule.")
-    audit: tuple[str, ...] | Missing = Field(description="The audit's verdict, in sentences.")
+    audit: tuple[Audited, ...] | Missing = Field(description="Audits of this classifier that lie in the run.")
+
+
+class Spread(Answer):
+    """The mean over training seeds with the lowest and highest; of one seed its 95 % interval over images."""
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+
+class Held(Answer):
+    """Accuracy on the same sample of images under one attack; `eps` is 0 where nothing attacked."""
+
+    attack: str
+    eps: float
+    mask_on: bool = Field(description="Whether the defence's mask was also on while judging.")
+    accuracy: Spread
+
+
+class Versus(Answer):
+    """Hardened minus plain model on the same images under one attack, with its 95 % bootstrap interval."""
+
+    attack: str
+    n: int
+    seeds: int
+    difference: Estimate
+
+
+class RowAudit(Answer):
+    """What the audit of a row's model said, on n images."""
+
+    mask_on: bool
+    verdict: str
+    believable: bool
+    raised: tuple[str, ...]
+    n: int
+
+
+class HardenedRow(Answer):
+    """One network trained with one row of [defences]."""
+
+    net: str
+    row: str
+    plain: bool = Field(description="Whether this is the network's undefended row.")
+    defences: tuple[str, ...]
+    seeds: int
+    n: int
+    eps: float
+    held: tuple[Held, ...]
+    against: tuple[Versus, ...]
+    certified: Spread | None
+    cost: float = Field(description="CPU seconds of training relative to the plain row.")
+    audits: tuple[RowAudit, ...] = Field(description="Without the defence's mask and with it; none where not audited.")
+
+
+class Hardened(Answer):
+    """Plain and hardened models beside each other."""
+
+    available: Literal[True] = True
+    rows: tuple[HardenedRow, ...]
+
+
+class PairedCell(Answer):
+    """Two classifiers on the same images under one attack at one budget (nulls: clean); `difference` second - first."""
+
+    attack: str | None
+    norm: str | None
+    eps: float | None
+    first: Rate
+    second: Rate
+    only_first: int = Field(description="Images that only the first classifier gets right.")
+    only_second: int
+    difference: Estimate
+    p: float = Field(description="McNemar's exact p-value.")
+    p_holm: float = Field(description="Adjusted for all cells (Holm).")
+
+
+class Paired(Answer):
+    """Two runs compared image by image."""
+
+    available: Literal[True] = True
+    n: int = Field(description="Test images that both runs used.")
+    cells: tuple[PairedCell, ...]
+    limit: str = Field(description="What this comparison cannot say.")

@@ -119,7 +119,8 @@ class Task:
         elif bool(found.attacked):
             place = int(found.position)
             image[0, :, place // image.shape[3], place % image.shape[3]] = found.colour[0]
-            told = f"Refuted: pixel {place % image.shape[3]}, {place // image.shape[3]} in the colour shown fools it."
+            y, x = divmod(place, image.shape[3])
+            told = f"Refuted: the pixel in row {y}, column {x}, in the colour shown, fools it."
         else:
             told = (
                 f"Undecided within {attack.budget:g} CPU seconds: {int(found.open.sum())} pixels have no verdict yet."
@@ -138,9 +139,10 @@ class Task:
     def _end(self, image: Tensor, *, proven: str | None = None, lowest: list[float | None] | None = None) -> None:
         """The last step: judged once more, and once more after rounding to 8 bits."""
         rounded = self.goal.reached(self.model.predict((image * 255).round() / 255))
-        self._tell(
-            image=image, step=self.passes or 1, done=True, success_8bit=bool(rounded), proven=proven, lowest=lowest
-        )
+        last = self.job.steps[-1]
+        step = max(self.passes, last["step"], 1)
+        more = {"success_8bit": bool(rounded), "proven": proven, "lowest": lowest, "total": last["total"]}
+        self._tell(image=image, step=step, done=True, **more)
 
     def _tell(
         self, *, image: Tensor | None = None, logits: Tensor | None = None, done: bool = False, **more: Any

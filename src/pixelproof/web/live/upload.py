@@ -66,8 +66,8 @@ def _decoded(content: bytes) -> tuple[Image.Image, tuple[int, int], str, list[st
         raise WrongType("upload", f"expected a picture ({', '.join(FORMATS)})", "something else") from reason
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as reason:
         raise TooLarge("upload", f"a picture may have at most {PIXELS:,} pixels", "far more") from reason
-    except (OSError, ValueError, SyntaxError) as reason:
-        raise BadInput("upload", "the picture must be whole", reason, "Save it again.") from reason
+    except Exception as reason:
+        raise _damaged(reason) from reason
     was = opened.size
     if was[0] * was[1] > PIXELS:
         raise TooLarge("upload", f"a picture may have at most {PIXELS:,} pixels", f"{was[0]} x {was[1]}")
@@ -76,8 +76,13 @@ def _decoded(content: bytes) -> tuple[Image.Image, tuple[int, int], str, list[st
         opened.load()
         upright = ImageOps.exif_transpose(opened)
         return _plain(upright, notes), was, opened.format or "", notes
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as reason:
-        raise BadInput("upload", "the picture must be whole", reason, "Save it again.") from reason
+    except Exception as reason:
+        raise _damaged(reason) from reason
+
+
+def _damaged(reason: Exception) -> BadInput:
+    """The refusal of damaged bytes, on which a decoder may raise anything: IndexError, struct.error, MemoryError."""
+    return BadInput("upload", "the picture must be whole", reason, "Save it again.")
 
 
 def _plain(found: Image.Image, notes: list[str]) -> Image.Image:

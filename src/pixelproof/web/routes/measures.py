@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from pixelproof.views import explorer
-from pixelproof.web.contract import Detectors, Maps, Missing, Projection, Robustness, Thresholds
+from pixelproof.web.contract import Detectors, Hardened, Maps, Missing, Paired, Projection, Robustness, Thresholds
 from pixelproof.web.desk import Desk
 
 
@@ -19,6 +19,21 @@ def router(desk: Desk) -> APIRouter:
         """Robust accuracy over eps with intervals, per class, per attack."""
         shelf = library.shelf(run)
         return answers.json(request, shelf, Robustness | Missing, lambda: explorer.robustness(shelf))
+
+    @routes.get("/runs/{run}/defences", response_model=Hardened | Missing)
+    def defences(run: str, request: Request) -> Response:
+        """Plain and hardened models on the same images, and the audit's verdict of each."""
+        shelf = library.shelf(run)
+        return answers.json(request, shelf, Hardened | Missing, lambda: explorer.hardened(shelf))
+
+    @routes.get("/runs/{run}/against/{other}", response_model=Paired | Missing)
+    def against(run: str, other: str) -> Paired | Missing:
+        """Two runs on the same test images, paired by image. Not kept: either run may be replaced."""
+        with answers.busy:
+            try:
+                return Paired.model_validate(explorer.paired(library.shelf(run), library.shelf(other)))
+            except explorer.Lacking as lacking:
+                return Missing.model_validate(lacking.answer())
 
     @routes.get("/runs/{run}/detectors", response_model=Detectors | Missing)
     def detectors(run: str, request: Request) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from fastapi import APIRouter, Request, Response
 
 from pixelproof import __version__
@@ -18,8 +20,10 @@ def router(desk: Desk) -> APIRouter:
     @routes.get("", response_model=Home)
     def home() -> Home:
         """The runs this server was started with, in that order."""
-        with answers.busy:
-            cards = [library.shelf(name).kept(explorer.card) for name in library.names()]
+        cards = []
+        for shelf in map(library.shelf, library.names()):
+            with nullcontext() if shelf.keeps(explorer.card) else answers.busy:
+                cards.append(shelf.kept(explorer.card))
         return Home.model_validate({"version": __version__, "static": False, "live": desk.live, "runs": cards})
 
     @routes.get("/runs/{run}", response_model=RunPage | Missing)

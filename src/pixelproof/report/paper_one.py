@@ -1,0 +1,157 @@
+"""Paper 1, figure by figure: what it printed, what came out here, and the section that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pixelproof import views
+from pixelproof.report.detection import PAPER_ACCURACY, PAPER_AUC
+from pixelproof.report.page import Prose, Section, Table, cells, count, interval, percent
+from pixelproof.report.pixels import PAPER_P, PAPER_T
+from pixelproof.run import Run
+
+ABSENT = "not in this study"
+SAID = (
+    "Every figure, table and number of paper 1 and what stands for it here. A figure that agrees is not yet one that "
+    "means what the paper says: the sections below put beside each the control that it needs."
+)
+
+
+def paper_one(run: Run) -> Section | None:
+    """The way through the report for a reader of paper 1; None without signatures."""
+    if views.critical(run) is None:
+        return None
+    body = tuple(cells(name, printed, ours(run), where, head=1) for name, printed, ours, where in LINES)
+    table = Table(
+        name="paper-one",
+        caption="Paper 1, figure by figure",
+        columns=("paper 1", "printed there", "here", "section"),
+        bodies=(body,),
+    )
+    return Section("paper-one", "Paper 1, figure by figure", (Prose(SAID), table))
+
+
+def _stages(run: Run) -> str:
+    facts = views.overview(run)
+    return f"{facts['net']}, {len(views.attack_names(run))} attacks, signatures, critical pixels, detectors: one run"
+
+
+def _clean(run: Run) -> str:
+    rate = views.overview(run)["clean_accuracy"]
+    return f"{rate['hits']} of {rate['n']}, {interval(rate)}"
+
+
+def _maps(run: Run) -> str:
+    found = views.projections(run)
+    return "; ".join(f"{one['method'].upper()} of {one['space']}, {count(len(one['labels']))}" for one in found)
+
+
+def _shown(run: Run) -> str:
+    facts, gaps = views.critical(run), views.gaps(run)
+    assert facts is not None
+    assert gaps is not None
+    gap = f"{gaps['largest']:.0e}".replace("-", "\u2011")  # kept on one line
+    return f"{facts['attack']}, eps {facts['eps']:.3g}; {gaps['n']} maps, largest gap {gap}"
+
+
+def _overlaid(run: Run) -> str:
+    facts = views.critical(run)
+    assert facts is not None
+    return f"{facts['k']} pixels per image and over all images, both senses"
+
+
+def _table_one(run: Run) -> str:
+    facts = views.critical(run)
+    assert facts is not None
+    return ", ".join(f"{sense['sense']} repairs {percent(sense['repaired'])}" for sense in facts["senses"])
+
+
+def _table_two(run: Run) -> str:
+    rows = {row["group"]: row["size"]["value"] for row in views.proximity(run)}
+    if not rows:
+        return ABSENT
+    far, near, chance = (rows[group] for group in ("far from 0", "close to 0", "random"))
+    return f"logit moves by {far:.2f} far from 0, {near:.2f} close to it, {chance:.2f} at random"
+
+
+def _curves(run: Run) -> str:
+    worst = views.worst_case(run)
+    if not worst:
+        return ABSENT
+    last = worst[-1]
+    return f"{len(worst)} budgets; all attacks together leave {percent(last['together']['value'])} at {last['eps']:.3g}"
+
+
+def _beside(source: str) -> Callable[[Run], str]:
+    def ours(run: Run) -> str:
+        rows = [row for row in views.paper(run) if row["source"] == source and row["difference"] is not None]
+        if not rows:
+            return ABSENT
+        apart = sorted(abs(row["difference"]) for row in rows)
+        return f"{len(rows)} cells, apart by {100 * apart[len(apart) // 2]:.1f} points (median)"
+
+    return ours
+
+
+def _t_test(run: Run) -> str:
+    facts = views.critical(run)
+    assert facts is not None
+    pooled = facts["pooled"]
+    p = f"= {pooled['p']:.3g}" if pooled["p"] >= 1e-300 else "< 1e-300"
+    return f"t = {pooled['t']:.4g}, p {p}; on clean images in {percent(facts['null']['pooled']['value'])} of runs, too"
+
+
+def _means(run: Run) -> str:
+    facts = views.critical(run)
+    assert facts is not None
+    critical, other = facts["pooled"]["means"]
+    return f"mean |change| {critical:.3g} against {other:.3g}"
+
+
+def _inside(run: Run) -> str:
+    rows = views.inside(run)
+    told = (f"{row['attack']} {row['separability']:.2f}" for row in rows if row["separability"] is not None)
+    return f"AUROC of a line: {', '.join(told)}"
+
+
+def _network(run: Run) -> dict[str, Any] | None:
+    """The paper's classifier: a network on signatures, fitted without noise."""
+    rows = (row for row in views.detectors(run) if row["history"] and not row["control"] and not row["noise"])
+    return next(rows, None)
+
+
+def _accuracy(run: Run) -> str:
+    row = _network(run)
+    if row is None:
+        return ABSENT
+    fitted, held = (values[-1] for values in row["history"])
+    return f"{percent(fitted, 2)} fitted, {percent(held, 2)} not fitted, after {len(row['history'][0])} epochs"
+
+
+def _auc(run: Run) -> str:
+    row = _network(run)
+    if row is None:
+        return ABSENT
+    found = row["figures"]["auroc"]
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+# What the paper calls it, what it printed, ours, and the section of this report.
+LINES: tuple[tuple[str, str, Callable[[Run], str], str], ...] = (
+    ("Fig. 1, overview", "five stages", _stages, "In short"),
+    ("Section III", "9834 of 10,000 correct", _clean, "The classifier before any attack"),
+    ("Fig. 2a–c, UMAP", "clusters, attacks in and around them", _maps, "Inside the network"),
+    ("Fig. 3, SHAP heat maps", "pictures", _shown, "Why it was fooled"),
+    ("Fig. 4, critical pixels", "pictures", _overlaid, "Why it was fooled"),
+    ("Table I, generation and detection", "words", _table_one, "Why it was fooled"),
+    ("Table II, close to and far from 0", "words", _table_two, "Why it was fooled"),
+    ("Fig. 5, robust accuracy", "four curves", _curves, "How much the classifier withstands"),
+    ("Table III, misclassifications", "24 counts", _beside("Table III"), "Beside the paper"),
+    ("Table IV, scores per class", "F1, precision, recall", _beside("Table IV"), "Beside the paper, Scores per class"),
+    ("Case study 2, t-test", f"t = {PAPER_T}, p = {PAPER_P}", _t_test, "Critical pixels"),
+    ("Fig. 6a, 6b, critical or not", "bars, histograms", _means, "Critical pixels"),
+    ("Case study 3, penultimate layer", "no result", _inside, "Inside the network"),
+    ("Case study 4, accuracy", f"{100 * PAPER_ACCURACY:.2f} % after 10 epochs", _accuracy, "Would signatures tell?"),
+    ("Case study 4, AUC", f"{PAPER_AUC:.2f}", _auc, "Would signatures tell?"),
+)

@@ -1,0 +1,38 @@
+"""Audits of a run's classifier: folders that `pixelproof audit ... --out RUN/NAME` wrote into the run's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixelproof.errors import CorruptFile, RunError
+from pixelproof.run import Run
+from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.explorer.shelf import Shelf
+
+
+def audits(shelf: Shelf) -> list[dict[str, Any]]:
+    """Every finished audit of this very classifier, by norm and budget; Lacking where there is none."""
+    found = []
+    for path in sorted(shelf.run.folder.glob("*/spec.json")):
+        try:
+            run = Run.open(path.parent)
+        except (RunError, CorruptFile):
+            continue
+        spec, facts = run.spec, run.facts
+        if spec.get("command") == "audit" and spec.get("model") == shelf.clean.digest and "verdict" in facts:
+            verdict = str(facts["verdict"])
+            believable = not verdict.startswith("not shown robust")
+            same = {key: spec[key] for key in ("norm", "eps", "seed")}
+            found.append({**same, "verdict": verdict, "believable": believable})
+    if not found:
+        raise _lacking(shelf)
+    return sorted(found, key=lambda each: (each["norm"], each["eps"]))
+
+
+def _lacking(shelf: Shelf) -> Lacking:
+    spec = shelf.run.spec
+    guards = spec.get("guards") or {}
+    eps = max(spec["attacks"]["eps"], default=0.1) if spec["attacks"]["specs"] else guards.get("eps", 0.1)
+    command = f"pixelproof audit RUN/model.safetensors {spec['data']['name']} --eps {eps:.4g} --out RUN/audit"
+    add = f"Run '{command}', RUN being this run's folder."
+    return Lacking("audit", "No audit of this classifier lies in the run.", add)
