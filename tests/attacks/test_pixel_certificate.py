@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -356,11 +357,27 @@ def test_a_bound_that_is_not_a_number_proves_nothing(monkeypatch):
     assert not Cover(3, 8).prove(spots, 0).proven
 
 
-def test_every_image_is_reported_when_it_is_finished():
+def test_all_images_are_attacked_before_any_is_proven_and_the_widest_margin_comes_first(tmp_path):
     model, images, labels = gentle()
     told = []
-    certify_one_pixel(model, images[:3], labels[:3], budget=60.0, journal=Journal(report=lambda *a: told.append(a)))
-    assert {each for each in told if each[1] == 64} == {(0, 64, 64), (1, 64, 64), (2, 64, 64)}
+
+    def stop(*facts):
+        told.append(facts)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        certify_one_pixel(model, images, labels, budget=60.0, journal=Journal(tmp_path, stop))
+    stored = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("*.json"))]
+    assert len(stored) == len(images)
+    undecided = [each for each in stored if each["verdict"] == "undecided"]
+    begun = [each["corner_margin"] for each in undecided if each["decided"]]
+    assert begun == [max(each["corner_margin"] for each in undecided)]
+    assert told == [(len(images) - len(undecided), 32, 64)]
+    told.clear()
+    done = certify_one_pixel(model, images, labels, budget=60.0, journal=Journal(tmp_path, lambda *a: told.append(a)))
+    assert not done.undecided.any()
+    assert told[-1] == (len(images), 0, 64)
+    assert [finished for finished, _, _ in told] == sorted(finished for finished, _, _ in told)
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0])

@@ -53,8 +53,8 @@ def certify(
         pixels = chosen.shape[1] * chosen.shape[2]
         journal = Journal(
             folder,
-            lambda image, done, all_: tell(
-                "certify", image * all_ + done, len(chosen) * all_, f"image {image + 1} of {len(chosen)}"
+            lambda finished, done, all_: tell(
+                "certify", finished * all_ + done, len(chosen) * all_, f"{finished} of {len(chosen)} images finished"
             ),
         )
         tell("certify", 0, len(chosen) * pixels, "")

@@ -110,8 +110,9 @@ def certify(context: Context) -> None:
     rows = (clean.predicted == clean.labels).nonzero()[: section.certify, 0]
     images = context.test[rows]
 
-    def tell(image: int, done: int, pixels: int) -> None:
-        context.tell("certificate", image * pixels + done, len(images) * pixels, f"image {image + 1} of {len(images)}")
+    def tell(finished: int, done: int, pixels: int) -> None:
+        note = f"{finished} of {len(images)} images finished"
+        context.tell("certificate", finished * pixels + done, len(images) * pixels, note)
 
     journal = Journal(context.run.folder / "pixels" / "proof", tell)
     proof = certify_one_pixel(context.model, images.images, images.labels, budget=section.budget, journal=journal)

@@ -22,7 +22,8 @@ class Journal:
     """Where a long proof is kept and reported.
 
     `folder` gets one JSON file per image, replaced atomically after every 32 pixels; a proof with the same model, image
-    and label goes on from there. `report(image, done, pixels)` is called as often, and once when an image is finished.
+    and label goes on from there. `report(finished, done, pixels)` is called as often with the number of images that
+    were finished before and the pixels proven of this one, and once when all are finished.
     """
 
     folder: Path | None = None
