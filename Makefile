@@ -11,10 +11,10 @@ demo: $(VENV)/.installed
 	$(BIN)/pixelproof demo
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 fast: $(VENV)/.tested
-	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 from linear_nets import linear, smallest
+from torch import nn
 
-from pixelproof import attacks, lp, specs
+from pixelproof import attacks, lp, models, specs
 from pixelproof.attacks import CW, DDN, FAB, FMN, PDPGD, SigmaZero
+from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.sparse import shrink
+from pixelproof.attacks.watch import watch
 from pixelproof.errors import BadInput
+from pixelproof.types import Goal
 
 CLOSE = [
     (DDN(), 1.02),
@@ -120,3 +124,49 @@ def test_settings_that_make_no_sense_are_refused():
             replace(attack, **changes)
         with pytest.raises(BadInput):
             replace(attack, steps=0)
+
+
+def blurred(seed):
+    """A linear net whose bfloat16 margins are off by a good part of a logit: two large numbers that nearly cancel."""
+    model, data = linear(seed, classes=2)
+    apart = nn.Linear(2, 2)
+    apart.weight.data.copy_(torch.tensor([[0.5, -0.5], [-0.5, 0.5]]))
+    apart.bias.data.zero_()
+    model.net[1].bias.data += 100.0
+    blurry = models.wrap(nn.Sequential(model.net, apart), classes=2, input_shape=(1, 4, 4)).eval()
+    return blurry, data
+
+
+@pytest.mark.parametrize("attack", [DDN(), FMN("linf"), FMN("l2"), FMN("l1")], ids=specs.write)
+def test_what_bfloat16_only_imagined_is_searched_again_in_float32(attack):
+    model, data = blurred(1)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        coarse = model(data.images).float()
+    assert (coarse - model.predict(data.images)).abs().amax(1).median() > 0.05  # far more than DOUBT of a logit
+    exact = attacks.mount(replace(attack, precision="float32"), model, data)
+    found = attacks.mount(replace(attack, precision="bf16"), model, data)
+    assert exact.success.all()
+    assert found.success.all()
+    assert float((found.minimal(attack.norm) / exact.minimal(attack.norm)).median()) < 1.1
+
+
+def test_only_rows_that_float32_denies_are_searched_again():
+    model, data = linear(1, classes=2)
+    goal = Goal(data.labels)
+    nearest, watched = Nearest.begin(data.images, "l2"), watch(model, goal)
+    good = attacks.mount(DDN(), model, data).images
+    claimed = good.clone()
+    claimed[0] = data.images[0] + 0.001  # fools nothing
+    everything = torch.ones(len(data), dtype=torch.bool)
+    nearest.note(claimed, everything, proven=~everything)
+    asked = []
+
+    def again(rows):
+        asked.extend(rows.tolist())
+        return good[rows]
+
+    nearest.prove(watched, goal, again)
+    assert asked == [0]
+    assert torch.equal(nearest.images, good)
+    assert not nearest.unproven.any()
+    torch.testing.assert_close(nearest.distance, lp.norm(good - data.images, "l2"))

@@ -8,7 +8,7 @@ import torch
 from pixel_nets import Noisy, averaged, classifier, overlapping, plain, random_images, residual, smooth, strided
 from torch import nn
 
-from pixelproof.attacks.pixel import Journal, OnePixelDE, certify_one_pixel, forward, relax
+from pixelproof.attacks.pixel import Journal, OnePixelDE, certify_one_pixel, cover, forward, relax
 from pixelproof.attacks.pixel.bounds import Bounded, PixelBounds, Spot
 from pixelproof.attacks.pixel.cover import Cover, grid, halved, merged, ordered
 from pixelproof.attacks.pixel.graph import capture
@@ -197,6 +197,25 @@ def test_halves_and_merged_boxes_cover_what_the_boxes_covered():
     assert len(merged(low, high, torch.zeros(32))[0]) == 16
     assert len(merged(low, high, torch.ones(32))[0]) == 32
     assert torch.equal(low[ordered((low + high) / 2)], low)
+
+
+def test_a_pixel_begins_with_the_boxes_of_the_nearest_one(monkeypatch):
+    model, images, labels = gentle()
+    row = int(certify_one_pixel(model, images, labels, budget=60.0).certified.nonzero()[0, 0])
+    engine = Incremental(draw(capture(model, images[:1]), images[:1], clip=True), "")
+    spots = PixelBounds(engine, images[row], int(labels[row]))
+    one = Cover(3, 8)
+    first = [one.prove(spots, position) for position in (0, 63)]
+    again = [one.prove(spots, position) for position in (0, 63)]
+    assert all(outcome.proven for outcome in (*first, *again))
+    assert again[0].boxes <= first[0].boxes
+    assert again[1].boxes <= first[1].boxes
+    near = one.prove(spots, 1)
+    assert near.proven
+    assert near.boxes >= len(one.used[0][0])
+    monkeypatch.setattr(cover, "KEPT", 2)
+    assert one.prove(spots, 2).proven
+    assert len(one.used) == 3
 
 
 def linear_model(seed):

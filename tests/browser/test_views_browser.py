@@ -13,17 +13,17 @@ VIEWS = ("runs", "run", "example", "gallery", "thresholds", "map", "robustness",
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("colours", ["light", "dark"])
-def test_axe_finds_nothing(visit, axe, start, page, view, colours):
-    page.emulate_media(color_scheme=colours)
+def test_axe_finds_nothing(visit, axe, start, page, view):
     extra = {"example": {"example": start, "graph": "1"}, "live": {"from": start}}.get(view, {})
     visit(view=view, **extra)
     page.wait_for_load_state("networkidle")
     expect(page.locator("h1").first).to_be_visible()
     page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    faults = [(each["id"], [node["html"][:160] for node in each["nodes"][:3]]) for each in found["violations"]]
-    assert faults == []
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        faults = [(each["id"], [node["html"][:160] for node in each["nodes"][:3]]) for each in found["violations"]]
+        assert faults == [], colours
 
 
 def test_gallery_filters_count_like_python(visit, api):
@@ -98,7 +98,7 @@ def test_the_threshold_lies_where_the_pointer_is(visit):
     page = visit(view="thresholds")
     drawing = page.locator("rect.grab")
     box = drawing.bounding_box()
-    line = page.locator("line.at")
+    line = page.locator("line.at").first  # the second one is the k of the curve beside it
     for share in (0.25, 0.75):
         at = box["x"] + share * box["width"]
         page.mouse.click(at, box["y"] + box["height"] / 2)

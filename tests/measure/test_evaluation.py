@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -193,6 +194,9 @@ def test_a_random_model_is_found_and_judged_as_a_rate():
     assert ((found.rate > 0.5) == found.success).all()
     assert {part.spec.split(":")[0] for part in found.parts} <= {"apgd", "margin-pgd"}
     assert torch.equal(before, torch.get_rng_state())
+    near = replace(found, rate=torch.tensor([0.40, 0.41, 0.59, 0.60]))  # Wilson: 41 to 59 of 100 may be one half
+    assert near.undecided == 2
+    assert replace(near, flags=()).undecided == 0
 
 
 def test_what_seemed_to_break_a_random_model_must_do_so_again(monkeypatch):

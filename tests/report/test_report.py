@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
 def test_an_unfinished_run_is_one_clear_error(tmp_path):
     run = forge(tmp_path / "run")
     (run.folder / "run.json").unlink()
-    with pytest.raises(RunError, match=r"complete run.*clean"):
+    with pytest.raises(RunError, match=r"complete run; got only attack.* and \d+ more"):
         report.write(Run.open(run.folder))
     assert not (run.folder / "report.html").exists()
 

@@ -308,6 +308,8 @@ def test_the_report_shows_the_papers_figures_and_the_table(run, tmp_path):
         assert f'id="figure-{name}"' in page
     for words in ("What the neighbours say", "attacked and alarmed", "The detector table", "by a known pixel"):
         assert words.lower() in page.lower()
+    best = max((row for row in views.guard_table(run) if row["attack"] == FOCUS), key=lambda row: row["auroc"]["value"])
+    assert f"Of the detectors {best['detector']} tells {FOCUS} from clean images best" in page
     for name in ("alarm-rule", "cases", "recovered", "depth", "detector-table", "detectors-known"):
         assert (tmp_path / "tables" / f"{name}.csv").read_text().count("\n") > 1
     assert "nan" not in (tmp_path / "tables" / "detector-table.csv").read_text().lower()

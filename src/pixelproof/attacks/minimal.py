@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -14,7 +14,7 @@ from pixelproof.attacks.attack import Model, check_settings, limit
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.rounds import ask, descend, in_half
+from pixelproof.attacks.rounds import ask, in_half
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -29,7 +29,7 @@ class DDN:
 
     A step along the normalised gradient sets the direction; the length of the perturbation shrinks by 1 - gamma where
     the image is adversarial and grows by 1 + gamma where it is not. The step falls from 1 to 0.01 on a cosine.
-    `precision` "auto" takes gradients in bfloat16 where the processor has it; every success is float32.
+    `precision` "auto" takes gradients in bfloat16 where the processor has it; every success handed in is float32.
     """
 
     steps: int = 100
@@ -56,14 +56,17 @@ class DDN:
             if step == self.steps:
                 nearest.note(images + delta, ask(watched, images + delta, objective)[0])
                 break
-            gradient, hit, _ = descend(watched, images + delta, objective, half=half)
-            nearest.note(images + delta, hit)
+            gradient, hit, _ = nearest.descend(watched, images + delta, objective, half=half)
             size = 0.01 + 0.99 * (1 + math.cos(math.pi * step / self.steps)) / 2
             delta = delta - size * lp.ascent(gradient, "l2")
             length = length * torch.where(hit, 1 - self.gamma, 1 + self.gamma)
             delta = delta * lp.per_image(length / lp.norm(delta, "l2").clamp_min(lp.TINY))
             delta = (images + delta).clamp(0, 1) - images
-        return nearest.polish(watched, goal).within(limit(self.eps, images, goal))
+        nearest.polish(watched, goal)
+        if half:
+            exact = replace(self, precision="float32", eps=None)
+            nearest.prove(watched, goal, lambda rows: exact(watched[rows], images[rows], goal[rows], rng))
+        return nearest.within(limit(self.eps, images, goal))
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,7 @@ class FMN:
             if step == self.steps:
                 nearest.note(images + delta, ask(watched, images + delta, objective)[0])
                 break
-            gradient, hit, gap = descend(watched, images + delta, objective, half=half)
-            nearest.note(images + delta, hit)
+            gradient, hit, gap = nearest.descend(watched, images + delta, objective, half=half)
             share = (1 + math.cos(math.pi * step / self.steps)) / 2
             gamma = 0.001 + (self.gamma - 0.001) * share
             eps = self._budget(eps, delta, gradient, hit, gap, gamma=gamma, nearest=nearest)
@@ -112,6 +114,9 @@ class FMN:
             delta = self._project(images, delta - move, eps)
         if self.norm != "l0":
             nearest.polish(watched, goal)
+        if half:
+            exact = replace(self, precision="float32", eps=None)
+            nearest.prove(watched, goal, lambda rows: exact(watched[rows], images[rows], goal[rows], rng))
         return nearest.within(limit(self.eps, images, goal))
 
     def _budget(

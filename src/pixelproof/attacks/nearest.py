@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.rounds import ask, descend
+from pixelproof.attacks.rounds import ask, confirm, descend, steer
 from pixelproof.attacks.watch import Watched
 from pixelproof.lp import Convex
 from pixelproof.types import Goal, Images, Mask, Norm, PerImage
@@ -20,24 +21,48 @@ PROJECTIONS, BEYOND = 4, 1.01
 
 @dataclass(eq=False)
 class Nearest:
-    """Per image the nearest success, or the last iterate while there is none, and its distance (else infinite)."""
+    """Per image the nearest success, or the last iterate while there is none, and its distance (else infinite).
+
+    `unproven`: a bfloat16 pass found it and no float32 pass has seen it yet; `prove` settles that in the end.
+    """
 
     clean: Images
     images: Images
     distance: PerImage
+    unproven: Mask
     norm: Norm
 
     @classmethod
     def begin(cls, clean: Images, norm: Norm) -> Nearest:
         """Nothing has succeeded yet."""
-        return cls(clean, clean.clone(), torch.full((len(clean),), float("inf"), device=clean.device), norm)
+        distance = torch.full((len(clean),), float("inf"), device=clean.device)
+        return cls(clean, clean.clone(), distance, torch.zeros_like(distance, dtype=torch.bool), norm)
 
-    def note(self, images: Images, hit: Mask, rows: Tensor | None = None) -> None:
-        """Take in one iterate of the images at `rows` (all of them when None)."""
+    def descend(
+        self, model: Watched, images: Images, objective: Objective, *, half: bool
+    ) -> tuple[Images, Mask, PerImage]:
+        """Gradient, whether the goal is reached, and loss at an iterate, which is taken in where it succeeds.
+
+        With `half` a success that a bfloat16 pass claims is checked in float32 where it is the image's first, and where
+        it would be the nearest and lies so close to the boundary that rounding may have decided. Others steer the
+        search as they are; what of them is kept must still pass `prove`.
+        """
+        gradient, hit, loss, doubtful = steer(model, images, objective, half=half)
+        checked = torch.ones_like(hit)
+        if half:
+            nearer = lp.norm(images - self.clean, self.norm) < self.distance
+            checked = self.distance.isinf() | (doubtful & nearer)
+            confirm(model, images, objective, hit, hit & checked)
+        self.note(images, hit, proven=checked)
+        return gradient, hit, loss
+
+    def note(self, images: Images, hit: Mask, rows: Tensor | None = None, *, proven: Mask | None = None) -> None:
+        """Take in one iterate of the images at `rows` (all of them when None); `proven` says which float32 has seen."""
         rows = torch.arange(len(self.clean), device=self.clean.device) if rows is None else rows
         size = lp.norm(images - self.clean[rows], self.norm)
         closer = hit & (size < self.distance[rows])
         self.distance[rows[closer]] = size[closer]
+        self.unproven[rows[closer]] = False if proven is None else ~proven[closer]
         fresh = closer | self.distance[rows].isinf()
         self.images[rows[fresh]] = images[fresh]
 
@@ -46,6 +71,24 @@ class Nearest:
         if eps is None:
             return self.images
         return (self.clean + lp.project(self.images - self.clean, eps, self.norm)).clamp(0, 1)
+
+    def prove(self, model: Watched, goal: Goal, again: Callable[[Tensor], Images]) -> Nearest:
+        """The same after a search in bfloat16: a float32 pass over what none has seen yet.
+
+        Where it says no, and where nothing was found at all, `again(rows)` searches anew: on some networks bfloat16
+        logits say nothing near the boundary.
+        """
+        rows = self.unproven.nonzero()[:, 0]
+        with torch.no_grad():
+            if len(rows):
+                wrong = rows[~goal[rows].reached(model[rows](self.images[rows]))]
+                self.distance[wrong] = float("inf")
+            rows = self.distance.isinf().nonzero()[:, 0]
+            if len(rows):
+                images = again(rows)
+                self.note(images, goal[rows].reached(model[rows](images)), rows)
+        self.unproven[:] = False
+        return self
 
     def straighten(self, model: Watched, objective: Objective, norm: Convex) -> Nearest:
         """The same after a few projections of the clean image onto the boundary as it looks at the nearest success.

@@ -121,6 +121,7 @@ def facts(found: Evaluation, curve: Curve | None = None) -> dict[str, Any]:
         "clean_accuracy": rate(found.clean_accuracy),
         "robust_accuracy_at_most": rate(found.robust_accuracy),
         "expected_robust_accuracy": round(found.expected_robust_accuracy, 6),
+        "undecided": found.undecided,
         "ended": found.ended,
         "seconds": round(found.seconds, 3),
         "flags": list(found.flags),
@@ -170,6 +171,7 @@ def _print(found: Evaluation, curve: Curve | None) -> None:
         table(f"curve, {found.norm}, n={found.offered}{rest}", ["eps", "robust accuracy <="], shown_points)
     if found.random:
         out.print(f"expected robust accuracy {100 * found.expected_robust_accuracy:.1f} % (random model)")
+        out.print(f"{found.undecided} images fool in about half of the passes: the interval of their rate holds 50 %")
     out.print(f"of {int(found.success.sum())} fooled, {int(found.success_8bit.sum())} still are after saving in 8 bits")
     for flag in found.flags:
         err.print(f"flag: {flag}", style="yellow", markup=False, highlight=False)

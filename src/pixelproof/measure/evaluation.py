@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pixelproof.attacks.auto.ensemble import Ledger
+from pixelproof.attacks.stochastic import JUDGE_DRAWS
 from pixelproof.measure.flags import RANDOMISED
 from pixelproof.types import Images, Labels, Mask, Norm, PerImage, Rate
 
@@ -88,6 +89,14 @@ class Evaluation:
     def expected_robust_accuracy(self) -> float:
         """As robust_accuracy, each image counted by how often it holds: for random models."""
         return float((1 - self.rate).sum()) / self.offered
+
+    @property
+    def undecided(self) -> int:
+        """How many images of a random model have a rate whose 95 % interval over the draws holds one half."""
+        if not self.random:
+            return 0
+        ends = [Rate(round(rate * JUDGE_DRAWS), JUDGE_DRAWS).interval for rate in self.rate.tolist()]
+        return sum(low <= 0.5 <= high for low, high in ends)
 
     @property
     def random(self) -> bool:

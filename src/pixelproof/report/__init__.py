@@ -47,6 +47,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     classifier,
     about,
 )
+NAMED = 4  # results of an unfinished run that an error names
 
 
 def write(run: Run, folder: Path | None = None) -> Path:
@@ -57,10 +58,10 @@ def write(run: Run, folder: Path | None = None) -> Path:
     cannot be written.
     """
     if not run.complete:
-        stages = ", ".join(run.names()) or "nothing"
-        raise RunError(
-            str(run.folder), "a report needs a complete run", f"only {stages}", "Run the study to its end first."
-        )
+        names = run.names()
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        got = f"only {', '.join(names[:NAMED]) or 'nothing'}{more}"
+        raise RunError(str(run.folder), "a report needs a complete run", got, "Run the study to its end first.")
     folder = run.folder if folder is None else folder
     sections = [section for make in SECTIONS if (section := make(run)) is not None]
     files = {f"tables/{name}.csv": text.encode() for name, make in CSV.items() if (text := write_csv(make(run)))}

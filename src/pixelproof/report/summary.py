@@ -15,6 +15,7 @@ from pixelproof.report.page import (
     Table,
     bounds,
     count,
+    decimals,
     interval,
     number,
     percent,
@@ -52,7 +53,39 @@ def _headline(run: Run, facts: dict[str, Any], worst: list[dict[str, Any]]) -> H
     for row in _ends(worst)[-1:]:
         if control := _control(run, row):
             said.append((control["robust_accuracy"], f"under {control['attack']} of that last size, a control"))
-    return Headline(tuple((percent(rate["value"]), bounds(rate), meaning) for rate, meaning in said))
+    found = [(percent(rate["value"]), bounds(rate), meaning) for rate, meaning in said]
+    pixel, best = views.one_pixel(run), _best_detector(run)
+    if pixel is not None:
+        rate = pixel["untargeted"]
+        found.append((percent(rate["value"]), bounds(rate), f"fall to one pixel, {count(pixel['n'])}"))
+    if best is not None:
+        area = best["auroc"]
+        limits = f"[{decimals(area['low'])}, {decimals(area['high'])}]"
+        found.append((decimals(area["value"]), limits, f"AUROC of {best['detector']} on {best['attack']}"))
+    return Headline(tuple(found))
+
+
+def _best_detector(run: Run) -> dict[str, Any] | None:
+    """The row of the detector table with the highest AUROC on the attack that the study looks at closely."""
+    focus = views.focus_of(run)
+    rows = [row for row in views.guard_table(run) if row["attack"] == focus]
+    return max(rows, key=lambda row: float(row["auroc"]["value"]), default=None)
+
+
+def _noticed(run: Run) -> list[str]:
+    """What one pixel can do, and how well that, or the focus attack, is noticed."""
+    said = []
+    pixel, best = views.one_pixel(run), _best_detector(run)
+    if pixel is not None:
+        said.append(f"One changed pixel fools it on {interval(pixel['untargeted'])} of {pixel['n']} correct images.")
+    if best is not None:
+        lost = best["lost"]
+        known = "" if lost is None else f"; attacks that know it evade it on {lost['hits']} of {lost['n']} images"
+        said.append(
+            f"Of the detectors {best['detector']} tells {best['attack']} from clean images best: AUROC "
+            f"{decimals(best['auroc']['value'])}{known}."
+        )
+    return said
 
 
 def _lead(run: Run, facts: dict[str, Any], worst: list[dict[str, Any]]) -> list[str]:
@@ -74,7 +107,7 @@ def _lead(run: Run, facts: dict[str, Any], worst: list[dict[str, Any]]) -> list[
             f"{interval(row['robust_accuracy'])}; all attacks together leave {percent(row['together']['value'])}"
             f"{noise}."
         )
-    return said
+    return said + _noticed(run)
 
 
 def _control(run: Run, row: dict[str, Any]) -> dict[str, Any] | None:

@@ -72,8 +72,3 @@ def warm(application: ASGIApp) -> None:
         last = [f"{example}/attributions"] if card["start"] else []
         for address in (*first, *later, *last):
             ask(application, address)
-        cards = ask(application, f"{base}/maps").json().get("maps", ())
-        if cards:  # the one that the page opens with
-            shown = next((each for each in cards if each["stored"]), cards[max(0, len(cards) - 2)])
-            ask(application, f"{base}/maps/{shown['id']}")
-            ask(application, f"{base}/maps/{shown['id']}/points.f32")

@@ -14,6 +14,7 @@ DEEPEST = 30  # halvings of the cube after which a pixel is left open
 MOST_BOXES = 50_000  # boxes after which a pixel is left open
 FAR = (6.0, 40.0)  # a strain above the first is answered with two halvings at once, above the second with three
 EASY = 0.8  # two halves with less strain than this are one box at the next pixel
+KEPT = 256  # pixels whose boxes are remembered
 FINEST = 10  # halvings of each side that the order of boxes tells apart
 
 
@@ -48,6 +49,8 @@ class Cover:
             low, high, strain, axis = low[failed], high[failed], found.strain[failed], found.axis[failed]
             if not len(low):
                 self.used[position] = merged(*(torch.cat(parts) for parts in zip(*done, strict=True)))
+                if len(self.used) > KEPT:
+                    del self.used[next(iter(self.used))]
                 return Outcome(True, boxes)
             middle = (low + high) / 2
             values = spot.exact(middle)

@@ -12,7 +12,7 @@ from pixelproof.errors import BadInput
 
 SECONDS = 120.0
 CERTIFICATE = "certificate"
-STEPS = {OnePixel.name: "16 pixels", CERTIFICATE: "the whole proof"}
+STEPS = {OnePixel.name: "pixels tried", CERTIFICATE: "the whole proof"}
 DEFAULTS = {"eps": 0.1, "budget": 20.0}
 LEFT_OUT = ("foolbox", "auto", "critical")  # need another library, many minutes, or an explanation of their own
 
