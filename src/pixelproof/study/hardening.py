@@ -86,7 +86,7 @@ def budget(context: Context) -> None:
         tried: list[float] = []
         reached: list[float] = []
         while len(tried) < BISECTIONS and high - low > SHARPNESS:
-            eps = (low + high) / 2 if tried else 0.1
+            eps = round((low + high) / 2, 8) if tried else 0.1
             found = attacks.mount(FGSM(eps), model, images)
             value = float(found.overall_accuracy)
             tried.append(eps)
