@@ -17,19 +17,16 @@ from pixelproof.views.examples import Example, examples
 from pixelproof.views.guards import guard_names, guard_table, known, natural_errors
 from pixelproof.views.inside import by_class, drift, inside, projections
 from pixelproof.views.neighbours import (
-    Witness,
     alarm_rule,
     cases,
     depth,
     disagreement,
-    duplicates,
     focus_of,
     guarded_attacks,
     k_curves,
     layer_rocs,
     recovered,
     threshold_curves,
-    witnesses,
 )
 from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pixel_examples, repairs
 from pixelproof.views.overview import history, overview
@@ -46,6 +43,7 @@ from pixelproof.views.signatures import (
     proximity,
     sanity,
 )
+from pixelproof.views.witnesses import Witness, duplicates, witnesses
 
 __all__ = [
     "Example",

@@ -16,12 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 BODY = 16 * 2**20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "pixelproof-token"
-PLOT_STYLE = "'sha256-jSYQUrW7J0b3jPqhZP9C2Xh1PyJKHKXd4s0fpGGKrww='"
 POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        f"style-src 'self' {PLOT_STYLE}",
+        "style-src 'self'",
         "img-src 'self' blob: data:",
         "connect-src 'self'",
         "font-src 'self'",

@@ -1,6 +1,7 @@
 """The contract: the models of every answer and question of the API. OpenAPI is made from these."""
 
 from pixelproof.web.contract.common import Answer, Atlas, Estimate, Missing, Numbers, Rate, Refusal
+from pixelproof.web.contract.comparisons import Hardened, Paired
 from pixelproof.web.contract.examples import (
     Attackability,
     Attributions,
@@ -12,7 +13,7 @@ from pixelproof.web.contract.examples import (
 )
 from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
 from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
-from pixelproof.web.contract.measures import Detectors, Hardened, Maps, Paired, Projection, Robustness, Thresholds
+from pixelproof.web.contract.measures import Detectors, Maps, Projection, Robustness, Thresholds
 from pixelproof.web.contract.runs import Home, RunCard, RunPage
 
 __all__ = [
