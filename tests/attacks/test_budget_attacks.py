@@ -14,6 +14,8 @@ from pixelproof.attacks.momentum import MIFGSM, MarginPGD
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 
+pytestmark = pytest.mark.slow
+
 FIRST_ORDER = [
     *[APGD(0.1, steps=60, loss=loss, norm=norm) for loss in ("ce", "dlr", "margin") for norm in ("linf", "l2")],
     APGD(0.1, steps=60, targets=4, loss="dlr"),

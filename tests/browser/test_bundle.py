@@ -3,7 +3,10 @@
 import gzip
 import re
 
+import pytest
 from playwright.sync_api import expect
+
+pytestmark = pytest.mark.slow
 
 LARGEST = 150_000  # bytes, packed
 

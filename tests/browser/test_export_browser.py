@@ -6,6 +6,8 @@ from playwright.sync_api import expect
 from pixelproof.web.export import export
 from pixelproof.web.library import Library
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ("runs", "run", "example", "gallery", "thresholds", "map", "robustness", "compare", "glossary", "live")
 
 

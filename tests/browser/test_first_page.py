@@ -2,6 +2,10 @@
 
 from urllib.parse import urlsplit
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_the_pages_ask_nobody_else(visit, page, site, start):
     asked = []

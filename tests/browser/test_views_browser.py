@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ("runs", "run", "example", "gallery", "thresholds", "map", "robustness", "live", "compare", "glossary")
 
 

@@ -9,6 +9,8 @@ from pixelproof.cli.compare import ascending
 from pixelproof.cli.main import app
 from pixelproof.errors import BadInput, UnknownName
 
+pytestmark = pytest.mark.slow
+
 NET = """
 import torch
 from torch import nn

@@ -11,6 +11,8 @@ import pytest
 
 from pixelproof.cli import main
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 name = "tiny"
 title = "Tiny"

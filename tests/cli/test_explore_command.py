@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from explorer_run import explored
 from pixelproof.cli.main import app
 
+pytestmark = pytest.mark.slow
+
 START = [sys.executable, "-c", "from pixelproof.cli import main; main()"]
 
 

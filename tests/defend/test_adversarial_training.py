@@ -25,6 +25,8 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Card, Classifier, Recipe, Step, Training, train
 from pixelproof.models.nets import build
 
+pytestmark = pytest.mark.slow
+
 TRAIN, VAL, TEST = (data.load("digits", split) for split in ("train", "val", "test"))
 
 

@@ -12,6 +12,8 @@ from pixelproof.attacks import BIM, FGSM, PGD, DeepFool, Foolbox, mount, sweep
 from pixelproof.models import Training
 from pixelproof.types import Goal
 
+pytestmark = pytest.mark.slow
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # foolbox imports from places that scipy has moved
     import foolbox

@@ -18,6 +18,8 @@ from pixelproof.study import parse
 from pixelproof.study.spec import load
 from tiny_runs import forge, real
 
+pytestmark = pytest.mark.slow
+
 VOID = {"img", "meta", "link", "br", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>"
 

@@ -20,6 +20,8 @@ from pixelproof.run import Run, slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_table import Spec
 
+pytestmark = pytest.mark.slow
+
 CONTENT = {
     "name": "notice",
     "title": "Notice",

@@ -14,6 +14,8 @@ from pixelproof.measure.pixels import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, 
 from pixelproof.models import open_saved
 from pixelproof.run import Run
 
+pytestmark = pytest.mark.slow
+
 CONTENT = {
     "name": "one-pixel",
     "title": "One pixel",

@@ -17,6 +17,8 @@ from pixelproof.measure.detection import Split, check_enough, twin
 from pixelproof.models import open_saved
 from pixelproof.run import Run
 
+pytestmark = pytest.mark.slow
+
 CONTENT = {
     "name": "why",
     "title": "Why",

@@ -21,6 +21,8 @@ from pixelproof.run import Run
 from pixelproof.web.app import create
 from pixelproof.web.library import Library
 
+pytestmark = pytest.mark.slow
+
 METRICS = {
     "euclidean": lambda a, b: np.sqrt(((a - b) ** 2).sum(-1)),
     "manhattan": lambda a, b: np.abs(a - b).sum(-1),

@@ -12,6 +12,8 @@ from pixelproof.web import export as exporting
 from pixelproof.web.export import export
 from pixelproof.web.library import Library
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):

@@ -16,6 +16,8 @@ from pixelproof.web.app import create
 from pixelproof.web.library import Library
 from tiny_runs import real
 
+pytestmark = pytest.mark.slow
+
 PAPER = {"training": None, "clean": None, "robust": None, "time": None}
 N = 40
 
