@@ -68,6 +68,15 @@ def layers(model: Classifier) -> list[nn.Module]:
     return found
 
 
+def has_bounds(model: Classifier) -> bool:
+    """Whether interval bounds can go through everything in `model`, what stands before the network included."""
+    try:
+        layers(model)
+    except BadInput:
+        return False
+    return True
+
+
 def _unrolled(module: nn.Module) -> Iterator[nn.Module]:
     if type(module) is nn.Sequential:
         for part in module:
