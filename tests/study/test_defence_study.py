@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
+import unchecked
 from pixelproof import attacks, data, report, study, views
 from pixelproof.attacks import FGSM, PGD
 from pixelproof.errors import BadInput
@@ -55,13 +54,7 @@ pytestmark = pytest.mark.slow  # a minute of processor time: eight trainings, ei
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Conducted in a process of its own: with a type check on every call the ensembles take ten times as long."""
-    folder = tmp_path_factory.mktemp("resist") / "run"
-    code = """import json, sys
-from pixelproof import study
-study.conduct(study.parse(json.loads(sys.argv[1])), sys.argv[2], device="cpu")"""
-    subprocess.run([sys.executable, "-c", code, json.dumps(CONTENT), str(folder)], check=True, timeout=500)
-    return Run.open(folder)
+    return unchecked.conduct(CONTENT, tmp_path_factory.mktemp("resist") / "run")
 
 
 def test_eps_is_where_fgsm_leaves_the_baseline_the_wanted_share(run):
