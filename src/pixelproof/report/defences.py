@@ -63,17 +63,21 @@ def _lead(run: Run, rows: list[Row]) -> str:
             f"{percent(held['on:pgd + eot']['value'])}. The difference is the weakness of the attack, not the strength "
             "of the defence. "
         )
-    said += _meaning(rows[0])
+    said += _meaning(rows)
     return said + (
         " The paper's Figs. 1, 4 and 5 are below; Figs. 2 and 3, original and adversarial images and what the network "
         "makes of them, are under “What it looks like” above."
     )
 
 
-def _meaning(row: Row) -> str:
-    if row["seeds"] > 1:
-        return f"Ranges are the lowest and highest of {row['seeds']} seeds; attacks on n = {row['n']} test images."
-    return f"One seed; intervals are 95 % over images, attacks on n = {row['n']} test images."
+def _meaning(rows: list[Row]) -> str:
+    """What a range is, and how many images stand behind it."""
+    sizes = {row["net"]: row["n"] for row in rows}
+    same = len(set(sizes.values())) == 1
+    n = str(rows[0]["n"]) if same else " and ".join(f"{size} ({net})" for net, size in sizes.items())
+    if rows[0]["seeds"] > 1:
+        return f"Ranges are the lowest and highest of {rows[0]['seeds']} seeds; attacks on n = {n} test images."
+    return f"One seed; intervals are 95 % over images, attacks on n = {n} test images."
 
 
 def _advice(rows: list[Row]) -> str:
