@@ -278,8 +278,11 @@ def test_each_network_has_its_own_eps_images_and_audits(wider):
 def test_the_report_tells_two_networks_apart(wider, tmp_path):
     page = report.write(Run.open(wider.folder), tmp_path).read_text()
     assert "attacks on n = 24 (mlp) and 20 (cnn) test images" in page
+    assert [item["net"] for item in views.budgets(wider)] == ["mlp", "cnn"], "the study's order"
     for net in ("mlp", "cnn"):
-        assert f"Recommendation for {net}" in page
+        assert f'<h3 class="part">The {net}</h3>' in page
+        assert f"<p>Recommendation for {net}" in page
+        assert f"What the audit says of each row: {net}" in page
         for figure in ("masks", "tradeoff", "curves", "scores", "confusion"):
             assert (tmp_path / "figures" / f"defence-{figure}-{net}.svg").is_file()
     assert not (tmp_path / "figures" / "defence-features-cnn.svg").exists(), "no row of it learns a mask"

@@ -128,7 +128,7 @@ def _doubted(row: Row) -> bool:
 
 def confusions(rows: list[Row]) -> Figure:
     """A confusion matrix for each row, mask off at test."""
-    columns = 4
+    columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
 
     def paint(canvas: Canvas) -> None:
@@ -153,7 +153,7 @@ def confusions(rows: list[Row]) -> Figure:
         "class.",
         f"Images off the diagonal. {lost}.",
     )
-    return draw(f"defence-confusion-{rows[0]['net']}", paint, words=words, size=(10.4, 2.7 * lines))
+    return draw(f"defence-confusion-{rows[0]['net']}", paint, words=words, size=(2.6 * columns, 2.7 * lines))
 
 
 def curves(rows: list[Row]) -> list[Figure]:
