@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
+import unchecked
 from pixelproof import attacks, data, report, study, views
 from pixelproof.attacks import FGSM, PGD
 from pixelproof.errors import BadInput
@@ -57,17 +56,7 @@ pytestmark = pytest.mark.slow  # minutes of processor time: fourteen trainings, 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Conducted in a process of its own: with a type check on every call the ensembles take ten times as long."""
-    folder = tmp_path_factory.mktemp("resist") / "run"
-    conducted(CONTENT, folder)
-    return Run.open(folder)
-
-
-def conducted(content, folder):
-    code = """import json, sys
-from pixelproof import study
-study.conduct(study.parse(json.loads(sys.argv[1])), sys.argv[2], device="cpu")"""
-    subprocess.run([sys.executable, "-c", code, json.dumps(content), str(folder)], check=True, timeout=500)
+    return unchecked.conduct(CONTENT, tmp_path_factory.mktemp("resist") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +66,8 @@ def wider(run, tmp_path_factory):
     shutil.copytree(run.folder, folder)
     section = CONTENT["defences"]
     rows = [row if row["name"] in TWO else row | {"nets": ["mlp"]} for row in section["rows"]]
-    conducted(CONTENT | {"defences": section | {"nets": ["mlp", "cnn"], "sizes": {"cnn": 20}, "rows": rows}}, folder)
-    return Run.open(folder)
+    more = {"nets": ["mlp", "cnn"], "sizes": {"cnn": 20}, "rows": rows}
+    return unchecked.conduct(CONTENT | {"defences": section | more}, folder)
 
 
 def test_eps_is_where_fgsm_leaves_the_baseline_the_wanted_share(run):

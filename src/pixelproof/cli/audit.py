@@ -89,7 +89,8 @@ def audit(
             tell=tell,
         )
         if run is not None:
-            run.finish({"verdict": found.verdict, "seconds": found.evaluation.seconds})
+            said = {"verdict": found.verdict, "believable": found.believable}
+            run.finish({**said, "seconds": found.evaluation.seconds})
     if as_json:
         emit(facts(found))
     else:

@@ -53,7 +53,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         mark = "" if size == eps else f"@{size:g}"
         held[f"pgd{mark}"] = standing(attacks.mount(PGD(size, steps=section.steps), seen, sample, seed=at), sample)
         found = measure.evaluate(model, sample, Auto(size), seed=at)
-        held[f"auto{mark}"] = torch.isin(sample.index, found.index[~found.success]).float()
+        held[f"auto{mark}"] = standing(found, sample)
     if row.test:
         held |= masked(specs.parse(row.test, FRONTS, "front").around(model), sample, eps, section, at)
     ibp = not model.card.fronts and any(spec.partition(":")[0] == "ibp" for spec in row.specs)
@@ -104,7 +104,7 @@ def in_parts(model: Classifier, images: Tensor, goal: Goal, eps: float, steps: i
     return torch.cat([descend(model, images[part], goal[part], eps=eps, steps=steps) for part in parts])
 
 
-def standing(found: attacks.AdversarialSet, sample: Dataset) -> Tensor:
+def standing(found: attacks.AdversarialSet | measure.Evaluation, sample: Dataset) -> Tensor:
     """1 for each image of the sample that is right and was not fooled."""
     return torch.isin(sample.index, found.index[~found.success]).float()
 

@@ -23,7 +23,16 @@ def defences(run: Run) -> list[dict[str, Any]]:
     seed its 95 % interval over images. "audit" and "audit_on" (with the row's mask on at test) are None where
     there was none, else {"verdict", "believable", "raised", "n"}.
     """
-    found = _records(run)
+    return summaries(run, hardened_records(run))
+
+
+def hardened_records(run: Run) -> list[HardenedRecord]:
+    """What was measured of every hardened model, one record per network, row and seed."""
+    return [run.load(name, HardenedRecord) for name in run.names("defences/rows/")]
+
+
+def summaries(run: Run, found: Sequence[HardenedRecord]) -> list[Summary]:
+    """The rows of `defences`, of records that are loaded already."""
     if not found:
         return []
     section = run.spec["defences"]
@@ -169,10 +178,6 @@ def _audited(said: VerdictOfAudit | None) -> dict[str, Any] | None:
     if said is None:
         return None
     return {"verdict": said.verdict, "believable": said.believable, "raised": list(said.raised), "n": said.n}
-
-
-def _records(run: Run) -> list[HardenedRecord]:
-    return [run.load(name, HardenedRecord) for name in run.names("defences/rows/")]
 
 
 def _held(records: Sequence[HardenedRecord]) -> dict[str, Summary]:
