@@ -68,13 +68,15 @@ def tradeoff(rows: list[Row], front: list[str]) -> Figure:
                 100 * row["clean"]["value"], 100 * row["held"]["auto"]["value"], s=30 * max(0.3, row["cost"]),
                 color=PALETTE[k % len(PALETTE)], marker=MARKERS[(k // len(PALETTE)) % len(MARKERS)],
                 label=f"{row['row']} ({row['cost']:.1f} x){', not shown robust' if _doubted(row) else ''}", zorder=2,
-                facecolors="none" if _doubted(row) else None,
+                facecolors="none" if _doubted(row) else None, clip_on=False,
             )  # fmt: skip
         percent_axis(axes)
         axes.set_xlabel("clean accuracy, %")
         axes.set_ylabel("under auto")
         axes.grid(visible=True, axis="x")
-        axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        legend = axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        for handle in legend.legend_handles:
+            handle.set_sizes([30])  # type: ignore[union-attr]  # a point as large as its cost would cover its name
 
     words = Words(
         f"What robustness costs: {rows[0]['net']}, auto at eps {number(rows[0]['eps'])}",

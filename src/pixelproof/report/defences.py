@@ -66,8 +66,8 @@ def _lead(run: Run, rows: list[Row]) -> str:
         )
     said += _meaning(rows)
     return said + (
-        " The paper's Figs. 1, 4 and 5 are below; Figs. 2 and 3, original and adversarial images and what the network "
-        "makes of them, are under “What it looks like” above."
+        " The paper's Figs. 1, 4 and 5 are below; Figs. 2 and 3, original and adversarial images and what the "
+        f"{run.spec['model']['net']} makes of them, are under “What it looks like” above."
     )
 
 
