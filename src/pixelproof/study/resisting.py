@@ -56,7 +56,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         held[f"auto{mark}"] = standing(found, sample)
     if row.test:
         held |= masked(specs.parse(row.test, FRONTS, "front").around(model), sample, eps, section, at)
-    ibp = not model.card.fronts and any(spec.partition(":")[0] == "ibp" for spec in row.specs)
+    bounded = any(spec.partition(":")[0] == "ibp" for spec in row.specs) and defend.has_bounds(model)
     tensors = list(model.parameters())
     return HardenedRecord(
         net=net,
@@ -74,7 +74,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         predicted=predicted,
         rows=rows,
         held=held,
-        certified=float(defend.certified(model, sample, eps)) if ibp else None,
+        certified=float(defend.certified(model, sample, eps)) if bounded else None,
     )
 
 
