@@ -24,6 +24,7 @@ from pixelproof.defend.penalties import InputGradientPenalty, InputGradientSmoot
 from pixelproof.errors import BadInput
 from pixelproof.models import Card, Classifier, Recipe, Step, Training, train
 from pixelproof.models.fronts import BitDepth, Features, Median
+from pixelproof.models.fronts.squeezing import Rounding
 from pixelproof.models.nets import build
 
 pytestmark = pytest.mark.slow
@@ -138,7 +139,8 @@ def test_interval_bounds_hold_at_every_image_of_the_ball_and_are_exact_on_a_poin
         model(IMAGES)  # moves the batch statistics off their start
         model.eval()
     if name == "behind fronts":
-        model = Median(2).around(BitDepth(2).around(Features(0.5).keeping(model, torch.rand(1, 8, 8) > 0.3)))
+        kept = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.3
+        model = Median(2).around(BitDepth(2).around(Features(0.5).keeping(model, kept)))
     chain, labels = layers(model), TRAIN.labels[:32]
     with torch.no_grad():
         logits = model(IMAGES)
@@ -154,16 +156,30 @@ def test_interval_bounds_hold_at_every_image_of_the_ball_and_are_exact_on_a_poin
 
 
 def test_a_box_at_the_edge_of_a_rounding_step_holds_both_levels():
-    """0.8 - 0.3 is 0.5 only up to rounding: one float to either side decides which level the pixel has."""
+    """0.8 - 0.3 is 0.5 or a hair above it: one float to either side decides which level the pixel has."""
     weight = torch.zeros(2, 64)
     weight[1] = 1.0
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False))
     net[1].weight.data = weight
-    model = BitDepth(1).around(Classifier(net, Card("edge", ("off", "on"), (1, 8, 8))))
-    images, labels = torch.full((1, 1, 8, 8), 0.8), torch.tensor([1])
+    model = BitDepth(1).around(Classifier(net, Card("edge", ("off", "on"), (1, 8, 8)))).double()
+    images, labels = torch.full((1, 1, 8, 8), 0.8).double(), torch.tensor([1])
+    assert float((images - 0.3).min()) > 0.5, (
+        "0.8 of a float32 image lies above 0.8, in float32 the difference does not"
+    )
     with torch.no_grad():
         assert float(rivals(layers(model), images, labels, 0.3)[0, 0]) == pytest.approx(0.0)
         assert float(rivals(layers(model), images, labels, 0.299)[0, 0]) == pytest.approx(-64.0)
+
+
+def test_a_rounding_of_computed_values_has_no_bounds():
+    """The widening is meant for pixels; behind a layer a value may be off by more."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), Rounding(1), nn.Flatten(), nn.Linear(72, 10))
+    with pytest.raises(BadInput, match="the image's own values"):
+        certified(Classifier(net, Card("own", TRAIN.classes, (1, 8, 8))), TEST, 0.1)
+    scaled = Classifier(nn.Identity(), Card("own", TRAIN.classes, (1, 8, 8)), std=(0.1,))
+    scaled.net = BitDepth(1).around(fresh())
+    with pytest.raises(BadInput, match="the image's own values"):
+        certified(scaled, TEST, 0.1)
 
 
 def test_a_layer_without_bounds_is_named():

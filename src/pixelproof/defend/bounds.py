@@ -57,7 +57,13 @@ def layers(model: Classifier) -> list[nn.Module]:
     normalisation alone. BadInput names the first that has no interval bounds here.
     """
     found = list(_unrolled(model))
+    pixels = True  # whether values are still the image's own, which STEP is meant for
     for layer in found:
+        if type(layer) is Rounding and not pixels:
+            do = "Round before anything else is done to the image."
+            raise BadInput("interval bounds", "a rounding must read the image's own values", "computed ones", do)
+        same = type(layer) in (Rounding, Filter, Chosen) or (type(layer) is Classifier and not layer.normalised)
+        pixels = pixels and same
         # a subclass may compute anything
         if type(layer) not in (Classifier, Rounding, nn.Linear, nn.Conv2d, nn.BatchNorm2d, *MONOTONE):
             raise BadInput("interval bounds", f"know {KNOWN}", type(layer).__name__, "Use another network or defence.")
@@ -166,5 +172,6 @@ def _check_same(gaps: Tensor, logits: Tensor, labels: Tensor) -> None:
     """Refuse bounds that are of another function than the network: at eps 0 they are its logit differences."""
     off = (gaps - (logits - logits.gather(1, labels[:, None]))).abs().amax(1)
     if not (off <= AGREE * (1 + logits.abs().amax(1))).all():
+        do = "Check its layers, and that no pixel lies at a step between two levels of a rounding."
         got = f"a difference of {float(off.max()):.2g}"
-        raise BadInput("interval bounds", "at eps 0 they must be the network's own logits", got, "Check its layers.")
+        raise BadInput("interval bounds", "at eps 0 they must be the network's own logits", got, do)

@@ -16,7 +16,7 @@ from pixelproof.data import Dataset, stratified
 from pixelproof.defend.defence import Defence, Part, Role, Setting, TrainingDefence
 from pixelproof.errors import BadInput
 from pixelproof.models import NETS, Classifier, History, Recipe, Training, suited, train
-from pixelproof.models.fronts import Committee, Features, Masked
+from pixelproof.models.fronts import BitDepth, Committee, Features, Masked, Median
 from pixelproof.models.nets import build
 from pixelproof.models.train import Progress
 
@@ -45,8 +45,8 @@ class Hardened:
 class Hardening:
     """Defences to be combined, in order, and how the network is trained (None: settings that suit it).
 
-    Ingredients of training act in the order given; what stands before the network sees the image in the order given.
-    Squeezers with `when` "both" stand there while the network is trained too, next to it; the rest comes afterwards.
+    Ingredients of training act in the order given; what stands before the network sees the image in the order given,
+    but squeezers with `when` "both" come last: they stand there while the network is trained, the rest afterwards.
     `start` "fresh" trains the same architecture from new weights (networks of pixelproof's own), "given" goes on from
     the model's weights, "auto" is fresh where it can be. Members of an ensemble differ in their seed.
     """
@@ -79,7 +79,7 @@ class Hardening:
         check_behind(self.defences, model)
         learning = [defence for defence in self.defences if isinstance(defence, TrainingDefence)]
         fronts = [defence for defence in self.defences if not isinstance(defence, TrainingDefence)]
-        present = [front for front in fronts if getattr(front, "when", "test") == "both"]
+        present = [front for front in fronts if isinstance(front, BitDepth | Median) and front.when == "both"]
         trains = bool(learning or present)
         histories: list[History] = []
         hardened = model
