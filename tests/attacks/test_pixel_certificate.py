@@ -10,6 +10,7 @@ from pixel_nets import Noisy, averaged, classifier, overlapping, plain, random_i
 from torch import nn
 
 from pixelproof.attacks.pixel import Journal, OnePixelDE, certify_one_pixel, cover, forward, relax
+from pixelproof.attacks.pixel.backward import Backward
 from pixelproof.attacks.pixel.bounds import Bounded, PixelBounds, Spot
 from pixelproof.attacks.pixel.cover import Cover, grid, halved, merged, ordered
 from pixelproof.attacks.pixel.graph import capture
@@ -120,7 +121,7 @@ def test_a_broken_bound_is_caught(mutate, monkeypatch):
     assert worst < 0
 
 
-def backward_gaps(name, *, share=1.0, halvings=3):
+def backward_gaps(name, *, halvings=3):
     """Smallest sampled difference label - rival minus its backward bound, for every rival, in float64."""
     model, image, engine = prepared(name)
     label = int(model(image[None]).argmax())
@@ -136,8 +137,7 @@ def backward_gaps(name, *, share=1.0, halvings=3):
         with torch.no_grad():
             trace = spot.forward.trace(low, high)
             rows, columns = torch.ones(len(low), len(rivals)).nonzero(as_tuple=True)
-            error = spot.backward.error(trace, rows, columns, torch.full((len(rows),), -torch.inf)).view(len(low), -1)
-            bound = trace.margin - trace.generators.abs().sum(0) - share * error
+            bound = spot.backward.bound(trace, rows, columns, torch.inf).view(len(low), -1)
             inside = torch.rand(len(low), 60, channels, generator=generator, dtype=torch.float64)
             colours = low[:, None] + (high - low)[:, None] * inside
             batch = image.double().repeat(colours[..., 0].numel(), 1, 1, 1)
@@ -152,9 +152,21 @@ def test_sampling_never_undercuts_a_backward_bound(name):
     assert backward_gaps(name).min() >= 0
 
 
-def test_a_backward_bound_with_a_wrong_error_is_caught():
-    assert min(float(backward_gaps(name, share=-1.0).min()) for name in ("plain", "strided")) < 0
-    assert min(float(backward_gaps(name, share=0.0, halvings=0).min()) for name in BOUNDED) < 0
+@pytest.mark.parametrize(
+    "mutate",
+    [
+        pytest.param(lambda patch: patch.setattr(Backward, "_merged", lambda *_: torch.zeros(1)), id="errors before"),
+        pytest.param(lambda patch: patch.setattr(Backward, "_windows", lambda *_: torch.zeros(1)), id="on windows"),
+        pytest.param(
+            lambda patch: patch.setattr(Backward, "_windows", lambda self, trace, rows, slope: -slope.abs().sum(1)),
+            id="sign",
+        ),
+    ],
+)
+def test_a_broken_backward_bound_is_caught(mutate, monkeypatch):
+    mutate(monkeypatch)
+    tried = [("plain", 3), ("strided", 3), ("residual", 0), ("overlapping", 0)]
+    assert any(float(backward_gaps(name, halvings=halvings).min()) < 0 for name, halvings in tried)
 
 
 def form(x, e):
@@ -261,6 +273,31 @@ def test_networks_in_closed_form_get_the_exact_verdict(make_model):
                 assert bool(proof.certified[row]) == (truth > 0)
                 verdicts.append(truth < 0)
     assert {True, False} == set(verdicts)
+
+
+def slack_of_lines():
+    """Smallest margin over corners minus the bound through one rectifier between dense layers, over whole cubes."""
+    found = []
+    for seed in range(4):
+        model, image = one_relu_model(seed), random_images((3, 4, 4), 1, seed)[0]
+        label = int(model(image[None]).argmax())
+        engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
+        spots = PixelBounds(engine, image, label)
+        bound = min(float(spots.at(position).lower(*grid(3, 0)).bound) for position in range(16))
+        found.append(smallest_corner_margin(model, image, label) - bound)
+    return min(found)
+
+
+def test_lines_through_dense_rectifiers_are_sound_and_wrong_ones_caught(monkeypatch):
+    assert slack_of_lines() > -1e-5
+    original = relax.relax
+
+    def mutated(*ends):
+        how = original(*ends)
+        return dataclasses.replace(how, error=-how.error)
+
+    monkeypatch.setattr(relax, "relax", mutated)
+    assert slack_of_lines() < -1e-3
 
 
 def gentle():
