@@ -276,10 +276,11 @@ def test_networks_in_closed_form_get_the_exact_verdict(make_model):
 
 
 def slack_of_lines():
-    """Smallest margin over corners minus the bound through one rectifier between dense layers, over whole cubes."""
+    """Smallest margin over corners minus the bound through rectifiers between dense layers, over whole cubes."""
     found = []
     for seed in range(4):
-        model, image = one_relu_model(seed), random_images((3, 4, 4), 1, seed)[0]
+        net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 8), nn.ReLU(), nn.Linear(8, 3))
+        model, image = classifier(net, (3, 4, 4), 3, seed=seed), random_images((3, 4, 4), 1, seed)[0]
         label = int(model(image[None]).argmax())
         engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
         spots = PixelBounds(engine, image, label)
