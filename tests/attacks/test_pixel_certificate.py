@@ -113,6 +113,7 @@ def relaxed_with(change):
         pytest.param(lambda patch: patch.setattr(Form, "spread", lambda form: 0 * form.x[0]), id="generators"),
         pytest.param(lambda patch: patch.setattr(Form, "carried", lambda form: None), id="symbols dropped"),
         pytest.param(lambda patch: patch.setattr(forward, "GROWTH", -1.0), id="symbols"),
+        pytest.param(lambda patch: patch.setattr(Form, "top", lambda form: -form.x[0].abs() - 1), id="settled maxima"),
     ],
 )
 def test_a_broken_bound_is_caught(mutate, monkeypatch):
@@ -187,6 +188,18 @@ def test_the_maximum_is_exact_where_one_side_wins():
     out, _ = larger(form([[5.0, -1e30], [1.0, 0.0]], [0.1, 0.0]), form([[1.0, 2.0], [0.5, 0.25]], [0.2, 0.3]))
     torch.testing.assert_close(out.x[:, 0, 0, 0], torch.tensor([[5.0, 2.0], [1.0, 0.25]]))
     torch.testing.assert_close(out.e.flatten(), torch.tensor([0.1, 0.3]), atol=1e-5, rtol=1e-5)
+
+
+def test_a_side_of_a_maximum_that_the_rectifier_drops_adds_no_error():
+    left, right = (
+        form([[0.5, -2.0, -3.0], [1.0, 1.0, 0.5]], [0.0] * 3),
+        form([[0.2, 0.5, -2.9], [0.5, 1.0, 0.5]], [0.0] * 3),
+    )
+    loose, _ = larger(left, right)
+    tight, _ = larger(left, right, (left.top(), right.top()))
+    assert float(tight.e.flatten()[0]) == float(loose.e.flatten()[0]) > 0.01  # both matter
+    torch.testing.assert_close(tight.x[:, 0, 0, 0, 1], right.x[:, 0, 0, 0, 1])  # the left one is below zero
+    assert tight.e.flatten()[1:].max() < 1e-5  # neither matters at the last
 
 
 def volume(low, high):
