@@ -2,8 +2,8 @@
 
 Three tables: CPU time per 1000 candidates (incremental against the best batch of full forward passes); attacks on the
 same images (success, CPU seconds per image); growth of both with image size and width. Without --weights the network
-is untrained and the images are random: the times hold, the success rates mean nothing. torchattacks and ART are
-measured where they can be imported. One thread; every figure is the median of interleaved rounds.
+is untrained and the images are random: the times hold, the success rates mean nothing. torchattacks and ART (the extra
+`peers`) are measured where they are installed. One thread; costs are medians of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -15,27 +15,22 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.meters import cpu
+from benchmarks.one_pixel import Contender, own, peers
 from pixelproof.attacks.pixel import OnePixel, OnePixelDE
 from pixelproof.attacks.pixel.engine import executor
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.margins import colour_grid
 from pixelproof.models import Card, Classifier, open_saved
 from pixelproof.models.nets import build
-from pixelproof.types import Goal
 
 CLASSES = tuple(str(k) for k in range(10))
 BATCHES = (16, 32, 64, 128)
 MOST_PLACES = 1024  # pixels of a sweep; on larger images a random choice
-
-
-def cpu(work: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
 
 
 def rounds(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -109,63 +104,36 @@ def trained(weights: Path | None, n: int) -> tuple[Classifier, torch.Tensor, tor
     return model, test[right].images, test[right].labels
 
 
-def peers(population: int, iterations: int) -> dict[str, Callable]:
-    """The peers' attacks that can be imported, as functions of model, images and labels."""
-    found: dict[str, Callable] = {}
-    try:
-        import torchattacks
-
-        def by_torchattacks(model, images, labels):
-            attack = torchattacks.OnePixel(model, pixels=1, steps=iterations, popsize=population)
-            return attack(images, labels)
-
-        found["torchattacks OnePixel"] = by_torchattacks
-    except ImportError as reason:
-        print(f"torchattacks is left out: {reason}")
-    try:
-        from art.attacks.evasion import PixelAttack
-        from art.estimators.classification import PyTorchClassifier
-
-        def by_art(model, images, labels):
-            wrapped = PyTorchClassifier(
-                model, nn.CrossEntropyLoss(), (3, 32, 32), 10, clip_values=(0, 1), device_type="cpu"
-            )
-            attack = PixelAttack(wrapped, th=1, es=1, max_iter=iterations, verbose=False)
-            return torch.from_numpy(attack.generate(images.numpy() * 255, y=labels.numpy(), maxiter=iterations)) / 255
-
-        found["ART PixelAttack"] = by_art
-    except ImportError as reason:
-        print(f"ART is left out: {reason}")
-    return found
-
-
 def attacks(
     model: Classifier, images: torch.Tensor, labels: torch.Tensor, *, slow: int, evolution: tuple[int, int]
 ) -> list[dict]:
-    """Success and CPU seconds per image; the evolutionary attacks get the first `slow` images only.
+    """Success, queries and CPU seconds per image; the evolutionary attacks get the first `slow` images only.
 
     `evolution` is (population, generations); `beyond one-pixel` counts images that an attack fools and `one-pixel` not.
     """
     population, iterations = evolution
-    rng = torch.Generator().manual_seed(0)
-    contenders: dict[str, tuple[int, Callable]] = {
-        "one-pixel": (len(images), lambda m, x, y: OnePixel()(m, x, Goal(y), rng)),
-        "one-pixel, ranked only": (len(images), lambda m, x, y: OnePixel(sweep="never")(m, x, Goal(y), rng)),
-        "one-pixel, first images": (slow, lambda m, x, y: OnePixel()(m, x, Goal(y), rng)),
-        "one-pixel-de": (slow, lambda m, x, y: OnePixelDE(population, iterations)(m, x, Goal(y), rng)),
+    contenders: dict[str, tuple[int, Contender | None]] = {
+        "one-pixel": (len(images), own(model, OnePixel())),
+        "one-pixel, ranked only": (len(images), own(model, OnePixel(sweep="never"))),
+        "one-pixel, first images": (slow, own(model, OnePixel())),
+        "one-pixel, ranked only, first images": (slow, own(model, OnePixel(sweep="never"))),
+        "one-pixel-de": (slow, own(model, OnePixelDE(population, iterations))),
     }
-    contenders |= {name: (slow, attack) for name, attack in peers(population, iterations).items()}
+    contenders |= {name: (slow, attack) for name, attack in peers(model, population, iterations).items()}
     rows = []
     swept = torch.zeros(len(images), dtype=torch.bool)
     for name, (n, attack) in contenders.items():
+        if attack is None:
+            rows.append({"attack": name, "n": 0})
+            continue
+        np.random.seed(0)  # the peers draw from numpy's global generator
         began = time.process_time()
-        best = attack(model, images[:n], labels[:n])
+        best, queries = attack(images[:n], labels[:n])
         seconds = time.process_time() - began
         hit = model.predict(best.float().clamp(0, 1)).argmax(1) != labels[:n]
         swept = hit if name == "one-pixel" else swept
-        beyond = int((hit & ~swept[:n]).sum())
-        row = {"attack": name, "n": n, "fooled": int(hit.sum()), "beyond one-pixel": beyond}
-        rows.append({**row, "cpu_seconds_per_image": seconds / n})
+        row = {"attack": name, "n": n, "fooled": int(hit.sum()), "beyond one-pixel": int((hit & ~swept[:n]).sum())}
+        rows.append({**row, "queries_per_image": queries / n, "cpu_seconds_per_image": seconds / n})
     return rows
 
 
@@ -219,8 +187,12 @@ def main(argv: list[str] | None = None) -> None:
         if name.startswith("incremental"):
             print(f"{name}: {costs['best full batch'] / value:.1f} times cheaper than the best full batch")
     for row in report["attacks"]:
+        if not row["n"]:
+            print(f"{row['attack']:36} not installed")
+            continue
         fooled = f"fooled {row['fooled']}/{row['n']}, {row['beyond one-pixel']} that one-pixel does not"
-        print(f"{row['attack']:28} {fooled}, {row['cpu_seconds_per_image']:.3f} CPU s / image")
+        spent = f"{row['queries_per_image']:.0f} queries, {row['cpu_seconds_per_image']:.3f} CPU s / image"
+        print(f"{row['attack']:36} {fooled}, {spent}")
     for row in report["growth_ms_per_1000"]:
         cheap, best = row["incremental 8 colours"], row["best full batch"]
         times = f"{best / cheap:5.1f} x ({row['arithmetic']:.1f} x by arithmetic)"

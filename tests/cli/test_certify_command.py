@@ -4,28 +4,18 @@ import json
 
 import pytest
 import torch
+from source_nets import LINEAR
 from typer.testing import CliRunner
 
 from pixelproof import data, models
 from pixelproof.cli.main import app
 from pixelproof.errors import BadInput
 
-NET = """
-import torch
-from torch import nn
-
-def build():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    weights = torch.randn(10, 64, generator=torch.Generator().manual_seed(0))
-    net.load_state_dict({"1.weight": weights / 8, "1.bias": torch.zeros(10)})
-    return net
-"""
-
 
 @pytest.fixture
 def call(tmp_path):
     net = tmp_path / "net.py"
-    net.write_text(NET)
+    net.write_text(LINEAR)
     return ["certify", f"{net}:build", "digits", "--n", "4", "--budget", "30"]
 
 

@@ -3,27 +3,17 @@
 import json
 
 import pytest
+from source_nets import LINEAR
 from typer.testing import CliRunner
 
 from pixelproof.cli.evaluate import duration
 from pixelproof.cli.main import app
 from pixelproof.errors import BadInput
 
-NET = """
-import torch
-from torch import nn
-
-def build():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    weights = torch.randn(10, 64, generator=torch.Generator().manual_seed(0))
-    net.load_state_dict({"1.weight": weights / 8, "1.bias": torch.zeros(10)})
-    return net
-"""
-
 
 def test_the_facts_are_json_and_a_second_call_goes_on_from_the_folder(tmp_path):
     folder, net = str(tmp_path / "kept"), tmp_path / "net.py"
-    net.write_text(NET)
+    net.write_text(LINEAR)
     call = ["evaluate", f"{net}:build", "digits", "--eps", "0.1", "--n", "60", "--json", "--out", folder]
     first = CliRunner().invoke(app, call)
     assert first.exit_code == 0, first.output
@@ -42,7 +32,7 @@ def test_the_facts_are_json_and_a_second_call_goes_on_from_the_folder(tmp_path):
 
 def test_the_curve_goes_through_the_evaluation_and_never_rises(tmp_path):
     net = tmp_path / "net.py"
-    net.write_text(NET)
+    net.write_text(LINEAR)
     call = ["evaluate", f"{net}:build", "digits", "--eps", "0.1", "--n", "60", "--json"]
     facts = json.loads(CliRunner().invoke(app, [*call, "--curve", "4"]).stdout)
     curve = facts["curve"]
@@ -59,7 +49,7 @@ def test_the_curve_goes_through_the_evaluation_and_never_rises(tmp_path):
 
 def test_a_target_is_the_same_command_with_one_option_more(tmp_path):
     net = tmp_path / "net.py"
-    net.write_text(NET)
+    net.write_text(LINEAR)
     call = ["evaluate", f"{net}:build", "digits", "--eps", "0.05", "--n", "60", "--json", "--target", "3"]
     facts = json.loads(CliRunner().invoke(app, call).stdout)
     plain = json.loads(CliRunner().invoke(app, call[:-2]).stdout)
@@ -77,8 +67,8 @@ def test_times_are_read_and_nonsense_is_refused():
 
 def test_a_surrogate_is_searched_and_the_model_judges(tmp_path):
     net, other = tmp_path / "net.py", tmp_path / "other.py"
-    net.write_text(NET)
-    other.write_text(NET.replace("manual_seed(0)", "manual_seed(1)"))
+    net.write_text(LINEAR)
+    other.write_text(LINEAR.replace("manual_seed(0)", "manual_seed(1)"))
     call = ["attack", "fgsm:eps=0.2", "--model", f"{net}:build", "--n", "80", "--json"]
     plain = json.loads(CliRunner().invoke(app, call).stdout)
     same = json.loads(CliRunner().invoke(app, [*call, "--surrogate", f"{net}:build"]).stdout)
@@ -90,7 +80,7 @@ def test_a_surrogate_is_searched_and_the_model_judges(tmp_path):
     assert "searched_on" not in plain
     flat = tmp_path / "flat.py"
     flat.write_text(
-        NET.replace("nn.Linear(64, 10)", "nn.Linear(64, 9)").replace("10, 64", "9, 64").replace("(10)", "(9)")
+        LINEAR.replace("nn.Linear(64, 10)", "nn.Linear(64, 9)").replace("10, 64", "9, 64").replace("(10)", "(9)")
     )
     refused = CliRunner().invoke(app, [*call, "--surrogate", f"{flat}:build"])
     assert refused.exit_code != 0

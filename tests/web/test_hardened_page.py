@@ -115,16 +115,28 @@ def test_audits_of_this_classifier_are_read_from_the_runs_folder(answer, tmp_pat
     _, before = answer("/robustness")
     assert "pixelproof audit RUN/model.safetensors digits" in before["audit"]["add"]
     digest = Run.open(tmp_path / "hardened").load("clean", CleanRecord).digest
-    for name, model, verdict in (
-        ("audit", digest, "robust accuracy <= 3.0 %"),
-        ("audit-l2", digest, "not shown robust, because the attack is weak"),
-        ("other", "0" * 16, "robust accuracy <= 99 %"),
-    ):
-        spec = {"command": "audit", "model": model, "norm": "l2" if "l2" in name else "linf", "eps": 0.1, "seed": 0}
-        Run.create(tmp_path / "hardened" / name, spec).finish({"verdict": verdict})
+    for name, model, believable in (("audit", digest, True), ("audit-l2", digest, False), ("other", "0" * 16, True)):
+        audited(tmp_path, name, model).finish({"verdict": f"what {name} says", "believable": believable})
     _, after = answer("/robustness")
     assert [(each["norm"], each["believable"]) for each in after["audit"]] == [("l2", False), ("linf", True)]
-    assert after["audit"][1]["verdict"] == "robust accuracy <= 3.0 %"
+    assert after["audit"][1]["verdict"] == "what audit says"
+
+
+def test_an_audit_that_an_older_version_kept_is_named_and_not_guessed_at(answer, tmp_path):
+    run, _ = answer("/robustness")
+    digest = run.load("clean", CleanRecord).digest
+    audited(tmp_path, "audit", digest).finish({"verdict": "robust accuracy <= 3.0 %"})
+    audited(tmp_path, "audit-l2", digest).finish({"verdict": "robust accuracy <= 3.0 %", "believable": True})
+    _, after = answer("/robustness")
+    assert after["audit"]["available"] is False
+    assert "kept audit without" in after["audit"]["why"]
+    assert "the same --out" in after["audit"]["add"]
+
+
+def audited(folder, name, model):
+    """An audit of `model` inside the run, not finished yet."""
+    spec = {"command": "audit", "model": model, "norm": "l2" if "l2" in name else "linf", "eps": 0.1, "seed": 0}
+    return Run.create(folder / "hardened" / name, spec)
 
 
 def test_an_audit_command_leaves_what_the_page_reads(tmp_path):
@@ -141,5 +153,5 @@ def test_an_audit_command_leaves_what_the_page_reads(tmp_path):
     client = TestClient(create(Library([folder]), hosts=("testserver",)))
     (said,) = client.get("/api/runs/run/robustness").json()["audit"]
     assert said["eps"] == 0.15
-    assert said["verdict"].startswith(("robust accuracy <=", "not shown robust"))
+    assert said["verdict"].startswith("robust accuracy <=" if said["believable"] else "not shown robust")
     assert client.get("/api/runs/run/gallery").json()["n"] > 0

@@ -62,10 +62,15 @@ class BIM:
         check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
         check_step(self.name, self.step_size)
 
+    @property
+    def share(self) -> float:
+        """What one step is of the budget where no `step_size` is given."""
+        return 2.0 / self.steps
+
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal (the last one without `early_stop`), else that of lowest loss."""
         eps = budget(self.eps, images, goal)
-        size = step(self.step_size, eps, 2.0 / self.steps)
+        size = step(self.step_size, eps, self.share)
         walk = Walk(self.steps, eps, size, self.norm, early_stop=self.early_stop)
         return walk(watch(model, goal), images, goal, images)[0]
 
@@ -97,6 +102,11 @@ class PGD:
         if self.restarts > 1 and not self.random_start:
             raise BadInput(self.name, "restarts need a random start", f"restarts={self.restarts}, random_start=false")
 
+    @property
+    def share(self) -> float:
+        """What one step is of the budget where no `step_size` is given."""
+        return 2.5 / self.steps
+
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal (the last one of its restart without `early_stop`), else the best."""
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
@@ -119,7 +129,7 @@ class PGD:
         half = self.precision == "bf16" or (
             self.precision == "auto" and self.random_start and native_bf16(images.device)
         )
-        return Walk(self.steps, eps, step(self.step_size, eps, 2.5 / self.steps), self.norm, half, self.early_stop)
+        return Walk(self.steps, eps, step(self.step_size, eps, self.share), self.norm, half, self.early_stop)
 
     def start(self, images: Images, draws: Draws, eps: PerImage | None = None) -> Images:
         """Where to start: uniformly inside the ball, or at the image itself."""

@@ -23,7 +23,16 @@ def defences(run: Run) -> list[dict[str, Any]]:
     seed its 95 % interval over images. "audit" and "audit_on" (with the row's mask on at test) are None where
     there was none, else {"verdict", "believable", "raised", "n"}.
     """
-    found = _records(run)
+    return summaries(run, hardened_records(run))
+
+
+def hardened_records(run: Run) -> list[HardenedRecord]:
+    """What was measured of every hardened model, one record per network, row and seed."""
+    return [run.load(name, HardenedRecord) for name in run.names("defences/rows/")]
+
+
+def summaries(run: Run, found: Sequence[HardenedRecord]) -> list[Summary]:
+    """The rows of `defences`, of records that are loaded already."""
     if not found:
         return []
     section = run.spec["defences"]
@@ -68,7 +77,11 @@ def defences(run: Run) -> list[dict[str, Any]]:
 
 
 def budgets(run: Run) -> list[dict[str, Any]]:
-    """The eps found for each network, and every eps that was tried."""
+    """The eps found for each network, in the study's order, and every eps that was tried."""
+    found = [run.load(name, BudgetRecord) for name in run.names("defences/budget/")]
+    if not found:
+        return []
+    order = run.spec["defences"]["nets"]
     return [
         {
             "net": record.net,
@@ -79,7 +92,7 @@ def budgets(run: Run) -> list[dict[str, Any]]:
             "tried": list(record.tried),
             "reached": list(record.reached),
         }
-        for record in (run.load(name, BudgetRecord) for name in run.names("defences/budget/"))
+        for record in sorted(found, key=lambda record: order.index(record.net))
     ]
 
 
@@ -165,10 +178,6 @@ def _audited(said: VerdictOfAudit | None) -> dict[str, Any] | None:
     if said is None:
         return None
     return {"verdict": said.verdict, "believable": said.believable, "raised": list(said.raised), "n": said.n}
-
-
-def _records(run: Run) -> list[HardenedRecord]:
-    return [run.load(name, HardenedRecord) for name in run.names("defences/rows/")]
 
 
 def _held(records: Sequence[HardenedRecord]) -> dict[str, Summary]:

@@ -105,12 +105,10 @@ def meaning(attack: Attack) -> tuple[object, ...]:
     """
     if isinstance(attack, FGSM):
         return _walked(attack.eps, attack.norm, 1, attack.eps, 0)
-    if isinstance(attack, BIM):
-        size = attack.step_size or 2.0 * attack.eps / attack.steps
-        return _walked(attack.eps, attack.norm, attack.steps, size, 0)
-    if isinstance(attack, PGD):
-        size = attack.step_size or 2.5 * attack.eps / attack.steps
-        return _walked(attack.eps, attack.norm, attack.steps, size, attack.restarts if attack.random_start else 0)
+    if isinstance(attack, BIM | PGD):
+        size = attack.step_size or attack.share * attack.eps
+        starts = attack.restarts if isinstance(attack, PGD) and attack.random_start else 0
+        return _walked(attack.eps, attack.norm, attack.steps, size, starts)
     return (specs.write(attack),)
 
 

@@ -11,8 +11,11 @@ from pixelproof.views.explorer.shelf import Shelf
 
 
 def audits(shelf: Shelf) -> list[dict[str, Any]]:
-    """Every finished audit of this very classifier, by norm and budget; Lacking where there is none."""
-    found = []
+    """Every finished audit of this very classifier, by norm and budget; Lacking where there is none.
+
+    Lacking as well where one of them does not say whether its bound is believable: a verdict left out would mislead.
+    """
+    found, older = [], []
     for path in sorted(shelf.run.folder.glob("*/spec.json")):
         try:
             run = Run.open(path.parent)
@@ -20,10 +23,14 @@ def audits(shelf: Shelf) -> list[dict[str, Any]]:
             continue
         spec, facts = run.spec, run.facts
         if spec.get("command") == "audit" and spec.get("model") == shelf.clean.digest and "verdict" in facts:
-            verdict = str(facts["verdict"])
-            believable = not verdict.startswith("not shown robust")
-            same = {key: spec[key] for key in ("norm", "eps", "seed")}
-            found.append({**same, "verdict": verdict, "believable": believable})
+            if "believable" in facts:
+                said = {"verdict": str(facts["verdict"]), "believable": bool(facts["believable"])}
+                found.append({key: spec[key] for key in ("norm", "eps", "seed")} | said)
+            else:
+                older.append(path.parent.name)
+    if older:
+        why = f"An older version kept {', '.join(older)} without whether the bound is believable."
+        raise Lacking("audit", why, "Repeat its command with the same --out: it goes on from what is kept.")
     if not found:
         raise _lacking(shelf)
     return sorted(found, key=lambda each: (each["norm"], each["eps"]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from pixelproof.measure import HardenedRecord
 from pixelproof.measure.significance import Difference, nested, paired
-from pixelproof.views.defences import defences
+from pixelproof.views.defences import hardened_records, summaries
 from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.shelf import Shelf
 
@@ -19,19 +21,22 @@ SAME = ("net", "row", "defences", "seeds", "n", "eps", "certified", "cost")
 
 def hardened(shelf: Shelf) -> dict[str, Any]:
     """One row per network and defence of [defences]; the first row of each network is the plain one."""
-    rows = defences(shelf.run)
-    if not rows:
+    records = hardened_records(shelf.run)
+    if not records:
         raise Lacking("hardened models", "This run hardened no model.", "Add [defences] with its rows to the study.")
-    records = [shelf.run.load(name, HardenedRecord) for name in shelf.run.names("defences/rows/")]
+    rows = summaries(shelf.run, records)
     plain: dict[str, str] = {}
     for row in rows:
         plain.setdefault(row["net"], row["row"])
     return {
         "rows": [
-            {key: row[key] for key in SAME}
-            | {"plain": row["row"] == plain[row["net"]], "held": _held(row)}
-            | {"audits": _audits(row)}
-            | {"against": _against(records, row, plain[row["net"]])}
+            {
+                **{key: row[key] for key in SAME},
+                "plain": row["row"] == plain[row["net"]],
+                "held": _held(row),
+                "audits": _audits(row),
+                "against": _against(records, row, plain[row["net"]]),
+            }
             for row in rows
         ]
     }
@@ -53,7 +58,7 @@ def _audits(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"mask_on": on, **said} for on, said in sides if said is not None]
 
 
-def _against(records: list[HardenedRecord], row: dict[str, Any], plain: str) -> list[dict[str, Any]]:
+def _against(records: Sequence[HardenedRecord], row: dict[str, Any], plain: str) -> list[dict[str, Any]]:
     """The difference to the plain model on the same images, seeds and attack; of the plain model itself none."""
     if row["row"] == plain:
         return []
@@ -63,18 +68,15 @@ def _against(records: list[HardenedRecord], row: dict[str, Any], plain: str) -> 
     ]
     seeds = sorted(set(sides[0]) & set(sides[1]))
     return [
-        {"attack": attack, "n": row["n"], "seeds": len(seeds), "difference": _difference(sides, seeds, attack)}
+        {"attack": attack, "n": row["n"], "seeds": len(seeds), "difference": asdict(_difference(sides, seeds, attack))}
         for attack in PAIRED
         if seeds
     ]
 
 
-def _difference(sides: list[dict[int, HardenedRecord]], seeds: list[int], attack: str) -> dict[str, float]:
+def _difference(sides: list[dict[int, HardenedRecord]], seeds: list[int], attack: str) -> Difference:
     """Images are resampled in pairs and, where there are several, seeds within each side."""
     first, second = (np.stack([side[seed].held[attack].numpy() > 0.5 for seed in seeds]) for side in sides)
-    found: Difference
     if len(seeds) > 1:
-        found = nested(first, second, seed=0)
-    else:
-        found = paired(int((first & ~second).sum()), int((second & ~first).sum()), first.shape[1], seed=0)
-    return {"value": found.value, "low": found.low, "high": found.high}
+        return nested(first, second, seed=0)
+    return paired(int((first & ~second).sum()), int((second & ~first).sum()), first.shape[1], seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -35,12 +36,16 @@ def paired(first: Shelf, second: Shelf) -> dict[str, Any]:
     p = [mcnemar(*count) for count in counts]
     cells = []
     for condition, (only_first, only_second), value, adjusted in zip(conditions, counts, p, holm(p), strict=True):
-        found = difference(only_first, only_second, len(shared), seed=first.run.spec["seed"])
         cells.append(
-            dict(zip(("attack", "norm", "eps"), condition, strict=True))
-            | {name: _rate(side[condition]) for name, side in zip(("first", "second"), sides, strict=True)}
-            | {"only_first": only_first, "only_second": only_second, "p": value, "p_holm": adjusted}
-            | {"difference": {"value": found.value, "low": found.low, "high": found.high}}
+            {
+                **dict(zip(("attack", "norm", "eps"), condition, strict=True)),
+                **{name: _rate(side[condition]) for name, side in zip(("first", "second"), sides, strict=True)},
+                "only_first": only_first,
+                "only_second": only_second,
+                "p": value,
+                "p_holm": adjusted,
+                "difference": asdict(difference(only_first, only_second, len(shared), seed=first.run.spec["seed"])),
+            }
         )
     return {"n": len(shared), "cells": cells, "limit": Comparison.LIMIT}
 
