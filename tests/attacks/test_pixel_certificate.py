@@ -10,6 +10,7 @@ from pixel_nets import Noisy, averaged, classifier, overlapping, plain, random_i
 from torch import nn
 
 from pixelproof.attacks.pixel import Journal, OnePixelDE, certify_one_pixel, cover, forward, relax
+from pixelproof.attacks.pixel.backward import Backward
 from pixelproof.attacks.pixel.bounds import Bounded, PixelBounds, Spot
 from pixelproof.attacks.pixel.cover import Cover, grid, halved, merged, ordered
 from pixelproof.attacks.pixel.graph import capture
@@ -112,6 +113,7 @@ def relaxed_with(change):
         pytest.param(lambda patch: patch.setattr(Form, "spread", lambda form: 0 * form.x[0]), id="generators"),
         pytest.param(lambda patch: patch.setattr(Form, "carried", lambda form: None), id="symbols dropped"),
         pytest.param(lambda patch: patch.setattr(forward, "GROWTH", -1.0), id="symbols"),
+        pytest.param(lambda patch: patch.setattr(Form, "top", lambda form: -form.x[0].abs() - 1), id="settled maxima"),
     ],
 )
 def test_a_broken_bound_is_caught(mutate, monkeypatch):
@@ -120,7 +122,7 @@ def test_a_broken_bound_is_caught(mutate, monkeypatch):
     assert worst < 0
 
 
-def backward_gaps(name, *, share=1.0, halvings=3):
+def backward_gaps(name, *, halvings=3):
     """Smallest sampled difference label - rival minus its backward bound, for every rival, in float64."""
     model, image, engine = prepared(name)
     label = int(model(image[None]).argmax())
@@ -136,8 +138,7 @@ def backward_gaps(name, *, share=1.0, halvings=3):
         with torch.no_grad():
             trace = spot.forward.trace(low, high)
             rows, columns = torch.ones(len(low), len(rivals)).nonzero(as_tuple=True)
-            error = spot.backward.error(trace, rows, columns, torch.full((len(rows),), -torch.inf)).view(len(low), -1)
-            bound = trace.margin - trace.generators.abs().sum(0) - share * error
+            bound = spot.backward.bound(trace, rows, columns, torch.inf).view(len(low), -1)
             inside = torch.rand(len(low), 60, channels, generator=generator, dtype=torch.float64)
             colours = low[:, None] + (high - low)[:, None] * inside
             batch = image.double().repeat(colours[..., 0].numel(), 1, 1, 1)
@@ -152,9 +153,21 @@ def test_sampling_never_undercuts_a_backward_bound(name):
     assert backward_gaps(name).min() >= 0
 
 
-def test_a_backward_bound_with_a_wrong_error_is_caught():
-    assert min(float(backward_gaps(name, share=-1.0).min()) for name in ("plain", "strided")) < 0
-    assert min(float(backward_gaps(name, share=0.0, halvings=0).min()) for name in BOUNDED) < 0
+@pytest.mark.parametrize(
+    "mutate",
+    [
+        pytest.param(lambda patch: patch.setattr(Backward, "_merged", lambda *_: torch.zeros(1)), id="errors before"),
+        pytest.param(lambda patch: patch.setattr(Backward, "_windows", lambda *_: torch.zeros(1)), id="on windows"),
+        pytest.param(
+            lambda patch: patch.setattr(Backward, "_windows", lambda self, trace, rows, slope: -slope.abs().sum(1)),
+            id="sign",
+        ),
+    ],
+)
+def test_a_broken_backward_bound_is_caught(mutate, monkeypatch):
+    mutate(monkeypatch)
+    tried = [("plain", 3), ("strided", 3), ("residual", 0), ("overlapping", 0)]
+    assert any(float(backward_gaps(name, halvings=halvings).min()) < 0 for name, halvings in tried)
 
 
 def form(x, e):
@@ -175,6 +188,18 @@ def test_the_maximum_is_exact_where_one_side_wins():
     out, _ = larger(form([[5.0, -1e30], [1.0, 0.0]], [0.1, 0.0]), form([[1.0, 2.0], [0.5, 0.25]], [0.2, 0.3]))
     torch.testing.assert_close(out.x[:, 0, 0, 0], torch.tensor([[5.0, 2.0], [1.0, 0.25]]))
     torch.testing.assert_close(out.e.flatten(), torch.tensor([0.1, 0.3]), atol=1e-5, rtol=1e-5)
+
+
+def test_a_side_of_a_maximum_that_the_rectifier_drops_adds_no_error():
+    left, right = (
+        form([[0.5, -2.0, -3.0], [1.0, 1.0, 0.5]], [0.0] * 3),
+        form([[0.2, 0.5, -2.9], [0.5, 1.0, 0.5]], [0.0] * 3),
+    )
+    loose, _ = larger(left, right)
+    tight, _ = larger(left, right, (left.top(), right.top()))
+    assert float(tight.e.flatten()[0]) == float(loose.e.flatten()[0]) > 0.01  # both matter
+    torch.testing.assert_close(tight.x[:, 0, 0, 0, 1], right.x[:, 0, 0, 0, 1])  # the left one is below zero
+    assert tight.e.flatten()[1:].max() < 1e-5  # neither matters at the last
 
 
 def volume(low, high):
@@ -261,6 +286,32 @@ def test_networks_in_closed_form_get_the_exact_verdict(make_model):
                 assert bool(proof.certified[row]) == (truth > 0)
                 verdicts.append(truth < 0)
     assert {True, False} == set(verdicts)
+
+
+def slack_of_lines():
+    """Smallest margin over corners minus the bound through rectifiers between dense layers, over whole cubes."""
+    found = []
+    for seed in range(4):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 8), nn.ReLU(), nn.Linear(8, 3))
+        model, image = classifier(net, (3, 4, 4), 3, seed=seed), random_images((3, 4, 4), 1, seed)[0]
+        label = int(model(image[None]).argmax())
+        engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
+        spots = PixelBounds(engine, image, label)
+        bound = min(float(spots.at(position).lower(*grid(3, 0)).bound) for position in range(16))
+        found.append(smallest_corner_margin(model, image, label) - bound)
+    return min(found)
+
+
+def test_lines_through_dense_rectifiers_are_sound_and_wrong_ones_caught(monkeypatch):
+    assert slack_of_lines() > -1e-5
+    original = relax.relax
+
+    def mutated(*ends):
+        how = original(*ends)
+        return dataclasses.replace(how, error=-how.error)
+
+    monkeypatch.setattr(relax, "relax", mutated)
+    assert slack_of_lines() < -1e-3
 
 
 def gentle():

@@ -11,41 +11,76 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.linear import offsets, opposite, taken, unaverage, unconvolve, weighed
-from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Op, Pool, Relu
-from pixelproof.attacks.pixel.relax import GROWTH, Relaxed
-from pixelproof.attacks.pixel.site import Site, Trace
+from pixelproof.attacks.pixel.linear import Rounded, offsets, opposite, taken, unaverage, unconvolve, weighed
+from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Op, Pool, Relu, Step
+from pixelproof.attacks.pixel.relax import OUTSIDE, SHORT, Form
+from pixelproof.attacks.pixel.site import Bent, Site, Trace
 from pixelproof.attacks.pixel.windows import widen
+
+TRUST = (0.25,)  # shares of a value's error that its line from below reckons with
+SUMS = 1e-3  # allowance for the rounding of sums of positive numbers
 
 
 class Backward:
-    """The backward pass for one pixel: `error(trace, rows, rivals, enough)`."""
+    """The backward pass for one pixel: `bound(trace, rows, rivals, enough)`."""
 
     def __init__(self, site: Site) -> None:
         self.site, self.plan, self.windows, self.margin = site, site.plan, site.windows, site.margin
 
-    def error(self, trace: Trace, rows: Tensor, rivals: Tensor, enough: Tensor) -> Tensor:
-        """The error of every relaxation and rounding, carried to the margin over `rivals` of boxes `rows`.
+    def bound(self, trace: Trace, rows: Tensor, rivals: Tensor, enough: float) -> Tensor:
+        """Lower bounds of the margins over `rivals` of boxes `rows`.
 
-        Where carrying it through the dense layers alone brings it below `enough`, that is where it stops.
+        Where the dense layers alone bring one above `enough`, that is where it stops.
+        """
+        best = torch.full((len(rows),), -torch.inf)
+        left = torch.arange(len(rows))
+        for trust in TRUST:
+            linear, error, slope = self._dense(trace, rows[left], rivals[left], trust)
+            best[left] = best[left].maximum(linear - (error + self._merged(trace, rows[left], slope)) * (1 + SUMS))
+            again = ~(best[left] > enough)
+            left, linear, error, slope = left[again], linear[again], error[again], slope[again]
+            if not len(left):
+                return best
+        deep = (error + self._windows(trace, rows[left], slope)) * (1 + SUMS)
+        best[left] = best[left].maximum(linear - deep)
+        return best
+
+    def _dense(self, trace: Trace, rows: Tensor, rivals: Tensor, trust: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The margin below by a line of the values before the dense layers: least linear part, error so far, slopes.
+
+        From below a rectifier is bounded by z or by 0, whichever is larger at the colour where the margin is least,
+        with `trust` of the value's error taken off; from above by the line through the ends.
         """
         slope = torch.zeros(len(rows), len(self.margin.rivals)).scatter_(1, rivals[:, None], 1.0)
         error = torch.zeros(len(rows))
-        ops: list[Op] = [Linear(self.site.weight, None), *self.margin.ops]
+        line = torch.cat([trace.margin[None], trace.generators])[:, rows, rivals].double()
+        ops: list[Op] = [Linear(self.site.entry.exact, None), *self.margin.ops]
         for op, record in zip(reversed(ops), reversed(trace.tail), strict=True):
-            if isinstance(record, Relaxed):
-                error += (slope.abs() * record.error[rows]).sum(1)
-                slope = slope * record.keep[rows]
+            if isinstance(record, Bent):
+                x, how = record.x[:, rows], record.how
+                keep, shift = how.keep[rows], how.shift[rows]
+                worst = torch.cat([torch.ones_like(line[:1]), -line[1:].sign()]).float()
+                least = (worst[:, :, None] * x).sum(0) - trust * record.error[rows]
+                below = torch.where((keep > 0) & (keep < 1), (least > 0).float(), keep)
+                after = slope * torch.where(slope > 0, below, keep)
+                line += torch.einsum("rk,grk->gr", after.double() - slope.double() * keep, x.double())
+                error += (slope.abs() * torch.where(slope > 0, shift, how.error[rows])).sum(1)
+                slope = after
             else:
                 assert isinstance(op, Linear)
                 error += (slope.abs() @ record.weight) * record.size[rows] + slope.abs().sum(1) * record.extra[rows]
                 slope = slope @ op.weight
-        merged = (error + (slope.abs() * trace.entering[rows]).sum(1)) * (1 + GROWTH)
-        more = (merged >= enough).nonzero()[:, 0]
-        if len(more):
-            deep = (error[more] + self._windows(trace, rows[more], slope[more])) * (1 + GROWTH)
-            merged[more] = merged[more].minimum(deep)
-        return merged
+        linear = (line[0] - line[1:].abs().sum(0)).float()
+        return linear - SHORT * line.abs().sum(0).float(), error, slope
+
+    @staticmethod
+    def _merged(trace: Trace, rows: Tensor, slope: Tensor) -> Tensor:
+        """The error of what the dense layers read, its symbols apart."""
+        form = trace.entering
+        error = (slope.abs() * form.e[0, rows]).sum(1)
+        if len(form.planes):
+            error += ((slope @ form.planes[:, 0].t()).abs() * form.sizes[rows]).sum(1)
+        return error
 
     def _windows(self, trace: Trace, rows: Tensor, slope: Tensor) -> Tensor:
         """The part of the error that arises on the windows."""
@@ -64,6 +99,8 @@ class Backward:
             if at + 1 not in slopes:
                 continue
             slope = slopes.pop(at + 1)
+            if at not in trace.rounded:
+                trace.rounded[at] = self._elementwise(trace.forms, step, at + 1)
             off = trace.rounded[at]
             error += slope.abs().flatten(2).sum(2)[0] * off.extra[rows]
             if isinstance(op, Relu):
@@ -87,6 +124,24 @@ class Backward:
             for value, part in zip(step.inputs, parts, strict=False):
                 slopes[value] = slopes[value] + part if value in slopes else part
         return error
+
+    def _elementwise(self, forms: dict[int, Form], step: Step, out: int) -> Rounded:
+        """Many times what rounding does in a step without weights: it scales with the values and the clean ones."""
+        values = (*step.inputs, out) if isinstance(step.op, Pool) else (out,)
+        largest = torch.zeros(1)
+        for value in values:
+            largest = largest + (forms[value].magnitude() + forms[value].e[0]).flatten(1).amax(1)
+        for value in (*step.inputs, out):
+            clean = self.windows.clean(value) if value == out else self._clean(step, value)
+            largest = largest + clean.abs().max()
+        terms = op.kernel[0] * op.kernel[1] if isinstance(op := step.op, Pool) else 1
+        return Rounded(torch.zeros_like(largest), torch.zeros(1), 4 * SHORT * terms * largest)
+
+    def _clean(self, step: Step, value: int) -> Tensor:
+        """The clean values that a step reads, on the map only."""
+        position = self.plan.steps.index(step)
+        clean = self.windows.around(position) if isinstance(step.op, Pool) else self.windows.clean(value)
+        return torch.where(clean < OUTSIDE, 0.0, clean)
 
     def _unmaximum(self, slope: Tensor, at: int, op: Pool, trace: Trace, rows: Tensor) -> tuple[Tensor, Tensor]:
         error = torch.zeros(len(rows))

@@ -7,7 +7,6 @@ errors of all relaxations are carried to that rival's margin by the transpose of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from pixelproof.attacks.pixel.backward import Backward
 from pixelproof.attacks.pixel.forward import Forward
 from pixelproof.attacks.pixel.incremental import Incremental, IncrementalScene
+from pixelproof.attacks.pixel.linear import Weights
 from pixelproof.attacks.pixel.ops import Conv, Relu
 from pixelproof.attacks.pixel.site import Site
 from pixelproof.attacks.pixel.subject import Margin, precise
@@ -34,7 +34,7 @@ class PixelBounds:
         self.margin = Margin(plan, label)
         rectifiers = [at for at in plan.local if isinstance(plan.steps[at].op, Relu)]
         self.tables = (
-            {at: engine.kernel(at).abs() for at in plan.local if isinstance(plan.steps[at].op, Conv)},
+            {at: Weights.of(engine.kernel(at)) for at in plan.local if isinstance(plan.steps[at].op, Conv)},
             dict(zip(rectifiers, SYMBOLS, strict=False)),
         )
 
@@ -53,12 +53,6 @@ class Bounded:
     bound: Tensor
     axis: Tensor
     strain: Tensor
-
-    @staticmethod
-    def joined(parts: Sequence[Bounded]) -> Bounded:
-        """The bounds of several batches as those of one."""
-        fields = zip(*((part.bound, part.axis, part.strain) for part in parts), strict=True)
-        return Bounded(*(torch.cat(field) for field in fields))
 
 
 class Spot:
@@ -81,8 +75,8 @@ class Spot:
                 rows, rivals = (mask & (bound <= PROVEN) & ~hopeless[:, None]).nonzero(as_tuple=True)
                 if not len(rows):
                     break
-                error = self.backward.error(trace, rows, rivals, linear[rows, rivals] - PROVEN)
-                bound[rows, rivals] = torch.maximum(bound[rows, rivals], linear[rows, rivals] - error)
+                found = self.backward.bound(trace, rows, rivals, PROVEN)
+                bound[rows, rivals] = torch.maximum(bound[rows, rivals], found)
                 hopeless[rows[bound[rows, rivals] <= PROVEN]] = True
             worst, rival = bound.min(1)
             sides = trace.generators[:, torch.arange(len(low)), rival].abs()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.bounds import PROVEN, Bounded, PixelBounds
+from pixelproof.attacks.pixel.bounds import PROVEN, PixelBounds
 
 BATCH = 96  # boxes bounded together
-DEEPEST = 30  # halvings of the cube after which a pixel is left open
+WHOLE = 144  # boxes that are not worth two batches
+FLATTEST = 2.0**-10  # width of a box that is not halved again: the pixel is left open
 MOST_BOXES = 50_000  # boxes after which a pixel is left open
 FAR = (6.0, 40.0)  # a strain above the first is answered with two halvings at once, above the second with three
 EASY = 0.8  # two halves with less strain than this are one box at the next pixel
@@ -40,27 +41,31 @@ class Cover:
         low, high = self._start(position)
         done = []
         boxes = 0
-        for _ in range(DEEPEST):
-            starts = range(0, len(low), BATCH)
-            found = Bounded.joined([spot.lower(low[at : at + BATCH], high[at : at + BATCH]) for at in starts])
-            boxes += len(low)
+        while len(low):
+            if boxes + len(low) > MOST_BOXES:
+                return Outcome(False, boxes)
+            count = len(low) if len(low) <= WHOLE else BATCH
+            (near, low), (far, high) = ((part[:count], part[count:]) for part in (low, high))
+            found = spot.lower(near, far)
+            boxes += count
             failed = ~(found.bound > PROVEN)  # a bound that is not a number proves nothing
-            done.append((low[~failed], high[~failed], found.strain[~failed]))
-            low, high, strain, axis = low[failed], high[failed], found.strain[failed], found.axis[failed]
-            if not len(low):
-                self.used[position] = merged(*(torch.cat(parts) for parts in zip(*done, strict=True)))
-                if len(self.used) > KEPT:
-                    del self.used[next(iter(self.used))]
-                return Outcome(True, boxes)
-            middle = (low + high) / 2
+            done.append((near[~failed], far[~failed], found.strain[~failed]))
+            near, far, strain, axis = near[failed], far[failed], found.strain[failed], found.axis[failed]
+            if not len(near):
+                continue
+            middle = (near + far) / 2
             values = spot.exact(middle)
             if bool((values <= 0).any()):
                 return Outcome(False, boxes, middle[values.argmin()])
+            if float((far - near).amin()) < FLATTEST:
+                return Outcome(False, boxes)
             for least in (0.0, *FAR):
-                low, high, strain, axis = halved(low, high, strain, axis, strain > least)
-            if boxes + len(low) > MOST_BOXES:
-                break
-        return Outcome(False, boxes)
+                near, far, strain, axis = halved(near, far, strain, axis, strain > least)
+            low, high = torch.cat([near, low]), torch.cat([far, high])  # beside their neighbours, which are next
+        self.used[position] = merged(*(torch.cat(parts) for parts in zip(*done, strict=True)))
+        if len(self.used) > KEPT:
+            del self.used[next(iter(self.used))]
+        return Outcome(True, boxes)
 
     def _start(self, position: int) -> tuple[Tensor, Tensor]:
         """The boxes of the nearest pixel that was proven, eighths of the cube at first."""

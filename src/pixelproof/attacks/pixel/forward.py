@@ -15,15 +15,16 @@ from pixelproof.attacks.pixel.linear import (
     offsets,
     shifted,
     sliced,
+    taken,
     touched,
     widened,
+    windowed,
 )
-from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Pool, Relu, Step
-from pixelproof.attacks.pixel.relax import GROWTH, SHORT, Form, Relaxed, larger, rectify, rounding
-from pixelproof.attacks.pixel.site import Site, Trace
-from pixelproof.attacks.pixel.windows import Windows, convolve, lay, pool, widen
-
-OUTSIDE = -1e29  # below it a cell is not on the map
+from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Pool, Relu
+from pixelproof.attacks.pixel.relax import OUTSIDE, SHORT, Form, Relaxed, larger, rectify
+from pixelproof.attacks.pixel.site import Bent, Site, Trace
+from pixelproof.attacks.pixel.symbols import GROWTH
+from pixelproof.attacks.pixel.windows import Windows, pool, widen
 
 
 class Forward:
@@ -53,7 +54,7 @@ class Forward:
                 )
             elif isinstance(op, Conv):
                 inner = self._change(forms, whole, windows, source)
-                forms[out], rounded[at] = self._convolve(inner, at, op, windows.pads(at))
+                forms[out], rounded[at] = windowed(inner, self.site.weights[at], op, windows.pads(at))
             elif isinstance(op, Affine):
                 inner = self._change(forms, whole, windows, source)
                 error = (inner.e + SHORT * inner.magnitude()) * op.scale.abs()
@@ -63,7 +64,7 @@ class Forward:
                 forms[out] = added(*(widened(part, windows.pads(at, k)) for k, part in enumerate(parts)))
             elif isinstance(op, Pool) and op.largest:
                 inner = self._change(forms, whole, windows, source)
-                forms[out] = self._maximum(inner, at, op, windows, relaxed)
+                forms[out] = self._maximum(inner, at, op, relaxed)
                 whole.add(out)
             else:
                 assert isinstance(op, Pool)
@@ -71,28 +72,8 @@ class Forward:
                 wide = widened(inner, windows.pads(at))
                 error = pool(wide.e + SHORT * op.kernel[0] * op.kernel[1] * wide.magnitude(), op)
                 forms[out] = wide.mapped(partial(pool, op=op), error)
-            if not isinstance(op, Conv):
-                rounded[at] = self._elementwise(forms, step, out)
-        last = self._change(forms, whole, windows, self.margin.entry.source)
-        return self._dense(last, relaxed, rounded)
-
-    def _elementwise(self, forms: dict[int, Form], step: Step, out: int) -> Rounded:
-        """Many times what rounding does in a step without weights: it scales with the values and the clean ones."""
-        values = (*step.inputs, out) if isinstance(step.op, Pool) else (out,)
-        largest = torch.zeros(1)
-        for value in values:
-            largest = largest + (forms[value].magnitude() + forms[value].e[0]).flatten(1).amax(1)
-        for value in (*step.inputs, out):
-            clean = self.windows.clean(value) if value == out else self._clean(step, value)
-            largest = largest + clean.abs().max()
-        terms = op.kernel[0] * op.kernel[1] if isinstance(op := step.op, Pool) else 1
-        return Rounded(torch.zeros_like(largest), torch.zeros(1), 4 * SHORT * terms * largest)
-
-    def _clean(self, step: Step, value: int) -> Tensor:
-        """The clean values that a step reads, on the map only."""
-        position = self.plan.steps.index(step)
-        clean = self.windows.around(position) if isinstance(step.op, Pool) else self.windows.clean(value)
-        return torch.where(clean < OUTSIDE, 0.0, clean)
+        self._change(forms, whole, windows, self.margin.entry.source)
+        return self._dense(forms, relaxed, rounded)
 
     def _change(self, forms: dict[int, Form], whole: set[int], windows: Windows, value: int) -> Form:
         """A value's form as a change from the clean one."""
@@ -100,66 +81,63 @@ class Forward:
             clean = windows.clean(value)[0]
             x = forms[value].x.clone()
             x[0] -= clean
-            forms[value] = replace(forms[value], x=x, e=forms[value].e + SHORT * (clean.abs() + x[:1].abs()))
+            error = forms[value].e + SHORT * (clean.abs() + x[:1].abs())
+            forms[value] = replace(forms[value], x=x, e=error, most=None)
             whole.discard(value)
         return forms[value]
 
-    def _convolve(self, form: Form, at: int, op: Conv, pads: tuple[int, int, int, int]) -> tuple[Form, Rounded]:
-        kernel = self.site.engine.kernel(at)
-        gamma = rounding(kernel[0].numel())
-        size = form.magnitude()
-        error = torch.add(form.e * (1 + 2 * gamma), size[None], alpha=gamma)
-        out = form.mapped(
-            lambda values: convolve(values, kernel, op, pads), convolve(error, self.site.magnitudes[at], op, pads)
-        )
-        largest = (size + form.e[0]).flatten(1).amax(1)
-        return out, Rounded(
-            gamma * largest, self.site.magnitudes[at].sum((1, 2, 3)) * (1 + gamma), torch.zeros_like(largest)
-        )
-
-    @staticmethod
-    def _maximum(form: Form, at: int, op: Pool, windows: Windows, relaxed: dict[tuple[int, int], Relaxed]) -> Form:
+    def _maximum(self, form: Form, at: int, op: Pool, relaxed: dict[tuple[int, int], Relaxed]) -> Form:
         """The maximum over windows as maxima of pairs, first along one axis and then along the other."""
-        pads = windows.pads(at)
-        ground = windows.around(at)
-        x = torch.cat([lay(form.x[:1], ground, pads), widen(form.x[1:], pads)])
-        inside = torch.where(ground < OUTSIDE, 0.0, ground).abs()
-        form = replace(form, x=x, e=widen(form.e, pads) + SHORT * inside, planes=widen(form.planes, pads))
+        pads = self.windows.pads(at)
+        ground = self.windows.around(at)
+        x = widen(form.x, pads) if any(pads) else form.x.clone()
+        x[0] += ground[0]
+        beyond = ground < OUTSIDE
+        inside, outside = torch.where(beyond, 0.0, ground).abs(), bool(beyond.any())
+        form = Form(x, widen(form.e, pads) + SHORT * inside, widen(form.planes, pads), form.sizes, form.made)
+        top = form.top() if at in self.site.rectified else None
         count = 0
         for axis in (0, 1):
             cells = offsets(form.x.shape[2 + axis], op, axis)
-            best = sliced(form, axis, cells[0])
+            best, highest = sliced(form, axis, cells[0]), None if top is None else taken(top[None], axis, cells[0])[0]
             for cut in cells[1:]:
-                best, relaxed[at, count] = larger(best, sliced(form, axis, cut))
+                other = None if top is None else taken(top[None], axis, cut)[0]
+                tops = None if highest is None or other is None else (highest, other)
+                best, relaxed[at, count] = larger(best, sliced(form, axis, cut), tops, outside=outside)
+                highest = None if tops is None else torch.maximum(*tops)
                 count += 1
-            form = best
+            form, top = best, highest
         return form
 
-    def _dense(self, form: Form, relaxed: dict[tuple[int, int], Relaxed], rounded: dict[int, Rounded]) -> Trace:
+    def _dense(
+        self, forms: dict[int, Form], relaxed: dict[tuple[int, int], Relaxed], rounded: dict[int, Rounded]
+    ) -> Trace:
         """The dense layers up to the margins."""
+        form = forms[self.margin.entry.source]
         down, across = self.site.cells
         x, e, planes = (part[:, :, down, across].flatten(2) for part in (form.x, form.e, form.planes))
-        rows = replace(form, x=x, e=e, planes=planes)
-        known = form.carried()
-        carried = None if known is None else known[:, down, across].flatten(1)
-        rows = rows if carried is None else rows.knowing(carried)
-        entering = rows.e[0] if carried is None else rows.e[0] + carried
-        rows, off = dense(rows, self.site.weight, self.site.weight_size)
+        most, carried = (
+            None if part is None else part[:, down, across].flatten(1) for part in (form.most, form.carrying)
+        )
+        entering = Form(x, e, planes, form.sizes, form.made, most, carried)
+        rows, off = dense(entering, self.site.entry)
         clean = self.site.scene.values[self.margin.entry.target]
-        tail: list[Relaxed | Rounded]
+        tail: list[Bent | Rounded]
         rows, tail = shifted(rows, clean), [touched(off, rows, clean)]
-        for op in self.margin.ops:
-            if isinstance(op, Relu):
+        for op, weights in zip(self.margin.ops, self.margin.weights, strict=True):
+            if weights is None:
                 zero = torch.zeros(1)
+                before, known = rows, rows.carried()
+                rows = replace(rows, carrying=known)
                 rows, how = rectify(rows, zero, zero, (0, 0))
-                tail.append(how)
+                tail.append(Bent(before.x, before.e[0] if known is None else before.e[0] + (1 + GROWTH) * known, how))
             else:
                 assert isinstance(op, Linear)
-                rows, off = dense(rows, op.weight, op.weight.abs())
+                rows, off = dense(rows, weights)
                 bias = torch.zeros(1) if op.bias is None else op.bias
                 rows = shifted(rows, bias)
                 tail.append(touched(off, rows, bias))
         gap = 4 * SHORT * rows.x.abs().sum(0)
         carried = rows.carried()
         error = rows.e[0] if carried is None else rows.e[0] + (1 + GROWTH) * carried
-        return Trace(relaxed, rounded, tail, rows.x[0] - gap, rows.x[1:], error, entering)
+        return Trace(forms, relaxed, rounded, tail, rows.x[0] - gap, rows.x[1:], error, entering)

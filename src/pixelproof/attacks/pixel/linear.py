@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelproof.attacks.pixel.ops import Conv, Pool
-from pixelproof.attacks.pixel.relax import GROWTH, SHORT, Form, rounding
-from pixelproof.attacks.pixel.windows import Sides, nchw, nhwc, widen
+from pixelproof.attacks.pixel.relax import SHORT, Form, rounding
+from pixelproof.attacks.pixel.symbols import GROWTH
+from pixelproof.attacks.pixel.windows import Sides, convolve, nchw, nhwc, widen
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +29,50 @@ def unconvolve(slope: Tensor, kernel: Tensor, op: Conv, pads: Sides) -> Tensor:
     return widen(nhwc(wide, slope), opposite(pads))
 
 
-def dense(form: Form, weight: Tensor, magnitude: Tensor) -> tuple[Form, Rounded]:
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A linear step's weights as they are, and absolute with an allowance for rounding, gamma times magnitudes."""
+
+    exact: Tensor
+    sizes: Tensor
+    gamma: float
+
+    @staticmethod
+    def of(weight: Tensor) -> Weights:
+        """Those of a dense layer (out, in) or a convolution (out, in, height, width)."""
+        gamma = rounding(weight[0].numel())
+        return Weights(weight, weight.abs() * (1 + 3 * gamma), gamma)
+
+    def charged(self, form: Form) -> Tensor:
+        """The error of a form together with what rounding in the step amounts to at its inputs."""
+        return torch.add(form.e, form.magnitude(), alpha=self.gamma)
+
+    def off(self, form: Form) -> Rounded:
+        """How far float32 may be from the step's answer."""
+        flat = form.magnitude().flatten(1)
+        if not flat.numel():
+            return Rounded(flat.new_zeros(len(flat)), self.sizes.flatten(1).sum(1), flat.new_zeros(len(flat)))
+        largest = 2 * self.gamma * (flat.amax(1) + form.e[0].flatten(1).amax(1))
+        return Rounded(largest, self.sizes.flatten(1).sum(1), torch.zeros_like(largest))
+
+
+def dense(form: Form, weights: Weights) -> tuple[Form, Rounded]:
     """A dense layer without bias of rows."""
-    gamma = rounding(weight.shape[1])
-    size = form.magnitude()
-    error = torch.add(form.e * (1 + 2 * gamma), size[None], alpha=gamma)
-    out = form.mapped(lambda rows: rows @ weight.t(), error @ magnitude.t())
-    largest = (size + form.e[0]).amax(1) if size.numel() else size.new_zeros(len(size))
-    return out, Rounded(gamma * largest, magnitude.sum(1) * (1 + gamma), torch.zeros_like(largest))
+    error = weights.charged(form) @ weights.sizes.t()
+    return form.mapped(lambda rows: rows @ weights.exact.t(), error), weights.off(form)
+
+
+def windowed(form: Form, weights: Weights, op: Conv, pads: Sides) -> tuple[Form, Rounded]:
+    """A convolution without bias of windows."""
+    error = convolve(weights.charged(form), weights.sizes, op, pads)
+    return form.mapped(lambda values: convolve(values, weights.exact, op, pads), error), weights.off(form)
 
 
 def shifted(form: Form, by: Tensor) -> Form:
     """Rows plus a constant that is exact up to rounding."""
     x = form.x.clone()
     x[0] += by
-    return replace(form, x=x, e=form.e + SHORT * (by.abs() + x[:1].abs()))
+    return replace(form, x=x, e=form.e + SHORT * (by.abs() + x[:1].abs()), most=None)
 
 
 def touched(off: Rounded, form: Form, by: Tensor) -> Rounded:
@@ -66,12 +96,14 @@ def taken(x: Tensor, axis: int, cut: slice) -> Tensor:
 def sliced(form: Form, axis: int, cut: slice) -> Form:
     """Some rows or columns of a form's windows."""
     x, e, planes = (taken(values, axis, cut) for values in (form.x, form.e, form.planes))
-    return replace(form, x=x, e=e, planes=planes)
+    return Form(x, e, planes, form.sizes, form.made)
 
 
 def widened(form: Form, pads: Sides) -> Form:
     """A form on windows with unchanged cells around them."""
-    return replace(form, x=widen(form.x, pads), e=widen(form.e, pads), planes=widen(form.planes, pads))
+    if not any(pads):
+        return form
+    return Form(widen(form.x, pads), widen(form.e, pads), widen(form.planes, pads), form.sizes, form.made)
 
 
 def added(left: Form, right: Form) -> Form:
@@ -80,13 +112,14 @@ def added(left: Form, right: Form) -> Form:
         left, right = right, left
     x = left.x + right.x
     error = left.e + right.e + SHORT * (left.magnitude() + right.magnitude())
+    planes = left.planes
     if right.made != left.made[: len(right.made)]:
         carried = right.carried()
         error = error if carried is None else error + (1 + GROWTH) * carried
-        return replace(left, x=x, e=error)
-    planes = left.planes.clone()
-    planes[: len(right.planes)] += right.planes
-    return replace(left, x=x, e=error, planes=planes)
+    else:
+        planes = planes.clone()
+        planes[: len(right.planes)] += right.planes
+    return Form(x, error, planes, left.sizes, left.made)
 
 
 def opposite(pads: Sides) -> Sides:

@@ -7,27 +7,29 @@ et al. 2018, NeurIPS), and max(a, b) becomes b + the rectifier of a - b.
 Rounding. Every float32 result is taken as the *definition* of the new form, and the error of computing it is added to
 e: a dot product of N terms, in any order, with or without fused operations, is off by at most N u / (1 - N u) times the
 sum of the absolute products, u = 2^-24 (Higham 2002, section 3.1); a short chain of elementwise operations is off by a
-few u times the magnitudes involved, for which SHORT = 8 u stands here.
+few u times the magnitudes involved, for which SHORT = 8 u stands here. What a rectifier does to a centre is at most a
+few u times its own size, its clean value's and its result's; linear steps before and after it are charged 32 terms more
+than they have, which pays for that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from pixelproof.attacks.pixel.symbols import GROWTH, TINY, followed, summed
+
 UNIT = 2.0**-24
 SHORT = 8 * UNIT
-TINY = 1e-30
-GROWTH = 1e-3  # allowance for the rounding of everything that concerns symbols, relative to their sum
+OUTSIDE = -1e29  # below it a cell is not on the map
 
 
 def rounding(terms: int) -> float:
-    """The relative error of a float32 dot product of so many terms (sixteen more are allowed for what surrounds it)."""
-    total = (terms + 16) * UNIT
+    """The relative error of a float32 dot product of so many terms (32 more are allowed for what surrounds it)."""
+    total = (terms + 32) * UNIT
     return total / (1 - total)
 
 
@@ -38,6 +40,8 @@ class Form:
     Errors made early are kept apart as symbols, so that they are not merged with others on the way: `planes`
     (symbols, 1, ...) says how a symbol reaches every value, the same for all boxes, and `sizes` (n, symbols) how large
     it is in each box. Where a box's own slopes differ from the shared ones, the difference is an error of its own.
+
+    `most` and `carrying` (n, ...), where known, are what `magnitude` and `carried` give.
     """
 
     x: Tensor
@@ -45,45 +49,39 @@ class Form:
     planes: Tensor
     sizes: Tensor
     made: tuple[int, ...]
+    most: Tensor | None = None
+    carrying: Tensor | None = None
 
     def spread(self) -> Tensor:
-        """Largest distance of the linear part from the centre."""
-        return self._spread
-
-    def carried(self) -> Tensor | None:
-        """Largest sum of all symbols at every value (n, ...); None without symbols."""
-        return self._carried
-
-    def ceiling(self) -> Tensor | None:
-        """A cheap upper bound of `carried` (n, ...), for what is multiplied by the unit of rounding."""
-        if not len(self.planes) or "_carried" in self.__dict__:
-            return self.carried()
-        largest = self.planes.abs().amax(0)
-        return self.sizes.sum(1).view(-1, *(1,) * (largest.ndim - 1)) * largest
-
-    @cached_property
-    def _spread(self) -> Tensor:
+        """Largest distance of the linear part from the centre (a new tensor)."""
         total = self.x[1].abs()
         for k in range(2, len(self.x)):
-            total += self.x[k].abs()
+            total.add_(self.x[k].abs())
         return total
 
-    @cached_property
-    def _carried(self) -> Tensor | None:
-        if not len(self.planes):
-            return None
-        return (self.sizes @ self.planes.abs().flatten(1)).view(self.e.shape[1:])
+    def carried(self) -> Tensor | None:
+        """Largest sum of all symbols at every value (n, ...), up to a relative GROWTH; None without symbols."""
+        if not len(self.planes) or self.carrying is not None:
+            return self.carrying
+        return summed(self.sizes, self.planes)
 
-    def knowing(self, carried: Tensor) -> Form:
-        """This form, told what `carried` would work out (up to a relative GROWTH, which its users allow)."""
-        self.__dict__["_carried"] = carried
-        return self
+    def top(self) -> Tensor:
+        """Upper bounds of the values (n, ...)."""
+        radius = self.spread().add_(self.e[0])
+        carried = self.carried()
+        if carried is not None:
+            radius.add_(carried, alpha=1 + GROWTH)
+        return self.x[0] + radius.mul_(1 + SHORT).add_(SHORT * self.x[0].abs())
 
     def magnitude(self) -> Tensor:
         """An upper bound of every value without its merged error (n, ...): what the rounding of a sum scales with."""
-        carried = self.ceiling()
-        size = self.x[0].abs() + self.spread()
-        return size if carried is None else size + carried
+        if self.most is not None:
+            return self.most
+        size = self.x[0].abs().add_(self.spread())
+        if not len(self.planes):
+            return size
+        largest = self.planes.abs().amax(0)
+        return size.add_(self.sizes.sum(1).view(-1, *(1,) * (largest.ndim - 1)) * largest)
 
     def mapped(self, linear: Callable[[Tensor], Tensor], error: Tensor) -> Form:
         """The form after a linear map, whose effect on the error is given."""
@@ -94,26 +92,29 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Relaxed:
-    """How a rectifier was relaxed: slope `keep` in [0, 1], shift of the centre, and the error it added."""
+    """How a rectifier was relaxed: slope `keep` in [0, 1], shift of the centre, and the error it added.
+
+    `most` bounds the relaxed value's linear part, symbols and old error together.
+    """
 
     keep: Tensor
     shift: Tensor
     error: Tensor
+    most: Tensor
 
 
 def relax(centre: Tensor, radius: Tensor) -> Relaxed:
     """The DeepZ relaxation of the rectifier on [centre - radius, centre + radius].
 
     With l and u the ends: keep = u / (u - l) and shift = error = max(keep * -l, (1 - keep) u) / 2 where l < 0 < u; the
-    identity or zero elsewhere. The ends are widened, and the error raised, by what rounding can do.
+    identity or zero elsewhere. Rounding moves an end by a few units of |centre| + radius, which matters only where
+    |centre| is hardly more than the radius: so the error is raised by 2 SHORT radius.
     """
-    radius = torch.add(radius * (1 + SHORT), centre.abs(), alpha=SHORT)
     above = (centre + radius).clamp_min_(0)
     below = (radius - centre).clamp_min_(0)
-    width = above + below
-    keep = above / width.clamp_min(TINY)
-    shift = (keep * below).mul_(0.5)
-    return Relaxed(keep, shift, torch.add(shift, above, alpha=SHORT))
+    keep = above / torch.add(above, below).clamp_min_(TINY)
+    shift = below.mul_(keep).mul_(0.5)
+    return Relaxed(keep, shift, torch.add(shift, radius, alpha=2 * SHORT), torch.addcmul(shift, keep, above))
 
 
 def rectify(form: Form, clean: Tensor, after: Tensor, symbols: tuple[int, int]) -> tuple[Form, Relaxed]:
@@ -123,69 +124,67 @@ def rectify(form: Form, clean: Tensor, after: Tensor, symbols: tuple[int, int]) 
     `symbols` is (name of this step, how many of its largest errors become symbols).
     """
     centre = form.x[0] + clean
-    error = form.e + SHORT * clean.abs()
     carried = form.carried()
-    radius = form.spread() + error[0]
+    radius = form.spread().add_(form.e[0])
     how = relax(centre, radius if carried is None else radius.add_(carried, alpha=1 + GROWTH))
-    x = form.x * how.keep
+    x = torch.empty_like(form.x)
+    torch.mul(form.x[1:], how.keep, out=x[1:])
     torch.addcmul(how.shift - after, centre, how.keep, out=x[0])
-    kept = (error * how.keep).add_(SHORT * after)
-    form, error = _follow(Form(x, kept, form.planes, form.sizes, form.made), (how.keep, carried), how.error)
-    return _kept_apart(form, error, symbols), how
+    error = (form.e * how.keep).add_(how.error)
+    planes, carried, error = followed(form.planes, how.keep, carried, error)
+    most = how.most + after
+    if carried is not None:
+        most.add_(carried)  # the symbols follow shared slopes, which may be steeper than the box's own
+    return _kept_apart(Form(x, error, planes, form.sizes, form.made, most, carried), symbols), how
 
 
-def larger(left: Form, right: Form) -> tuple[Form, Relaxed]:
+def larger(
+    left: Form, right: Form, tops: tuple[Tensor, Tensor] | None = None, *, outside: bool = True
+) -> tuple[Form, Relaxed]:
     """The elementwise maximum of two forms, and how the rectifier of their difference was relaxed.
 
-    A cell outside the map has a centre of -1e30; its weight is then exactly 0, so it leaves no trace.
+    Where all that follows is a rectifier, `tops` are upper bounds of both (n, ...): a side that is below zero cannot
+    matter, and the other is taken as it is. A cell outside the map has a centre of -1e30; its weight is then exactly 0,
+    so it leaves no trace; where there is none, `outside` may be false.
     """
     difference = replace(left, x=left.x - right.x, planes=left.planes - right.planes)
     carried = difference.carried()
-    radius = difference.spread() + left.e[0] + right.e[0]
+    radius = difference.spread().add_(left.e[0]).add_(right.e[0])
     how = relax(difference.x[0], radius if carried is None else radius.add_(carried, alpha=1 + GROWTH))
-    rest = 1 - how.keep
-    x = left.x * how.keep + right.x * rest
-    both = (left.x[0].abs() * how.keep).maximum(right.x[0].abs() * rest)
-    error = torch.where(how.shift > 0, how.error, how.shift) + SHORT * (x[0].abs() + how.shift + both)
+    if tops is not None:
+        how = _settled(how, *(top.sign().clamp_min_(0) for top in tops))
+    x = torch.lerp(right.x, left.x, how.keep)
     x[0] += how.shift
-    kept = left.e * how.keep + right.e * rest
-    ground = right.ceiling()
-    if ground is not None:
-        error = error + SHORT * ground
-    form, merged = _follow(Form(x, kept, difference.planes, left.sizes, left.made), (how.keep, carried), error)
-    relaxed = Relaxed(how.keep, how.shift, error)
-    return replace(form, e=kept + merged, planes=form.planes + right.planes), relaxed
+    error = torch.add(how.error, x[0].abs(), alpha=SHORT)
+    if outside:
+        error = torch.where(x[0] < OUTSIDE, 0.0, error)
+    planes, _, merged = followed(
+        difference.planes, how.keep, carried, torch.lerp(right.e, left.e, how.keep).add_(error)
+    )
+    planes = planes.add_(right.planes) if len(planes) else planes
+    return Form(x, merged, planes, left.sizes, left.made), replace(how, error=error)
 
 
-def _follow(form: Form, slopes: tuple[Tensor, Tensor | None], error: Tensor) -> tuple[Form, Tensor]:
-    """The form with symbols that follow one slope for all boxes, and the error with what differs from it.
-
-    Any slope is sound; the mean, weighted by what is carried, keeps the difference small where it matters.
-    """
-    keep, carried = slopes
-    if carried is None:
-        return form, error
-    shared = ((keep * carried).sum(0) / carried.sum(0).clamp_min(TINY)).clamp_(0, 1)
-    apart = (keep - shared).abs().mul_(carried).add_(carried, alpha=GROWTH)
-    return replace(form, planes=form.planes * shared).knowing(carried * shared), error + apart
+def _settled(how: Relaxed, left: Tensor, right: Tensor) -> Relaxed:
+    """The relaxation of a maximum of which only the sides marked by 1 can matter."""
+    both = left * right
+    return Relaxed((how.keep - 1).mul_(right).add_(1).mul_(left), how.shift * both, how.error * both, how.most)
 
 
-def _kept_apart(form: Form, error: Tensor, symbols: tuple[int, int]) -> Form:
-    """The form with a new error, of which the largest parts become symbols and the rest is merged."""
+def _kept_apart(form: Form, symbols: tuple[int, int]) -> Form:
+    """The form with the largest parts of its error made symbols."""
     name, count = symbols
-    carried = form.carried()
     if not count:
-        merged = replace(form, e=form.e + error)
-        return merged if carried is None else merged.knowing(carried)
-    error = form.e[0] + error
-    flat = error.flatten(1)
+        return form
+    flat = form.e[0].flatten(1)
     chosen = flat.sum(0).topk(min(count, flat.shape[1])).indices
-    fresh = form.x.new_zeros(len(chosen), flat.shape[1])
+    fresh = flat.new_zeros(len(chosen), flat.shape[1])
     fresh[torch.arange(len(chosen)), chosen] = 1.0
     planes = torch.cat([form.planes, fresh.view(-1, 1, *form.x.shape[2:])])
-    rest = flat.index_fill(1, chosen, 0.0).view(error.shape)
     apart = flat[:, chosen]
-    total = torch.zeros_like(flat) if carried is None else carried.flatten(1).clone()
-    total[:, chosen] += apart
+    carrying = torch.zeros_like(flat) if form.carrying is None else form.carrying.flatten(1).clone()
+    carrying[:, chosen] += apart
+    most = None if form.most is None else form.most.flatten(1).index_add(1, chosen, apart).view(form.e.shape[1:])
+    rest = flat.index_fill(1, chosen, 0.0).view(form.e.shape)
     sizes = torch.cat([form.sizes, apart], 1)
-    return Form(form.x, rest[None], planes, sizes, (*form.made, name)).knowing(total.view(error.shape))
+    return Form(form.x, rest, planes, sizes, (*form.made, name), most, carrying.view(form.e.shape[1:]))

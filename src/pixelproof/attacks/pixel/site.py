@@ -8,30 +8,44 @@ import torch
 from torch import Tensor
 
 from pixelproof.attacks.pixel.incremental import Incremental, IncrementalScene
-from pixelproof.attacks.pixel.linear import Rounded
-from pixelproof.attacks.pixel.relax import Relaxed
+from pixelproof.attacks.pixel.linear import Rounded, Weights
+from pixelproof.attacks.pixel.ops import Relu
+from pixelproof.attacks.pixel.relax import Form, Relaxed
 from pixelproof.attacks.pixel.subject import Margin
 from pixelproof.attacks.pixel.windows import Windows
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
-    """What a forward pass of bounds leaves for the backward one."""
+class Bent:
+    """A rectifier between dense layers: its values' linear part (1 + g, n, k), their error (n, k), its relaxation."""
 
+    x: Tensor
+    error: Tensor
+    how: Relaxed
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a forward pass of bounds leaves for the backward one.
+
+    `forms` are those of every value on the windows, `entering` is what the dense layers read.
+    """
+
+    forms: dict[int, Form]
     relaxed: dict[tuple[int, int], Relaxed]
     rounded: dict[int, Rounded]
-    tail: list[Relaxed | Rounded]
+    tail: list[Bent | Rounded]
     margin: Tensor
     generators: Tensor
     error: Tensor
-    entering: Tensor
+    entering: Form
 
 
 class Site:
     """One pixel of one image, ready to be bounded: its windows, and the dense layer's columns that read them.
 
-    `magnitudes` are the absolute weights of the convolutions, `symbols` how many errors of which rectifiers are kept
-    apart, by the step's position in the plan.
+    `weights` are those of the convolutions, `symbols` how many errors of which rectifiers are kept apart, by the step's
+    position in the plan.
     """
 
     def __init__(
@@ -39,16 +53,21 @@ class Site:
         engine: Incremental,
         scene: IncrementalScene,
         margin: Margin,
-        tables: tuple[dict[int, Tensor], dict[int, int]],
+        tables: tuple[dict[int, Weights], dict[int, int]],
         position: int,
     ) -> None:
         self.engine, self.plan, self.scene, self.margin = engine, engine.plan, scene, margin
-        self.magnitudes, self.symbols = tables
+        self.weights, self.symbols = tables
         self.colour = scene.values[0][0].flatten(1).t()[position]
         self.windows = Windows(self.plan, scene, torch.tensor([position]), self.colour[None, None])
+        self.rectified = {at for at in self.plan.local if self._rectified(at + 1)}
         entry = margin.entry
         part = self.plan.reached(entry.source, position)
         corner = [track.spans[entry.source][0] for track in self.plan.tracks(position)]
         self.cells = tuple(slice(part[2 * k] - corner[k], part[2 * k + 1] - corner[k]) for k in range(2))
-        self.weight = engine.columns(entry, part)
-        self.weight_size = self.weight.abs()
+        self.entry = Weights.of(engine.columns(entry, part))
+
+    def _rectified(self, value: int) -> bool:
+        """Whether a rectifier is all that reads a value."""
+        readers = [step for step in self.plan.steps if value in step.inputs]
+        return bool(readers) and all(isinstance(step.op, Relu) for step in readers)

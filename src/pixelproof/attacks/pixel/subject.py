@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from pixelproof.attacks.pixel.linear import Weights
 from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Op, Pool, Relu, Step, run
 from pixelproof.attacks.pixel.plan import Plan
 
@@ -56,3 +57,4 @@ class Margin:
         if isinstance(last, Linear) and last.bias is not None:
             bias = difference @ last.bias.double()
         self.ops: list[Op] = [*ops, Linear(weight.float(), bias.float())]
+        self.weights = [Weights.of(op.weight) if isinstance(op, Linear) else None for op in self.ops]
