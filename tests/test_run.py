@@ -172,6 +172,19 @@ def test_the_same_spec_continues_and_another_is_refused(run):
     assert Run.open(run.folder).spec == SPEC
 
 
+def test_a_run_grows_with_its_spec_and_is_then_unfinished(run):
+    run.save("result", outer())
+    run.finish({})
+    wider = SPEC | {"seed": 1}
+    with pytest.raises(RunError, match="other settings; got seed"):
+        Run.create(run.folder, wider, grows=lambda before, after: False)
+    assert Run.open(run.folder).complete
+    grown = Run.create(run.folder, wider, grows=lambda before, after: before == SPEC and after == wider)
+    assert grown.has("result")
+    assert not grown.complete
+    assert Run.open(run.folder).spec == wider
+
+
 def test_a_newer_format_is_refused(run):
     for attempt in (lambda: Run.open(run.folder), lambda: Run.create(run.folder, SPEC)):
         (run.folder / "spec.json").write_text(json.dumps({"format": FORMAT + 1, "spec": SPEC}))

@@ -15,11 +15,11 @@ import platform
 import subprocess
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import safetensors
 import safetensors.torch
@@ -30,6 +30,7 @@ from pixelproof.atomic import replacing, write_whole
 from pixelproof.errors import CorruptFile, RunError
 
 T = TypeVar("T")
+Grows: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
 FORMAT = 1
 
@@ -42,8 +43,11 @@ class Run:
         self.spec = spec
 
     @classmethod
-    def create(cls, folder: Path, spec: Mapping[str, Any]) -> Run:
+    def create(cls, folder: Path, spec: Mapping[str, Any], *, grows: Grows | None = None) -> Run:
         """A new run, or the unfinished or finished one that the same spec has already begun there.
+
+        A run with another spec is taken up, too, where `grows(its spec, the spec given)` says that all of its results
+        belong to the new one; it is then unfinished again.
 
         Raises RunError when the folder cannot be written, holds another study's run, or something else altogether.
         """
@@ -53,7 +57,9 @@ class Run:
                 run = cls.open(folder)
                 if run.spec == json.loads(json.dumps(spec)):
                     return run
-                if run.names():
+                if grows is not None and grows(run.spec, spec):
+                    (folder / "run.json").unlink(missing_ok=True)  # before the spec: never complete without the rest
+                elif run.names():
                     changed = ", ".join(sorted(key for key in {*run.spec, *spec} if run.spec.get(key) != spec.get(key)))
                     raise RunError(
                         str(folder), "holds a run with other settings", changed, "Choose another folder, or delete it."

@@ -47,6 +47,11 @@ def test_interval_training_says_what_it_proves(tmp_path):
     assert facts["certified"]["value"] == pytest.approx(float(defend.certified(model, test, 0.02)), abs=1e-4)
     assert facts["certified"]["value"] <= facts["after"]["pgd"]["value"]
     assert "proven at eps 0.02 by interval bounds" in run("ibp:eps=0.02", *settings).output
+    short = ("--training", "epochs=1,batch=64", *settings[2:], "--json")
+    behind = json.loads(run("bits:bits=1,when=both", "ibp:eps=0.02", *short).stdout)
+    proven = defend.certified(models.load(str(out)), test, 0.02)
+    assert behind["certified"]["value"] == pytest.approx(float(proven), abs=1e-4)
+    assert json.loads(run("ibp:eps=0.02", "jpeg", *short).stdout)["certified"] is None, "no bounds go through JPEG"
 
 
 def test_your_own_network_goes_on_from_its_weights(tmp_path):

@@ -23,6 +23,7 @@ from pixelproof.defend.gradients import (
 from pixelproof.defend.penalties import InputGradientPenalty, InputGradientSmoothing
 from pixelproof.errors import BadInput
 from pixelproof.models import Card, Classifier, Recipe, Step, Training, train
+from pixelproof.models.fronts import BitDepth, Features, Median
 from pixelproof.models.nets import build
 
 pytestmark = pytest.mark.slow
@@ -126,9 +127,9 @@ def test_smoothing_over_time_and_along_rows():
     assert torch.equal(multiscale(rows, 1), rows)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "own"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "own", "behind fronts"])
 def test_interval_bounds_hold_at_every_image_of_the_ball_and_are_exact_on_a_point(name):
-    model = fresh(name) if name != "own" else None
+    model = fresh(name) if name in models.NETS else None
     if model is None:
         net = nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 10)
@@ -136,18 +137,33 @@ def test_interval_bounds_hold_at_every_image_of_the_ball_and_are_exact_on_a_poin
         model = Classifier(net, Card("own", TRAIN.classes, (1, 8, 8)), mean=(0.3,), std=(0.5,))
         model(IMAGES)  # moves the batch statistics off their start
         model.eval()
+    if name == "behind fronts":
+        model = Median(2).around(BitDepth(2).around(Features(0.5).keeping(model, torch.rand(1, 8, 8) > 0.3)))
     chain, labels = layers(model), TRAIN.labels[:32]
     with torch.no_grad():
         logits = model(IMAGES)
-        exact = rivals(model, chain, IMAGES, labels, 0.0)
+        exact = rivals(chain, IMAGES, labels, 0.0)
         torch.testing.assert_close(exact, logits - logits.gather(1, labels[:, None]), rtol=1e-3, atol=1e-5)
-        bound = rivals(model, chain, IMAGES, labels, 0.05)
+        bound = rivals(chain, IMAGES, labels, 0.05)
         generator = torch.Generator().manual_seed(0)
         for _ in range(50):
             shift = 0.05 * (2 * torch.rand(IMAGES.shape, generator=generator) - 1).sign()
             logits = model((IMAGES + shift).clamp(0, 1))
             assert (logits - logits.gather(1, labels[:, None]) <= bound + 1e-5).all()
         assert (bound > exact - 1e-6).all()
+
+
+def test_a_box_at_the_edge_of_a_rounding_step_holds_both_levels():
+    """0.8 - 0.3 is 0.5 only up to rounding: one float to either side decides which level the pixel has."""
+    weight = torch.zeros(2, 64)
+    weight[1] = 1.0
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False))
+    net[1].weight.data = weight
+    model = BitDepth(1).around(Classifier(net, Card("edge", ("off", "on"), (1, 8, 8))))
+    images, labels = torch.full((1, 1, 8, 8), 0.8), torch.tensor([1])
+    with torch.no_grad():
+        assert float(rivals(layers(model), images, labels, 0.3)[0, 0]) == pytest.approx(0.0)
+        assert float(rivals(layers(model), images, labels, 0.299)[0, 0]) == pytest.approx(-64.0)
 
 
 def test_a_layer_without_bounds_is_named():
@@ -193,6 +209,18 @@ def test_interval_training_certifies_and_no_attack_goes_below():
     assert proven.hits <= standing
     assert float(proven) > 0.7  # n = 449, seed 0
     assert float(certified(fresh(), TEST, 0.05)) < 0.1
+
+
+def test_interval_training_behind_a_rounding_proves_more():
+    """Most pixels of a digit cannot cross the step between two levels, so the box behind it is small."""
+    settings, proven = Training(epochs=30, batch=64), {}
+    for front in ([], ["bits:bits=1,when=both"]):
+        wanted = defend.parse([*front, "ibp:eps=0.2,kappa=0,ramp=0.4"])
+        model = Hardening(wanted, settings).conduct(fresh(), TRAIN, validation=VAL).model
+        proven[bool(front)] = certified(model, TEST, 0.2)
+        held = attacks.mount(PGD(0.2), model, TEST)
+        assert proven[bool(front)].hits <= int((~held.success).sum())
+    assert float(proven[True]) > float(proven[False]) + 0.1, proven  # n = 449, seed 0
 
 
 def test_adversarial_training_resists_where_plain_training_does_not():

@@ -77,6 +77,21 @@ def test_ingredients_of_several_defences_all_act():
         assert other.model.digest() != whole.model.digest(), f"{left_out} changed nothing"
 
 
+def test_a_squeezer_is_there_while_the_network_learns_if_asked(tmp_path):
+    weights = {}
+    for when, order in (("test", ["bits", "median"]), ("both", ["median", "bits"])):
+        wanted = ["gradient-clip:norm=1", f"bits:bits=1,when={when}", "median:window=2"]
+        made = Hardening(defend.parse(wanted), SHORT).conduct(fresh(), TRAIN, validation=VAL).model
+        assert [spec.partition(":")[0] for spec in made.card.fronts] == order
+        models.save(made, tmp_path / f"{when}.safetensors")
+        again = models.load(str(tmp_path / f"{when}.safetensors"))
+        torch.testing.assert_close(again.predict(VAL.images), made.predict(VAL.images))
+        weights[when] = made.net.inner.net.inner.net.fc1.weight
+    assert not torch.equal(weights["test"], weights["both"])
+    alone = Hardening(defend.parse(["bits:bits=1,when=both"]), SHORT).conduct(fresh(), TRAIN, validation=VAL)
+    assert len(alone.histories) == 1, "trained without any other defence"
+
+
 def test_hardening_goes_on_from_given_weights_or_begins_anew():
     trained = models.load("mlp", data=TRAIN, training=Training(epochs=8, batch=32))
     still = Training(epochs=1, batch=500, learning_rate=1e-9)

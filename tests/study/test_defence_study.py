@@ -49,12 +49,25 @@ CONTENT = {
 }
 
 
-pytestmark = pytest.mark.slow  # a minute of processor time: eight trainings, eight ensembles
+TWO = ("baseline", "random 50 %")
+
+pytestmark = pytest.mark.slow  # minutes of processor time: fourteen trainings, fourteen ensembles
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return unchecked.conduct(CONTENT, tmp_path_factory.mktemp("resist") / "run")
+
+
+@pytest.fixture(scope="module")
+def wider(run, tmp_path_factory):
+    """The same run, gone on with a second network for two of the rows, attacked on fewer images."""
+    folder = tmp_path_factory.mktemp("wider") / "run"
+    shutil.copytree(run.folder, folder)
+    section = CONTENT["defences"]
+    rows = [row if row["name"] in TWO else row | {"nets": ["mlp"]} for row in section["rows"]]
+    more = {"nets": ["mlp", "cnn"], "sizes": {"cnn": 20}, "rows": rows}
+    return unchecked.conduct(CONTENT | {"defences": section | more}, folder)
 
 
 def test_eps_is_where_fgsm_leaves_the_baseline_the_wanted_share(run):
@@ -200,7 +213,7 @@ def test_the_utility_picks_no_ratio_that_is_not_shown_robust(run, tmp_path):
     winner = next(name for name, entry in before.items() if entry["best_ensemble"])
     loser = next(name for name in before if name != winner)
     for name in (winner, loser):
-        place = f"defences/audit/{slug(name)}"
+        place = f"defences/audit/mlp/{slug(name)}"
         said = run.load(place, VerdictOfAudit)
         doubted.path(place).with_suffix(".safetensors").unlink(missing_ok=True)
         doubted.save(place, replace(said, believable=name == loser))
@@ -219,6 +232,52 @@ def test_a_run_goes_on_where_it_stopped_and_gives_the_same(run, tmp_path):
     before, after = (r.load("defences/rows/mlp/learned-0", HardenedRecord) for r in (run, again))
     assert all(torch.equal(before.held[name], after.held[name]) for name in before.held)
     assert [row["utility"] for row in views.searched(again)] == [row["utility"] for row in views.searched(run)]
+
+
+def test_a_network_more_leaves_every_result_as_it_was(run, wider):
+    assert wider.complete
+    own = [name for name in run.names() if name.startswith("defences/")]
+    assert all(wider.path(name).read_bytes() == run.path(name).read_bytes() for name in own)
+    assert set(wider.names()) - set(run.names()) == {
+        "defences/budget/cnn",
+        *(
+            f"defences/{kind}/cnn/{slug(row)}-{k}"
+            for kind in ("history", "models", "rows")
+            for row in TWO
+            for k in (0, 1)
+        ),
+        *(f"defences/audit/cnn/{name}" for name in ("baseline", "random-50--", "random-50---mask-on")),
+    }
+
+
+def test_each_network_has_its_own_eps_images_and_audits(wider):
+    found = {item["net"]: item for item in views.budgets(wider)}
+    assert found["cnn"]["eps"] != found["mlp"]["eps"]
+    assert all(abs(item["accuracy"] - 0.6) < 0.03 for item in found.values())
+    rows = [row for row in views.defences(wider) if row["net"] == "cnn"]
+    assert [row["row"] for row in rows] == list(TWO)
+    for row in rows:
+        assert (row["n"], row["seeds"], row["eps"]) == (20, 2, found["cnn"]["eps"])
+        assert row["audit"]["n"] == 60
+        assert f"eps={found['cnn']['eps']:g}"[:8] in row["audit"]["verdict"]
+    assert rows[0]["cost"] == pytest.approx(1), "relative to the baseline of the same network"
+    assert sum(entry["best_ensemble"] for entry in views.utilities(wider)) == 2, "one for each network"
+
+
+def test_the_report_tells_two_networks_apart(wider, tmp_path):
+    page = report.write(Run.open(wider.folder), tmp_path).read_text()
+    assert "attacks on n = 24 (mlp) and 20 (cnn) test images" in page
+    assert [item["net"] for item in views.budgets(wider)] == ["mlp", "cnn"], "the study's order"
+    for net in ("mlp", "cnn"):
+        assert f'<h3 class="part">The {net}</h3>' in page
+        assert f"<p>Recommendation for {net}" in page
+        assert f"What the audit says of each row: {net}" in page
+        for figure in ("masks", "tradeoff", "curves", "scores", "confusion"):
+            assert (tmp_path / "figures" / f"defence-{figure}-{net}.svg").is_file()
+    assert not (tmp_path / "figures" / "defence-features-cnn.svg").exists(), "no row of it learns a mask"
+    names = [line.split(",")[0] for line in (tmp_path / "tables" / "defences.csv").read_text().splitlines()[1:]]
+    assert names.count("mlp") == 5
+    assert names.count("cnn") == 2
 
 
 def test_the_report_has_the_tables_and_figures_of_the_paper(run, tmp_path):
@@ -247,6 +306,8 @@ def test_the_report_has_the_tables_and_figures_of_the_paper(run, tmp_path):
         ({"rows": [{"name": "a"}, {"name": "b", "specs": ["fgsm-rs", "trades"]}]}, "contradict"),
         ({"rows": [{"name": "a"}, {"name": "b", "test": "masked:ratio=0.3"}]}, "fill"),
         ({"nets": ["lenet"]}, "networks must be of"),
+        ({"sizes": {"lenet": 50}}, "networks must be of"),
+        ({"sizes": {"mlp": 5}}, "sizes.mlp"),
         ({"calibrate": 1.0}, "calibrate"),
         ({"search": None}, r"searched row needs a section \[defences.search\]"),
         ({"rows": [{"name": "a"}, {"name": "b", "searched": True, "specs": ["dropout"]}]}, "takes no specs"),

@@ -76,7 +76,7 @@ def defend(
         }
         bounded = any(isinstance(item, library.IntervalTraining) for item in chosen.defences)
         proven = None
-        if bounded and not hardened.model.card.fronts:
+        if bounded and library.has_bounds(hardened.model):
             proven = rate(library.certified(hardened.model, test, size))
     card = hardened.model.card
     facts = {

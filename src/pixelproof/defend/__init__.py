@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from pixelproof import specs
 from pixelproof.defend.adversarial import FastAdversarial, PgdAdversarial, Trades, trained_with
-from pixelproof.defend.bounds import certified
+from pixelproof.defend.bounds import certified, has_bounds
 from pixelproof.defend.defence import Defence, TrainingDefence
 from pixelproof.defend.distillation import Distillation
 from pixelproof.defend.gradients import GradientClipping, GradientNoise, GradientSmoothing
@@ -85,6 +85,7 @@ __all__ = [
     "WeightDecay",
     "certified",
     "generate_mask",
+    "has_bounds",
     "kept_features",
     "parse",
     "trained_with",

@@ -14,12 +14,20 @@ from torch import Tensor, nn
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
+from pixelproof.models.fronts.features import Chosen
+from pixelproof.models.fronts.front import Fronted
+from pixelproof.models.fronts.squeezing import Filter, Rounding
 from pixelproof.types import Images, Labels, Rate
 
 SLACK = 1e-5  # relative; float64 sums lose far less, the network's own float32 logits may lose about this much
 AGREE = 1e-3  # relative; by how much bounds at eps 0 may differ from the network's own logits
-MONOTONE = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity, nn.Dropout)
-KNOWN = "Linear, Conv2d, BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Flatten, Dropout, Sequential"
+STEP = 1e-6  # by how much a box is widened before a rounding, where a hair's breadth moves a value by a whole level
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+MONOTONE = (*POOLS, nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, Filter, Chosen)
+KNOWN = (
+    "Linear, Conv2d, BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Flatten, Dropout, Sequential, and the "
+    "fronts bits, median and features"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,37 +53,50 @@ class Box:
 
 
 def layers(model: Classifier) -> list[nn.Module]:
-    """The layers of a network, nested sequences unrolled; BadInput names the first that has no interval bounds here."""
-    found = list(_unrolled(model.net))
+    """What images go through, in order: fronts, layers of nested sequences, and classifiers, which stand for their
+    normalisation alone. BadInput names the first that has no interval bounds here.
+    """
+    found = list(_unrolled(model))
     for layer in found:
-        if type(layer) not in (nn.Linear, nn.Conv2d, nn.BatchNorm2d, *MONOTONE):  # a subclass may compute anything
+        # a subclass may compute anything
+        if type(layer) not in (Classifier, Rounding, nn.Linear, nn.Conv2d, nn.BatchNorm2d, *MONOTONE):
             raise BadInput("interval bounds", f"know {KNOWN}", type(layer).__name__, "Use another network or defence.")
         if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
             raise BadInput("interval bounds", "know padding with zeros", layer.padding_mode)
-    if not found or not isinstance(found[-1], nn.Linear):
-        raise BadInput(
-            "interval bounds", "the last layer must be Linear", type(found[-1]).__name__ if found else "none"
-        )
+    if not isinstance(found[-1], nn.Linear):
+        raise BadInput("interval bounds", "the last layer must be Linear", type(found[-1]).__name__)
     return found
+
+
+def has_bounds(model: Classifier) -> bool:
+    """Whether interval bounds can go through everything in `model`, what stands before the network included."""
+    try:
+        layers(model)
+    except BadInput:
+        return False
+    return True
 
 
 def _unrolled(module: nn.Module) -> Iterator[nn.Module]:
     if type(module) is nn.Sequential:
         for part in module:
             yield from _unrolled(part)
+    elif type(module) is Classifier:
+        yield module
+        yield from _unrolled(module.net)
+    elif type(module) is Fronted:
+        yield module.front
+        yield from _unrolled(module.inner)
     else:
         yield module
 
 
-def rivals(
-    model: Classifier, chain: list[nn.Module], images: Images, labels: Labels, eps: float
-) -> Float[Tensor, "n k"]:
+def rivals(chain: list[nn.Module], images: Images, labels: Labels, eps: float) -> Float[Tensor, "n k"]:
     """Upper bounds of logit k minus the label's logit over the linf ball and [0, 1]; 0 at the label.
 
     Gowal et al. 2018 (arXiv 1810.12715), the last layer merged into the difference. Dropout counts as the identity.
     """
-    low, high = (images - eps).clamp(0, 1), (images + eps).clamp(0, 1)
-    box = Box(model.normalise(low), model.normalise(high))
+    box = Box((images - eps).clamp(0, 1), (images + eps).clamp(0, 1))
     for layer in chain[:-1]:
         box = _through(layer, box)
     last = chain[-1]
@@ -101,6 +122,11 @@ def _through(layer: nn.Module, box: Box) -> Box:
         return box.affine(middle, box.half * scale.abs().view(1, -1, 1, 1))
     if isinstance(layer, nn.Dropout):
         return box
+    if isinstance(layer, Classifier):
+        return Box(layer.normalise(box.low), layer.normalise(box.high))
+    if isinstance(layer, Rounding):
+        spare = STEP * (box.high > box.low)
+        return Box(layer(box.low - spare), layer(box.high + spare))
     return Box(layer(box.low), layer(box.high))
 
 
@@ -129,8 +155,8 @@ def proven(model: Classifier, data: Dataset, eps: float, *, batch: int = 200) ->
             images, labels = part.images.to(model.device), part.labels.to(model.device)
             logits = model(images).double()
             size = logits.abs().amax(1)
-            _check_same(rivals(exact, chain, images.double(), labels, 0.0), logits, labels)
-            bounds = rivals(exact, chain, images.double(), labels, eps)
+            _check_same(rivals(chain, images.double(), labels, 0.0), logits, labels)
+            bounds = rivals(chain, images.double(), labels, eps)
             others = bounds.scatter(1, labels[:, None], -torch.inf)
             held += int((others.amax(1) < -SLACK * (1 + size)).sum())
     return Rate(held, len(data))

@@ -46,6 +46,7 @@ class Hardening:
     """Defences to be combined, in order, and how the network is trained (None: settings that suit it).
 
     Ingredients of training act in the order given; what stands before the network sees the image in the order given.
+    Squeezers with `when` "both" stand there while the network is trained too, next to it; the rest comes afterwards.
     `start` "fresh" trains the same architecture from new weights (networks of pixelproof's own), "given" goes on from
     the model's weights, "auto" is fresh where it can be. Members of an ensemble differ in their seed.
     """
@@ -78,24 +79,26 @@ class Hardening:
         check_behind(self.defences, model)
         learning = [defence for defence in self.defences if isinstance(defence, TrainingDefence)]
         fronts = [defence for defence in self.defences if not isinstance(defence, TrainingDefence)]
+        present = [front for front in fronts if getattr(front, "when", "test") == "both"]
+        trains = bool(learning or present)
         histories: list[History] = []
         hardened = model
-        if learning:
+        if trains:
             data, validation = _held_out(data, validation, seed)
             settings = replace(self.training or suited(model.card.name, len(data)), seed=seed)
             members = next((item.members for item in learning if isinstance(item, Ensemble)), 1)
             trained = []
             for member in range(members):
                 apart = replace(settings, seed=settings.seed + member)
-                made, history = self._train(model, learning, data, validation, apart, progress)
+                made, history = self._train(model, (present, learning), data, validation, apart, progress)
                 trained.append(made)
                 histories.append(history)
             hardened = trained[0] if members == 1 else Committee(members).of(trained)
         rng = torch.Generator().manual_seed(seed)
-        for front in reversed(fronts):
+        for front in reversed([front for front in fronts if front not in present]):
             hardened = front(hardened, data, rng)
         spent = time.process_time() - started
-        base = () if self._fresh(model) and learning else model.card.defences
+        base = () if self._fresh(model) and trains else model.card.defences
         written = tuple(specs.write(defence) for defence in self.defences)
         card = replace(
             hardened.card,
@@ -117,12 +120,14 @@ class Hardening:
     def _train(
         self,
         model: Classifier,
-        learning: Sequence[TrainingDefence],
+        defences: tuple[Sequence[Defence], Sequence[TrainingDefence]],
         data: Dataset,
         validation: Dataset,
         settings: Training,
         progress: Progress | None,
     ) -> tuple[Classifier, History]:
+        """One network trained behind some fronts, with the ingredients of some defences."""
+        present, learning = defences
         fresh = self._fresh(model)
         if fresh:
             net = build(model.card.name, model.card.input_shape, len(model.card.classes), settings.seed)
@@ -133,6 +138,9 @@ class Hardening:
             begun = copy.deepcopy(model)
         if not any(parameter.requires_grad for parameter in begun.parameters()):
             raise BadInput("harden", "needs a network with weights to train", model.card.name)
+        rng = torch.Generator().manual_seed(settings.seed)
+        for front in reversed(present):
+            begun = front(begun, data, rng)
         setting = Setting(begun, data, validation, settings, fresh)
         parts = [defence.prepare(setting) for defence in learning]
         recipe = sum((part.recipe for part in parts), Recipe())

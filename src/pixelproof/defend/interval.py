@@ -71,7 +71,7 @@ class IntervalTraining:
             plain = F.cross_entropy(logits, step.labels)
         if not ramp:
             return plain, logits
-        worst = rivals(step.classifier, chain, images, step.labels, ramp * self.eps).float()
+        worst = rivals(chain, images, step.labels, ramp * self.eps).float()
         return share * plain + (1 - share) * F.cross_entropy(worst, step.labels), logits
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:

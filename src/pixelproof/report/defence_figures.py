@@ -68,13 +68,15 @@ def tradeoff(rows: list[Row], front: list[str]) -> Figure:
                 100 * row["clean"]["value"], 100 * row["held"]["auto"]["value"], s=30 * max(0.3, row["cost"]),
                 color=PALETTE[k % len(PALETTE)], marker=MARKERS[(k // len(PALETTE)) % len(MARKERS)],
                 label=f"{row['row']} ({row['cost']:.1f} x){', not shown robust' if _doubted(row) else ''}", zorder=2,
-                facecolors="none" if _doubted(row) else None,
+                facecolors="none" if _doubted(row) else None, clip_on=False,
             )  # fmt: skip
         percent_axis(axes)
         axes.set_xlabel("clean accuracy, %")
         axes.set_ylabel("under auto")
         axes.grid(visible=True, axis="x")
-        axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        legend = axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        for handle in legend.legend_handles:
+            handle.set_sizes([30])  # type: ignore[union-attr]  # a point as large as its cost would cover its name
 
     words = Words(
         f"What robustness costs: {rows[0]['net']}, auto at eps {number(rows[0]['eps'])}",
@@ -128,7 +130,7 @@ def _doubted(row: Row) -> bool:
 
 def confusions(rows: list[Row]) -> Figure:
     """A confusion matrix for each row, mask off at test."""
-    columns = 4
+    columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
 
     def paint(canvas: Canvas) -> None:
@@ -153,7 +155,7 @@ def confusions(rows: list[Row]) -> Figure:
         "class.",
         f"Images off the diagonal. {lost}.",
     )
-    return draw(f"defence-confusion-{rows[0]['net']}", paint, words=words, size=(10.4, 2.7 * lines))
+    return draw(f"defence-confusion-{rows[0]['net']}", paint, words=words, size=(2.6 * columns, 2.7 * lines))
 
 
 def curves(rows: list[Row]) -> list[Figure]:

@@ -144,7 +144,7 @@ def settings(run: Run, rows: list[Row]) -> Table:
     )
     return Table(
         name=f"defence-settings-{rows[0]['net']}",
-        caption="What each row is",
+        caption=f"What each row is: {rows[0]['net']}",
         columns=("model", "defences", "training"),
         bodies=(body,),
         note=f"The study's training: {run.spec['training'] or 'settings that suit the network'}. A searched row takes "
@@ -173,7 +173,7 @@ def verdicts(rows: list[Row]) -> Table:
     )
     return Table(
         name=f"defence-audit-{rows[0]['net']}",
-        caption=f"What the audit says of each row (first seed, n = {said[0][1]['n']} test images)",
+        caption=f"What the audit says of each row: {rows[0]['net']}, first seed, n = {said[0][1]['n']} test images",
         columns=("model", "bound", "red flags raised or noted", "verdict"),
         bodies=(body,),
         note="“Stands”: nothing contradicts the bound; it does not say that the model is robust. Not every flag blocks "
@@ -227,7 +227,7 @@ def utility(run: Run, net: str) -> Table:
     weight = rows[0]["weight"] if rows else 0.5
     return Table(
         name=f"defence-utility-{net}",
-        caption=f"Utility (Eq. 34) = {1 - weight:g} · clean + {weight:g} · robust",
+        caption=f"Utility (Eq. 34) = {1 - weight:g} · clean + {weight:g} · robust: {net}",
         columns=("model", "with the paper's figures", "ours, mask on, naive FGSM", "ours, mask off, auto"),
         bodies=(body,),
         note="The arrow marks the row each reading would pick; the last one picks only what the audit does not "

@@ -7,7 +7,7 @@ from typing import Any
 from pixelproof import views
 from pixelproof.report import defence_tables
 from pixelproof.report.defence_figures import against, confusions, curves, features, tradeoff
-from pixelproof.report.page import Block, Fold, Prose, Section, percent
+from pixelproof.report.page import Block, Fold, Heading, Prose, Section, percent
 from pixelproof.run import Run
 
 Row = dict[str, Any]
@@ -20,9 +20,10 @@ def defences(run: Run) -> Section | None:
     if not rows:
         return None
     steps = run.spec["defences"]["steps"]
-    blocks: list[Block] = [Prose(_lead(run, rows)), Prose(_advice(rows))]
-    for net in dict.fromkeys(row["net"] for row in rows):
-        own = [row for row in rows if row["net"] == net]
+    by_net = {row["net"]: [each for each in rows if each["net"] == row["net"]] for row in rows}
+    blocks: list[Block] = [Prose(_lead(run, rows)), *(Prose(advice(own)) for own in by_net.values())]
+    for net, own in by_net.items():
+        blocks += [Heading(f"The {net}")] if len(by_net) > 1 else []
         blocks += [
             defence_tables.table_one(own),
             defence_tables.off(own, steps),
@@ -63,26 +64,26 @@ def _lead(run: Run, rows: list[Row]) -> str:
             f"{percent(held['on:pgd + eot']['value'])}. The difference is the weakness of the attack, not the strength "
             "of the defence. "
         )
-    said += _meaning(rows[0])
+    said += _meaning(rows)
     return said + (
-        " The paper's Figs. 1, 4 and 5 are below; Figs. 2 and 3, original and adversarial images and what the network "
-        "makes of them, are under “What it looks like” above."
+        " The paper's Figs. 1, 4 and 5 are below; Figs. 2 and 3, original and adversarial images and what the "
+        f"{run.spec['model']['net']} makes of them, are under “What it looks like” above."
     )
 
 
-def _meaning(row: Row) -> str:
-    if row["seeds"] > 1:
-        return f"Ranges are the lowest and highest of {row['seeds']} seeds; attacks on n = {row['n']} test images."
-    return f"One seed; intervals are 95 % over images, attacks on n = {row['n']} test images."
-
-
-def _advice(rows: list[Row]) -> str:
-    """A recommendation made of the numbers alone, one paragraph for all networks."""
-    return " ".join(advice([row for row in rows if row["net"] == net]) for net in dict.fromkeys(r["net"] for r in rows))
+def _meaning(rows: list[Row]) -> str:
+    """What a range is, and how many images stand behind it."""
+    sizes = {row["net"]: row["n"] for row in rows}
+    same = len(set(sizes.values())) == 1
+    n = str(rows[0]["n"]) if same else " and ".join(f"{size} ({net})" for net, size in sizes.items())
+    if rows[0]["seeds"] > 1:
+        return f"Ranges are the lowest and highest of {rows[0]['seeds']} seeds; attacks on n = {n} test images."
+    return f"One seed; intervals are 95 % over images, attacks on n = {n} test images."
 
 
 def advice(own: list[Row]) -> str:
-    """What to take of one network's rows: the most robust one that keeps clean accuracy and that the audit lets stand.
+    """What to take of one network's rows, by the numbers alone: the most robust one that keeps clean accuracy and that
+    the audit lets stand.
 
     A row that the audit contradicts is never recommended; where it would have won, the text says so.
     """

@@ -20,6 +20,15 @@ class Prose:
 
 
 @dataclass(frozen=True)
+class Heading:
+    """The title of a part of a section."""
+
+    text: str
+
+    kind: ClassVar[str] = "heading"
+
+
+@dataclass(frozen=True)
 class Headline:
     """The few numbers to remember: value, interval and what it is."""
 
@@ -149,7 +158,7 @@ class Terms:
     kind: ClassVar[str] = "terms"
 
 
-Block: TypeAlias = Headline | Prose | Table | Figure | Gallery | Text | Grid | Fold | Terms
+Block: TypeAlias = Heading | Headline | Prose | Table | Figure | Gallery | Text | Grid | Fold | Terms
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from pixelproof.study import (
 )
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
+from pixelproof.study.growing import grows
 from pixelproof.study.spec import Study
 from pixelproof.study.training import clean, train
 
@@ -90,8 +91,9 @@ def conduct(
     """Run every stage that is not yet in `folder`, and return the complete run.
 
     `root` is the folder with the data sets. The same study gives the same numbers whether or not it was interrupted.
+    A run to whose [defences] the study adds networks, rows or seeds goes on with what it has.
     """
-    run = Run.create(Path(folder), study.model_dump(mode="json"))
+    run = Run.create(Path(folder), study.model_dump(mode="json"), grows=grows)
     context = Context(study, run, root, device, listener or (lambda event: None))
     wanted = dict(STAGES)
     for section, stages in SECTION_STAGES.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator, model_validator
 
 from pixelproof import defend, specs
@@ -81,10 +83,11 @@ class DefenceSection(Section):
     """Every row trained on every network from `seeds` seeds, then attacked at the eps where FGSM leaves `calibrate`.
 
     The first row must be the baseline: no defences; eps is found on it by bisection on validation images, once per
-    network. `also` are further budgets for PGD and auto. `n` test images (a seeded stratified sample) meet PGD with
-    `steps` steps and auto; `draws` passes stand behind each gradient in expectation, `scored` passes judge an image of
-    a random model. `weight` is that of the robust accuracy in the utility. `audit`: how many test images each row of
-    the first network is audited on (0: none), with its mask on at test, too, where it has one.
+    network. `also` are further budgets for PGD and auto. `n` test images (a seeded stratified sample), or those of
+    `sizes` for a network that is dear to attack, meet PGD with `steps` steps and auto; `draws` passes stand behind each
+    gradient in expectation, `scored` passes judge an image of a random model. `weight` is that of the robust accuracy
+    in the utility. `audit`: how many test images each row is audited on (0: none), with its mask on at test, too, where
+    it has one.
     """
 
     nets: tuple[str, ...] = ("mlp",)
@@ -92,6 +95,7 @@ class DefenceSection(Section):
     calibrate: float = Field(default=0.6, gt=0, lt=1)
     also: tuple[Budget, ...] = ()
     n: int = Field(default=500, ge=20)
+    sizes: dict[str, Annotated[int, Field(ge=20)]] = Field(default_factory=dict)
     steps: int = Field(default=40, ge=1)
     draws: int = Field(default=20, ge=1)
     scored: int = Field(default=10, ge=1)
@@ -109,7 +113,15 @@ class DefenceSection(Section):
             raise BadInput("defences", "expected each row's name once", ", ".join(names))
         if any(row.searched for row in self.rows) and self.search is None:
             raise BadInput("defences", "a searched row needs a section [defences.search]", "none")
-        unknown = {*self.nets, *(net for row in self.rows for net in row.nets)} - set(NETS)
+        unknown = {*self.nets, *self.sizes, *(net for row in self.rows for net in row.nets)} - set(NETS)
         if unknown:
             raise BadInput("defences", f"networks must be of {', '.join(NETS)}", ", ".join(sorted(unknown)))
         return self
+
+    def size(self, net: str) -> int:
+        """How many test images the rows of a network are attacked on."""
+        return self.sizes.get(net, self.n)
+
+    def own(self, net: str) -> tuple[DefenceRow, ...]:
+        """The rows that a network has, before any search."""
+        return tuple(row for row in self.rows if not row.nets or net in row.nets)

@@ -146,7 +146,7 @@ def drawn(rng: np.random.Generator, epochs: int, seed: int) -> tuple[str, Traini
 def rows(context: Context, net: str) -> list[DefenceRow]:
     """The rows of a network; a searched one, of the network searched on, has what the search found, once there is."""
     section, run = wanted(context), context.run
-    own = [row for row in section.rows if (not row.nets or net in row.nets) and not row.searched]
+    own = [row for row in section.own(net) if not row.searched]
     if not run.has("defences/search"):
         return own
     record = run.load("defences/search", SearchRecord)
@@ -154,7 +154,7 @@ def rows(context: Context, net: str) -> list[DefenceRow]:
     found = specs.parse(record.trainings[best], {"training": Training})
     text = f"batch={found.batch},learning_rate={found.learning_rate:g}"
     given = {"specs": (record.specs[best],), "training": text}
-    return own + [row.model_copy(update=given) for row in section.rows if row.searched and net == record.net]
+    return own + [row.model_copy(update=given) for row in section.own(net) if row.searched and net == record.net]
 
 
 def jobs(context: Context) -> list[tuple[str, DefenceRow, int]]:

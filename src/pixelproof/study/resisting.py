@@ -25,8 +25,7 @@ EFFORT = Effort(probes=100, draws=20, doubled=20, noisy=3, noise=1000, planted=5
 
 def resist(context: Context) -> None:
     """Every trained row under every attack, with its mask off at test and, where the row has one, on."""
-    section = wanted(context)
-    chosen = stratified(context.test.labels, min(section.n, len(context.test)), context.study.seed)
+    section, labels = wanted(context), context.test.labels
     places = jobs(context)
     for number, (net, row, seed) in enumerate(places):
         name = f"defences/rows/{slug(net)}/{slug(row.name)}-{seed}"
@@ -34,6 +33,7 @@ def resist(context: Context) -> None:
             continue
         context.tell("resist", number, len(places), f"{net}, {row.name}, seed {seed}")
         eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
+        chosen = stratified(labels, min(section.size(net), len(labels)), context.study.seed)
         context.run.save(name, judged(context, net, row, seed, eps, chosen))
     context.tell("resist", len(places), len(places))
 
@@ -56,7 +56,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         held[f"auto{mark}"] = standing(found, sample)
     if row.test:
         held |= masked(specs.parse(row.test, FRONTS, "front").around(model), sample, eps, section, at)
-    ibp = not model.card.fronts and any(spec.partition(":")[0] == "ibp" for spec in row.specs)
+    bounded = any(spec.partition(":")[0] == "ibp" for spec in row.specs) and defend.has_bounds(model)
     tensors = list(model.parameters())
     return HardenedRecord(
         net=net,
@@ -74,7 +74,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         predicted=predicted,
         rows=rows,
         held=held,
-        certified=float(defend.certified(model, sample, eps)) if ibp else None,
+        certified=float(defend.certified(model, sample, eps)) if bounded else None,
     )
 
 
@@ -110,31 +110,35 @@ def standing(found: attacks.AdversarialSet | measure.Evaluation, sample: Dataset
 
 
 def audit(context: Context) -> None:
-    """What the audit says of every row of the first network, at its eps; attacks are transferred from the baseline.
+    """What the audit says of every row, first seed, at its network's eps; attacks are transferred from its baseline.
 
     A row with a mask on at test is audited twice: as it was trained, and with that mask on.
     """
     section = wanted(context)
     if not section.audit:
         return
-    net = section.nets[0]
-    eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
     sample = context.test.sample(section.audit, context.study.seed)
-    own = rows(context, net)
-    baseline = opened(context, net, own[0], 0)
-    places = [(row, on) for row in own for on in (False, True) if row.test or not on]
-    for number, (row, mask_on) in enumerate(places):
-        name = f"defences/audit/{slug(row.name)}{'-mask-on' if mask_on else ''}"
+    places = [
+        (net, row, on)
+        for net in section.nets
+        for row in rows(context, net)
+        for on in (False, True)
+        if row.test or not on
+    ]
+    for number, (net, row, mask_on) in enumerate(places):
+        name = f"defences/audit/{slug(net)}/{slug(row.name)}{'-mask-on' if mask_on else ''}"
         if context.run.has(name):
             continue
-        context.tell("audit", number, len(places), f"{row.name}{', mask on' if mask_on else ''}")
+        context.tell("audit", number, len(places), f"{net}, {row.name}{', mask on' if mask_on else ''}")
+        eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
         model = opened(context, net, row, 0)
+        first = section.rows[0]
         said = measure.audit(
             specs.parse(row.test, FRONTS, "front").around(model) if mask_on else model,
             sample,
             eps=eps,
             trained_with=defend.trained_with(defend.parse(row.specs)),
-            surrogate=baseline if row is not own[0] else None,
+            surrogate=opened(context, net, first, 0) if row.name != first.name else None,
             effort=EFFORT,
             seed=context.study.seed,
         )

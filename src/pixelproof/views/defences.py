@@ -77,7 +77,11 @@ def summaries(run: Run, found: Sequence[HardenedRecord]) -> list[Summary]:
 
 
 def budgets(run: Run) -> list[dict[str, Any]]:
-    """The eps found for each network, and every eps that was tried."""
+    """The eps found for each network, in the study's order, and every eps that was tried."""
+    found = [run.load(name, BudgetRecord) for name in run.names("defences/budget/")]
+    if not found:
+        return []
+    order = run.spec["defences"]["nets"]
     return [
         {
             "net": record.net,
@@ -88,7 +92,7 @@ def budgets(run: Run) -> list[dict[str, Any]]:
             "tried": list(record.tried),
             "reached": list(record.reached),
         }
-        for record in (run.load(name, BudgetRecord) for name in run.names("defences/budget/"))
+        for record in sorted(found, key=lambda record: order.index(record.net))
     ]
 
 

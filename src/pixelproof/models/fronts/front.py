@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import nn
@@ -12,6 +12,8 @@ from pixelproof import specs
 from pixelproof.data import Dataset
 from pixelproof.models.classifier import Classifier
 from pixelproof.types import Images, Logits
+
+When: TypeAlias = Literal["test", "both"]
 
 
 @runtime_checkable

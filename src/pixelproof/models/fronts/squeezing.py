@@ -12,15 +12,19 @@ from torch import Tensor, nn
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models.classifier import Classifier
-from pixelproof.models.fronts.front import Fronted, fronted
+from pixelproof.models.fronts.front import Fronted, When, fronted
 from pixelproof.types import Images
 
 
 @dataclass(frozen=True)
 class BitDepth:
-    """Values rounded to `bits` bits; the gradient passes straight through the rounding."""
+    """Values rounded to `bits` bits; the gradient passes straight through the rounding.
+
+    With `when` "both" a network that is hardened is trained behind it, else it is put there afterwards.
+    """
 
     bits: int = 1
+    when: When = "test"
 
     name: ClassVar[str] = "bits"
 
@@ -39,9 +43,10 @@ class BitDepth:
 
 @dataclass(frozen=True)
 class Median:
-    """The lower median of `window` x `window` pixels; it has a gradient of its own."""
+    """The lower median of `window` x `window` pixels; it has a gradient of its own. `when`: as of `BitDepth`."""
 
     window: int = 3
+    when: When = "test"
 
     name: ClassVar[str] = "median"
 

@@ -1,0 +1,89 @@
+"""When a run may go on with a study that grew, and when it must not."""
+
+import copy
+
+import pytest
+
+from pixelproof import study
+from pixelproof.study.growing import grows
+
+BASE = {
+    "name": "grow",
+    "title": "Grow",
+    "data": {"name": "digits"},
+    "model": {"net": "mlp"},
+    "defences": {
+        "nets": ["mlp"],
+        "seeds": 2,
+        "n": 50,
+        "rows": [{"name": "baseline"}, {"name": "learned", "specs": ["learned-mask:weight=0.01"]}],
+    },
+}
+
+
+def spec(**change):
+    """The study as a run keeps it, settings of [defences] changed."""
+    content = copy.deepcopy(BASE)
+    content["defences"] |= change
+    return study.parse(content).model_dump(mode="json")
+
+
+MORE = [*BASE["defences"]["rows"], {"name": "clip", "specs": ["gradient-clip:norm=1"]}]
+LEARNED = {"name": "learned", "specs": ["learned-mask:weight=0.01"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"nets": ["mlp", "cnn"]},
+        {"nets": ["mlp", "cnn"], "sizes": {"cnn": 20}},
+        {"nets": ["mlp", "cnn"], "rows": [{"name": "baseline"}, LEARNED | {"nets": ["mlp"]}]},
+        {"rows": MORE},
+        {"rows": [MORE[0], MORE[2], MORE[1]]},
+        {"seeds": 3},
+        {"sizes": {"mlp": 50}},
+    ],
+)
+def test_what_leaves_every_result_as_it_was_may_grow(change):
+    assert grows(spec(), spec(**change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"nets": ["cnn", "mlp"]},
+        {"nets": ["cnn"]},
+        {"sizes": {"mlp": 40}},
+        {"n": 60},
+        {"seeds": 1},
+        {"also": [0.2]},
+        {"rows": [{"name": "baseline"}]},
+        {"rows": [{"name": "baseline"}, LEARNED | {"specs": ["learned-mask:weight=0.02"]}]},
+        {"rows": [{"name": "baseline"}, LEARNED | {"training": "epochs=2"}]},
+        {"rows": [{"name": "baseline"}, LEARNED | {"nets": ["cnn"]}], "nets": ["mlp", "cnn"]},
+        {"rows": [{"name": "other"}, *BASE["defences"]["rows"]]},
+        {"search": {"trials": 2}},
+    ],
+)
+def test_what_would_change_a_result_is_another_study(change):
+    assert not grows(spec(), spec(**change))
+
+
+def test_nothing_outside_of_the_section_may_differ():
+    for other in ({"seed": 1}, {"training": "epochs=2"}, {"data": {"name": "digits", "train": 500}}):
+        assert not grows(spec(), study.parse(BASE | other).model_dump(mode="json"))
+
+
+def test_a_study_without_the_section_and_what_is_no_study():
+    plain = {key: value for key, value in BASE.items() if key != "defences"}
+    kept = study.parse(plain).model_dump(mode="json")
+    assert grows(kept, kept)
+    assert not grows(kept, spec())
+    assert not grows({"command": "audit"}, spec())
+
+
+def test_settings_that_an_older_version_did_not_know_have_their_defaults():
+    older = spec()
+    del older["defences"]["sizes"]
+    assert grows(older, spec(nets=["mlp", "cnn"]))
