@@ -54,6 +54,7 @@ def test_the_verdict_comes_first_and_every_flag_follows(net):
     done = call("audit", f"{net}:dream", "digits", "--eps", "0.05", "--n", "100", "--noise", "50")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("not shown robust, because")
+    assert "proven" not in done.stdout, "no interval bounds go through a layer of one's own"
     from pixelproof.measure import RED_FLAGS
 
     for flag in RED_FLAGS:
@@ -73,6 +74,8 @@ def test_an_audit_as_json_is_kept_and_goes_on(net, tmp_path):
     assert flags["transfer failure"]["status"] in ("raised", "clear")
     assert facts["believable"]
     assert facts["verdict"].startswith("robust accuracy <=")
+    at_least, at_most = facts["robust_accuracy_at_least"], facts["robust_accuracy_at_most"]
+    assert 0 < at_least["hits"] == at_most["hits"], "on a linear network bounds and attacks meet"
     assert all(flag["source"] and flag["threshold"] and flag["test"] for flag in flags.values())
     assert json.loads(call(*words, "--out", tmp_path / "kept").stdout)["flags"] == facts["flags"]
     assert "other settings" in str(call(*words, "--out", tmp_path / "kept", "--seed", "3").exception)

@@ -16,8 +16,10 @@ from pixelproof.specs import number
 
 if TYPE_CHECKING:
     from pixelproof.attacks import Attack
+    from pixelproof.data import Dataset
     from pixelproof.measure import Audit
     from pixelproof.models import Classifier
+    from pixelproof.types import Rate
 
 COLOURS = {"raised": "bold red", "noted": "yellow", "clear": "green", "not run": "dim"}
 
@@ -88,13 +90,25 @@ def audit(
             run=run,
             tell=tell,
         )
+        proven = _proven(model, images, budget) if norm == "linf" else None
         if run is not None:
             said = {"verdict": found.verdict, "believable": found.believable}
             run.finish({**said, "seconds": found.evaluation.seconds})
     if as_json:
-        emit(facts(found))
+        emit(facts(found, proven))
     else:
-        _print(found)
+        _print(found, proven)
+
+
+def _proven(model: Classifier, images: Dataset, eps: float) -> Rate | None:
+    """What interval bounds prove of the same images; None where they cannot go through the model."""
+    from pixelproof import defend
+    from pixelproof.errors import BadInput
+
+    try:
+        return defend.certified(model, images, eps)
+    except BadInput:
+        return None
 
 
 def _trained(model: Classifier, spec: str | None, eps: float) -> Attack | str | None:
@@ -108,8 +122,8 @@ def _trained(model: Classifier, spec: str | None, eps: float) -> Attack | str | 
     return attacks.parse(spec, eps=eps)
 
 
-def facts(found: Audit) -> dict[str, Any]:
-    """An audit as JSON-able facts: the verdict, the evaluation in short, and every flag."""
+def facts(found: Audit, proven: Rate | None) -> dict[str, Any]:
+    """An audit as JSON-able facts: the verdict, the evaluation in short, what is proven, and every flag."""
     from pixelproof.views.overview import rate
 
     return {
@@ -119,6 +133,7 @@ def facts(found: Audit) -> dict[str, Any]:
         "seed": found.evaluation.seed,
         "clean_accuracy": rate(found.evaluation.clean_accuracy),
         "robust_accuracy_at_most": rate(found.evaluation.robust_accuracy),
+        "robust_accuracy_at_least": None if proven is None else rate(proven),
         "expected_robust_accuracy": round(found.evaluation.expected_robust_accuracy, 6),
         "attack": found.evaluation.attack,
         "random": found.random,
@@ -142,10 +157,13 @@ def facts(found: Audit) -> dict[str, Any]:
     }
 
 
-def _print(found: Audit) -> None:
-    summary = facts(found)
+def _print(found: Audit, proven: Rate | None) -> None:
+    summary = facts(found, proven)
     out.print(found.verdict, style="bold green" if found.believable else "bold red", markup=False, highlight=False)
     out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={summary['n']}", highlight=False)
+    if proven is not None and proven.hits:
+        at_least = percent(summary["robust_accuracy_at_least"])
+        out.print(f"proven by interval bounds, whatever attacks miss: robust accuracy >= {at_least}", highlight=False)
     rows = []
     for number_, (flag, finding) in enumerate(found.flags, 1):
         status = "noted" if finding.raised and not flag.blocks else finding.status
