@@ -27,6 +27,7 @@ from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.margins import colour_grid
 from pixelproof.models import Card, Classifier, open_saved
 from pixelproof.models.nets import build
+from pixelproof.types import Goal
 
 CLASSES = tuple(str(k) for k in range(10))
 BATCHES = (16, 32, 64, 128)
@@ -89,8 +90,11 @@ def per_thousand(model: Classifier, repeats: int, levels: tuple[int, ...] = (2, 
     return found
 
 
-def trained(weights: Path | None, n: int) -> tuple[Classifier, torch.Tensor, torch.Tensor]:
-    """The network, and the first `n` test images that it gets right (random ones without weights)."""
+def trained(weights: Path | None, n: int, *, fallen: bool) -> tuple[Classifier, torch.Tensor, torch.Tensor]:
+    """The network, and the first `n` test images that it gets right (random ones without weights).
+
+    With `fallen` those of them that some pixel fools: elsewhere no attack can succeed, and all of them look alike.
+    """
     if weights is None:
         net = build("cifar-cnn", (3, 32, 32), 10, 0)
         model = Classifier(net, Card("cifar-cnn", CLASSES, (3, 32, 32))).eval()
@@ -99,8 +103,16 @@ def trained(weights: Path | None, n: int) -> tuple[Classifier, torch.Tensor, tor
     from pixelproof import data
 
     model = open_saved(weights, torch.device("cpu"))
-    test = data.load("cifar10", split="test")[torch.arange(4 * n + 50)]
-    right = (model.predict(test.images).argmax(1) == test.labels).nonzero()[:n, 0]
+    test = data.load("cifar10", split="test")[torch.arange((20 if fallen else 4) * n + 50)]
+    right = (model.predict(test.images).argmax(1) == test.labels).nonzero()[:, 0]
+    if fallen:
+        found: list[int] = []
+        for row in right.tolist():
+            image, goal = test[row : row + 1].images, Goal(test.labels[row : row + 1])
+            if len(found) < n and OnePixel().search(model, image, goal).success.all():
+                found.append(row)
+        right = torch.tensor(found)
+    right = right[:n]
     return model, test[right].images, test[right].labels
 
 
@@ -160,6 +172,7 @@ def main(argv: list[str] | None = None) -> None:
         help="model.safetensors of 'pixelproof train --model cifar-cnn' (needs the CIFAR-10 files)",
     )
     parser.add_argument("--slow", type=int, help="images for the evolutionary attacks (12 with --full, else 1)")
+    parser.add_argument("--fallen", action="store_true", help="attack images that some pixel fools, and no others")
     parser.add_argument("--population", type=int, default=400, help="of the evolutionary attacks")
     parser.add_argument("--generations", type=int, help="of the evolutionary attacks (75 with --full, else 1)")
     parser.add_argument("--only", choices=("costs", "attacks", "growth"), help="one of the three tables")
@@ -167,7 +180,8 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     slow = options.slow or (12 if options.full else 1)
     iterations = options.generations or (75 if options.full else 1)
-    model, images, labels = trained(options.weights, max(slow, 60 if options.full else 4))
+    n = slow if options.fallen else max(slow, 60 if options.full else 4)
+    model, images, labels = trained(options.weights, n, fallen=options.fallen)
     wanted = [options.only] if options.only else ["costs", "attacks", "growth"]
     evolution = (options.population, iterations)
     report = {

@@ -1,8 +1,8 @@
 """Shapes and types are checked on every call during tests; two threads at most; no test touches the user's cache."""
 
-from jaxtyping import install_import_hook
+import checked
 
-install_import_hook("pixelproof", "beartype.beartype")
+checked.install()
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

@@ -19,6 +19,12 @@ DRAWING = BLIND | {"pgd", "margin-pgd", "apgd", "square", "auto", "spsa", "hop-s
 every = pytest.mark.parametrize("attack", ALL, ids=specs.write)
 
 
+def few(n):
+    """The trained network, and the first n of its test images: what is promised is promised for each."""
+    model, test = digits_net()
+    return model, test[:n]
+
+
 def test_every_attack_of_the_table_is_tried_here():
     assert {attack.name for attack in ALL} == set(ATTACKS)
     assert all(isinstance(attack, Attack) for attack in ALL)
@@ -31,7 +37,7 @@ def test_the_spec_reads_back(attack):
 
 @every
 def test_range_budget_shape_and_success(attack):
-    model, test = digits_net()
+    model, test = few(60)
     found = mount(attack, model, test)
     assert found.images.shape == found.clean.shape
     assert found.images.min() >= 0
@@ -46,7 +52,7 @@ def test_range_budget_shape_and_success(attack):
 
 @every
 def test_the_model_comes_back_as_it_was(attack):
-    model, test = digits_net()
+    model, test = few(20)
     model.net.conv1.weight.requires_grad_(False)
     model.net.fc1.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -54,7 +60,7 @@ def test_the_model_comes_back_as_it_was(attack):
     modes = [part.training for part in model.modules()]
     state = torch.random.get_rng_state()
     try:
-        mount(attack, model, test[:20])
+        mount(attack, model, test)
         assert [parameter.requires_grad for parameter in model.parameters()] == wants
         assert [part.training for part in model.modules()] == modes
         assert all(parameter.grad is None for parameter in model.parameters())
@@ -68,15 +74,11 @@ def test_the_model_comes_back_as_it_was(attack):
 
 @every
 def test_batch_size_and_order_change_nothing(attack):
-    model, test = digits_net()
-    test = test[:60]
+    model, test = few(30)
     whole = mount(attack, model, test)
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
-    for other in (
-        mount(attack, model, test, batch=7),
-        mount(attack, model, test, batch=32),
-        mount(attack, model, test[order]),
-    ):
+    # no batch of fewer than four: torch takes other kernels for them, whose rounding may decide a tie in a pool
+    for other in (mount(attack, model, test, batch=16), mount(attack, model, test[order], batch=8)):
         place = {position: row for row, position in enumerate(other.index.tolist())}
         rows = torch.tensor([place[position] for position in whole.index.tolist()])
         assert torch.equal(other.success[rows], whole.success)
@@ -88,19 +90,19 @@ def test_batch_size_and_order_change_nothing(attack):
 
 @every
 def test_seeds_matter_only_to_attacks_that_draw(attack):
-    model, test = digits_net()
-    first, second = (mount(attack, model, test[:20], seed=seed) for seed in (1, 2))
+    model, test = few(20)
+    first, second = (mount(attack, model, test, seed=seed) for seed in (1, 2))
     assert torch.equal(first.images, second.images) == (attack.name not in DRAWING)
 
 
 @every
 def test_a_budget_of_zero_changes_nothing_or_a_budget_of_its_own_cannot_be_swept(attack):
-    model, test = digits_net()
+    model, test = few(20)
     if has_own_budget(attack):
         with pytest.raises(BadInput, match="Mount it instead"):
-            sweep(attack, model, test[:20], [0.0])
+            sweep(attack, model, test, [0.0])
         return
-    found = mount(replace(attack, eps=0.0), model, test[:20])
+    found = mount(replace(attack, eps=0.0), model, test)
     assert torch.equal(found.images, found.clean)
     assert not found.success.any()
 
@@ -108,27 +110,27 @@ def test_a_budget_of_zero_changes_nothing_or_a_budget_of_its_own_cannot_be_swept
 @every
 def test_every_image_may_have_its_own_budget(attack):
     """A budget of zero, half of the attack's and the whole, side by side, are what each would be alone."""
-    model, test = digits_net()
+    model, test = few(30)
     whole = attack.eps or {"linf": 0.15, "l2": 1.0, "l1": 6.0, "l0": 4.0}[attack.norm]
     budgets = torch.tensor([0.0, whole / 2, whole]).repeat(10)
     if attack.name == "foolbox" or all(field.name != "eps" for field in fields(attack)):
         with pytest.raises(BadInput, match=r"one budget for all|other settings"):
-            mount(attack, model, test[:30], eps=budgets)
+            mount(attack, model, test, eps=budgets)
         return
-    found = mount(attack, model, test[:30], eps=budgets)
-    kept = budgets[torch.isin(test[:30].index, found.index)]
+    found = mount(attack, model, test, eps=budgets)
+    kept = budgets[torch.isin(test.index, found.index)]
     assert (found.distance[attack.norm] <= kept * (1 + 1e-5) + 1e-6).all()
     assert torch.equal(found.images[kept == 0], found.clean[kept == 0])
-    alone = mount(replace(attack, eps=whole), model, test[:30])
+    alone = mount(replace(attack, eps=whole), model, test)
     rows = kept == whole
     assert torch.equal(found.success[rows], alone.success[rows])
     with pytest.raises(BadInput, match="one finite number"):
-        mount(attack, model, test[:30], eps=budgets[:5])
+        mount(attack, model, test, eps=budgets[:5])
 
 
 @every
 def test_targets_are_aimed_at_or_refused(attack):
-    model, test = digits_net()
+    model, test = few(60)
     targets = (test.labels + 1) % 10
     if attack.name in UNTARGETED:
         with pytest.raises(BadInput, match=UNTARGETED[attack.name]):
@@ -145,7 +147,7 @@ def test_targets_are_aimed_at_or_refused(attack):
 @every
 def test_images_that_are_fooled_already_are_left_in_range_and_budget(attack):
     """Called without the harness, an attack may be given images that the model gets wrong."""
-    model, test = digits_net()
+    model, test = few(60)
     goal = Goal((model.predict(test.images).argmax(1) + 1) % 10)
     images = attack(model, test.images, goal, Draws.keyed(0, test.index))
     assert goal.reached(model.predict(images)).float().mean() > 0.9
@@ -155,7 +157,7 @@ def test_images_that_are_fooled_already_are_left_in_range_and_budget(attack):
 
 @every
 def test_a_generator_serves_as_well_as_streams(attack):
-    model, test = digits_net()
+    model, test = few(20)
     goal = Goal(test.labels)
     first, second = (attack(model, test.images, goal, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first, second)

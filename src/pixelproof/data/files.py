@@ -48,7 +48,7 @@ def read_bytes(path: Path) -> bytes:
         raise BadInput(str(path), "expected a readable file", problem.strerror, do) from problem
 
 
-def read_idx(path: Path, dims: int) -> UInt8[Tensor, ...]:
+def read_idx(path: Path, dims: int) -> UInt8[Tensor, "*dims"]:
     """The uint8 array with `dims` axes in an IDX file, gzipped or not (the content decides, not the name).
 
     Raises CorruptFile when the header is not that of such an array or the length contradicts the header.
