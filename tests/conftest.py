@@ -1,12 +1,18 @@
-"""Shapes and types are checked on every call during tests; two threads at most; no test touches the user's cache."""
+"""Shapes and types are checked on every call during tests; two threads at most; no test touches the user's cache.
 
-import checked
+`UNCHECKED=1` (as `make fast` sets it) leaves the checks out, which take half of the time.
+"""
 
-checked.install()
+import os
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from hypothesis import settings  # noqa: E402
+from jaxtyping import install_import_hook
+
+if not os.environ.get("UNCHECKED"):
+    install_import_hook("pixelproof", "beartype.beartype")
+
+import pytest
+import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
 settings.register_profile("untimed", deadline=None, max_examples=50)  # shared machines stall; time is no property

@@ -1,6 +1,7 @@
 """What `data.load` gives: the right images in the right split, drawn once and for all by the seed."""
 
 import struct
+from inspect import unwrap
 
 import numpy as np
 import pytest
@@ -159,7 +160,7 @@ def test_a_name_or_path_that_is_not_there_is_said_to_be_so(name, kind, message):
 
 def test_an_unknown_split_is_named():
     with pytest.raises(UnknownName, match=r"expected a known split; got 'tests'\. Did you mean 'test'"):
-        data.load.__wrapped__("digits", "tests")  # without the type check of the test run
+        unwrap(data.load)("digits", "tests")  # without the type check of the test run
 
 
 @pytest.mark.parametrize(
