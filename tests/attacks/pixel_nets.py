@@ -90,6 +90,26 @@ def smooth(channels=3):
     )
 
 
+def deep(hidden):
+    """Dense layers with rectifiers between them, `hidden` of 8 neurons each, for 3x4x4 images and three classes."""
+    inner = [layer for _ in range(hidden - 1) for layer in (nn.Linear(8, 8), nn.ReLU())]
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.ReLU(), *inner, nn.Linear(8, 3))
+
+
+class Forked(nn.Module):
+    """A pool that both a rectifier and a sum read, so that its negative values matter."""
+
+    def __init__(self, channels=3):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 6, 3, padding=1)
+        self.conv2 = nn.Conv2d(6, 6, 3, padding=1)
+        self.fc = nn.Linear(6 * 6 * 6, 4)
+
+    def forward(self, x):
+        x = nn.functional.max_pool2d(self.conv1(x), 2)
+        return self.fc((self.conv2(x.relu()) + x).relu().flatten(1))
+
+
 class Turning(nn.Module):
     """An operation that no window can be followed through, in the middle."""
 

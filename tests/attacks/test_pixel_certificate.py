@@ -3,21 +3,46 @@
 import copy
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
-from pixel_nets import Noisy, averaged, classifier, overlapping, plain, random_images, residual, smooth, strided
+from pixel_nets import (
+    Forked,
+    Noisy,
+    averaged,
+    classifier,
+    deep,
+    overlapping,
+    plain,
+    random_images,
+    residual,
+    smooth,
+    strided,
+)
 from torch import nn
 
-from pixelproof.attacks.pixel import Journal, OnePixelDE, certify_one_pixel, cover, forward, relax
+from pixelproof.attacks.pixel import (
+    Journal,
+    OnePixelDE,
+    backward,
+    certify_one_pixel,
+    cover,
+    forward,
+    linear,
+    relax,
+    symbols,
+)
 from pixelproof.attacks.pixel.backward import Backward
 from pixelproof.attacks.pixel.bounds import Bounded, PixelBounds, Spot
 from pixelproof.attacks.pixel.cover import Cover, grid, halved, merged, ordered
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.margins import colour_grid, margins
+from pixelproof.attacks.pixel.ops import Linear, Relu
 from pixelproof.attacks.pixel.plan import draw
 from pixelproof.attacks.pixel.relax import Form, larger, rectify
+from pixelproof.attacks.pixel.site import Bent, Site, Trace
 from pixelproof.attacks.pixel.subject import unsupported
 from pixelproof.errors import BadInput, RunError
 from pixelproof.types import Goal
@@ -28,6 +53,7 @@ BOUNDED = {
     "strided": (lambda: strided(), (3, 16, 16), False),
     "overlapping": (lambda: overlapping(), (3, 16, 16), False),
     "residual": (lambda: residual(), (3, 24, 24), False),
+    "forked": (lambda: Forked(), (3, 12, 12), False),
 }
 
 
@@ -170,6 +196,55 @@ def test_a_broken_backward_bound_is_caught(mutate, monkeypatch):
     assert any(float(backward_gaps(name, halvings=halvings).min()) < 0 for name, halvings in tried)
 
 
+def test_a_maximum_is_settled_only_where_all_that_reads_it_is_a_rectifier(monkeypatch):
+    monkeypatch.setattr(Site, "_rectified", lambda self, value: True)
+    assert gaps("forked", halvings=3).min() < 0
+
+
+def rounding_gaps():
+    """The exact difference label - rival of single colours minus its bounds (forward, backward), large weights."""
+    model, image = classifier(plain(), (3, 12, 12)), random_images((3, 12, 12), 1)[0]
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.weight.data.mul_(4)
+    engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
+    label = int(model(image[None]).argmax())
+    rivals = [k for k in range(4) if k != label]
+    exact = copy.deepcopy(model).double()
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for position in torch.randperm(144, generator=generator)[:3].tolist():
+        spot = PixelBounds(engine, image, label).at(position)
+        colours = torch.rand(64, 3, generator=generator)
+        batch = image.double().repeat(len(colours), 1, 1, 1)
+        batch[:, :, position // 12, position % 12] = colours.double()
+        with torch.no_grad():
+            trace = spot.forward.trace(colours, colours)
+            rows, columns = torch.ones(len(colours), len(rivals)).nonzero(as_tuple=True)
+            back = spot.backward.bound(trace, rows, columns, torch.inf).view(len(colours), -1)
+            logits = exact(batch)
+        truth = logits[:, [label]] - logits[:, rivals]
+        found.append(torch.stack([truth - (trace.margin - trace.error), truth - back]))
+    return torch.cat(found, 1).flatten(1).amin(1)
+
+
+def test_rounding_is_paid_where_it_is_all_the_error_and_missed_where_it_is_not(monkeypatch):
+    assert (rounding_gaps() >= 0).all()
+    for module in (relax, forward, linear, backward):
+        monkeypatch.setattr(module, "SHORT", 0.0)
+    for module in (symbols, relax, forward, linear):
+        monkeypatch.setattr(module, "GROWTH", 0.0)
+    monkeypatch.setattr(linear, "rounding", lambda terms: 0.0)
+    monkeypatch.setattr(backward, "SUMS", 0.0)
+    assert (rounding_gaps() < 0).all()
+
+
+@pytest.mark.parametrize("shape", [(20, 3), (3, 20), (8, 2, 3, 5), (2, 8, 3, 5)])
+def test_the_longer_of_a_sum_and_its_transpose_decides_the_rounding(shape):
+    longest = {2: 20, 4: 8 * 15}[len(shape)]
+    assert linear.Weights.of(torch.ones(shape)).gamma == relax.rounding(longest)
+
+
 def form(x, e):
     x = torch.tensor(x)[:, None, None, None, :].float()
     return Form(x, torch.tensor([e])[:, None, None, None].float(), x[:0, :1], x.new_zeros(1, 0), ())
@@ -288,22 +363,31 @@ def test_networks_in_closed_form_get_the_exact_verdict(make_model):
     assert {True, False} == set(verdicts)
 
 
-def slack_of_lines():
-    """Smallest margin over corners minus the bound through rectifiers between dense layers, over whole cubes."""
+def slack_of_lines(hidden):
+    """Smallest sampled difference label - rival minus its backward bound through dense rectifiers, over whole cubes."""
     found = []
-    for seed in range(4):
-        net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 8), nn.ReLU(), nn.Linear(8, 3))
-        model, image = classifier(net, (3, 4, 4), 3, seed=seed), random_images((3, 4, 4), 1, seed)[0]
+    for seed in range(6):
+        model, image = classifier(deep(hidden), (3, 4, 4), 3, seed=seed), random_images((3, 4, 4), 1, seed)[0]
         label = int(model(image[None]).argmax())
+        rivals = [k for k in range(3) if k != label]
         engine = Incremental(draw(capture(model, image[None]), image[None], clip=True), "")
-        spots = PixelBounds(engine, image, label)
-        bound = min(float(spots.at(position).lower(*grid(3, 0)).bound) for position in range(16))
-        found.append(smallest_corner_margin(model, image, label) - bound)
+        spots, exact = PixelBounds(engine, image, label), copy.deepcopy(model).double()
+        colours = colour_grid(3, 9).double()
+        for position in range(0, 16, 2):
+            spot = spots.at(position)
+            batch = image.double().repeat(len(colours), 1, 1, 1)
+            batch[:, :, position // 4, position % 4] = colours
+            with torch.no_grad():
+                trace = spot.forward.trace(*grid(3, 0))
+                bound = spot.backward.bound(trace, torch.tensor([0, 0]), torch.tensor([0, 1]), torch.inf)
+                logits = exact(batch)
+            found.append(float(((logits[:, [label]] - logits[:, rivals]).amin(0) - bound).min()))
     return min(found)
 
 
-def test_lines_through_dense_rectifiers_are_sound_and_wrong_ones_caught(monkeypatch):
-    assert slack_of_lines() > -1e-5
+@pytest.mark.parametrize("hidden", [1, 2])
+def test_lines_through_dense_rectifiers_are_sound_and_wrong_ones_caught(monkeypatch, hidden):
+    assert slack_of_lines(hidden) >= 0
     original = relax.relax
 
     def mutated(*ends):
@@ -311,7 +395,37 @@ def test_lines_through_dense_rectifiers_are_sound_and_wrong_ones_caught(monkeypa
         return dataclasses.replace(how, error=-how.error)
 
     monkeypatch.setattr(relax, "relax", mutated)
-    assert slack_of_lines() < -1e-3
+    assert slack_of_lines(hidden) < -1e-3
+
+
+RAISING, HIGH, LOW = (1.0, 0.4, 0.3, 0.6), (-1.0, 0.5, -1.0, 0.5), (-1.0, -0.2, 0.0, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "truth"),
+    [([RAISING], 0.0), ([HIGH], -2.0), ([LOW], -0.4), ([RAISING, HIGH, LOW], -2.4)],
+    ids=["raising", "lowering, high", "lowering, low", "together"],
+)
+def test_the_line_of_a_neuron_touches_what_it_can_be(neurons, truth):
+    """The sum of weight * relu(centre + slope * t + r), |r| <= error, t in [-1, 1], is least at t = -1."""
+    weights, centre, slopes, errors = torch.tensor(neurons).t()
+    x, e, zero = torch.stack([centre, slopes])[:, None], errors[None, None], torch.zeros(1)
+    entering = Form(x, e, x[:0, :1], x.new_zeros(1, 0), ())
+    out, how = rectify(entering, zero, zero, (0, 0))
+    weight = weights[None]
+    exact = linear.Rounded(zero, torch.zeros(len(neurons)), zero), linear.Rounded(zero, zero, zero)
+    tail = [exact[0], Bent(x, e[0], how), exact[1]]
+    trace = Trace(
+        {}, {}, {}, tail, out.x[0] @ weight.t(), out.x[1:] @ weight.t(), out.e[0] @ weight.abs().t(), entering
+    )
+    site = Site.__new__(Site)  # of which only what the dense layers need is given
+    site.plan = site.windows = None
+    site.margin = SimpleNamespace(rivals=[1], ops=[Relu(), Linear(weight, None)])
+    site.entry = linear.Weights.of(torch.eye(len(neurons)))
+    first = torch.zeros(1, dtype=torch.long)
+    least, error, slope = Backward(site)._dense(trace, first, first)
+    bound = float(least - error - (slope.abs() * e[0]).sum(1))
+    assert truth - 1e-4 < bound <= truth + 1e-7
 
 
 def gentle():

@@ -17,7 +17,7 @@ from pixelproof.attacks.pixel.relax import OUTSIDE, SHORT, Form
 from pixelproof.attacks.pixel.site import Bent, Site, Trace
 from pixelproof.attacks.pixel.windows import widen
 
-TRUST = (0.25,)  # shares of a value's error that its line from below reckons with
+TRUST = 0.25  # share of a value's error that its line from below reckons with
 SUMS = 1e-3  # allowance for the rounding of sums of positive numbers
 
 
@@ -32,24 +32,19 @@ class Backward:
 
         Where the dense layers alone bring one above `enough`, that is where it stops.
         """
-        best = torch.full((len(rows),), -torch.inf)
-        left = torch.arange(len(rows))
-        for trust in TRUST:
-            linear, error, slope = self._dense(trace, rows[left], rivals[left], trust)
-            best[left] = best[left].maximum(linear - (error + self._merged(trace, rows[left], slope)) * (1 + SUMS))
-            again = ~(best[left] > enough)
-            left, linear, error, slope = left[again], linear[again], error[again], slope[again]
-            if not len(left):
-                return best
-        deep = (error + self._windows(trace, rows[left], slope)) * (1 + SUMS)
-        best[left] = best[left].maximum(linear - deep)
+        linear, error, slope = self._dense(trace, rows, rivals)
+        best = linear - (error + self._merged(trace, rows, slope)) * (1 + SUMS)
+        left = (~(best > enough)).nonzero()[:, 0]
+        if len(left):
+            deep = (error[left] + self._windows(trace, rows[left], slope[left])) * (1 + SUMS)
+            best[left] = best[left].maximum(linear[left] - deep)
         return best
 
-    def _dense(self, trace: Trace, rows: Tensor, rivals: Tensor, trust: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _dense(self, trace: Trace, rows: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The margin below by a line of the values before the dense layers: least linear part, error so far, slopes.
 
         From below a rectifier is bounded by z or by 0, whichever is larger at the colour where the margin is least,
-        with `trust` of the value's error taken off; from above by the line through the ends.
+        with TRUST of the value's error taken off; from above by the line through the ends.
         """
         slope = torch.zeros(len(rows), len(self.margin.rivals)).scatter_(1, rivals[:, None], 1.0)
         error = torch.zeros(len(rows))
@@ -60,7 +55,7 @@ class Backward:
                 x, how = record.x[:, rows], record.how
                 keep, shift = how.keep[rows], how.shift[rows]
                 worst = torch.cat([torch.ones_like(line[:1]), -line[1:].sign()]).float()
-                least = (worst[:, :, None] * x).sum(0) - trust * record.error[rows]
+                least = (worst[:, :, None] * x).sum(0) - TRUST * record.error[rows]
                 below = torch.where((keep > 0) & (keep < 1), (least > 0).float(), keep)
                 after = slope * torch.where(slope > 0, below, keep)
                 line += torch.einsum("rk,grk->gr", after.double() - slope.double() * keep, x.double())

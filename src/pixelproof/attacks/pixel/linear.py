@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +40,12 @@ class Weights:
 
     @staticmethod
     def of(weight: Tensor) -> Weights:
-        """Those of a dense layer (out, in) or a convolution (out, in, height, width)."""
-        gamma = rounding(weight[0].numel())
+        """Those of a dense layer (out, in) or a convolution (out, in, height, width).
+
+        The backward pass multiplies by the transpose, whose sums have a term for every output and cell of the kernel:
+        the longer sum decides.
+        """
+        gamma = rounding(max(weight.shape[:2]) * prod(weight.shape[2:]))
         return Weights(weight, weight.abs() * (1 + 3 * gamma), gamma)
 
     def charged(self, form: Form) -> Tensor:
