@@ -50,6 +50,7 @@ CONTENT = {
 
 
 TWO = ("baseline", "random 50 %")
+RANDOM = {"name": "random", "test": "masked:ratio=0.3,fill=0"}
 
 pytestmark = pytest.mark.slow  # minutes of processor time: fourteen trainings, fourteen ensembles
 
@@ -181,12 +182,13 @@ class Untouchable:
         raise AssertionError("a test image was asked for")
 
 
-def summary(name, clean, auto, *, believable=True, claimed=None):
-    """A row as the views give it, as far as a recommendation looks at it."""
+def summary(name, clean, auto, *, believable=True, claimed=None, audited=True):
+    """A row as the views give it, as far as a recommendation looks at it; without a verdict it is not believable."""
     audit = None if believable is None else {"believable": believable, "raised": [], "verdict": "", "n": 60}
     held = {"auto": {"value": auto}}
     return {"net": "mlp", "row": name, "clean": {"value": clean}, "held": held, "cost": 1.0, "audit": audit} | {
-        "paper": {"robust": claimed}
+        "paper": {"robust": claimed},
+        "audited": audited,
     }
 
 
@@ -198,9 +200,14 @@ def test_what_is_not_shown_robust_is_never_recommended():
     said = advice([plain | {"audit": {"believable": False}}, summary("hidden", 0.98, 0.9, believable=False)])
     assert said.startswith("Recommendation for mlp: none.")
     assert "“hidden” measures 90.0\u00a0%, at 98.0\u00a0% clean, but is not shown robust" in said
-    said = advice([summary("baseline", 0.98, 0.5, believable=None), summary("best", 0.98, 0.8, believable=None)])
+    none = {"believable": None, "audited": False}
+    said = advice([summary("baseline", 0.98, 0.5, **none), summary("best", 0.98, 0.8, **none)])
     assert "“best” holds best" in said
     assert "No audit was made of it" in said
+    said = advice([plain, summary("missed", 0.98, 0.9, believable=None), summary("honest", 0.98, 0.7)])
+    assert "“honest” holds best" in said
+    assert "It was picked on the test images it is reported on" in said
+    assert "“missed” measures 90.0\u00a0%, at 98.0\u00a0% clean, but is not shown robust" in said
     masked = summary("mask", 0.98, 0.6, believable=False, claimed=0.8)
     assert advice([plain, masked]).endswith("changes auto by +10.0 pp. It is not shown robust.")
 
@@ -221,6 +228,10 @@ def test_the_utility_picks_no_ratio_that_is_not_shown_robust(run, tmp_path):
     assert after[loser]["best_ensemble"]
     assert not after[winner]["best_ensemble"]
     assert after[winner]["shown"] is False
+    doubted.path(f"defences/audit/mlp/{slug(loser)}").unlink()
+    missed = {entry["row"]: entry for entry in views.utilities(doubted)}
+    assert missed[loser]["shown"] is False
+    assert not missed[loser]["best_ensemble"]
 
 
 def test_a_run_goes_on_where_it_stopped_and_gives_the_same(run, tmp_path):
@@ -312,6 +323,11 @@ def test_the_report_has_the_tables_and_figures_of_the_paper(run, tmp_path):
         ({"search": None}, r"searched row needs a section \[defences.search\]"),
         ({"rows": [{"name": "a"}, {"name": "b", "searched": True, "specs": ["dropout"]}]}, "takes no specs"),
         ({"rows": [{"name": "a b"}, {"name": "a-b"}]}, "each row's name once"),
+        (
+            {"rows": [{"name": "a"}, RANDOM, {"name": "random mask on"}]},
+            "another name than that of row 'random' with its mask on at test; got random mask on",
+        ),
+        ({"nets": ["mlp", "mlp"]}, "each network once in nets; got mlp, mlp"),
         (
             {"rows": [{"name": "a"}, {"name": "b", "specs": ["learned-mask"], "test": "masked:ratio=0.3,fill=0"}]},
             r"has a mask at test already \(learned-mask\)",

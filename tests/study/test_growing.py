@@ -83,6 +83,19 @@ def test_a_study_without_the_section_and_what_is_no_study():
     assert not grows({"command": "audit"}, spec())
 
 
+def test_a_searched_row_grows_with_its_search_as_it_was():
+    """What the search found is of the first network, which stays first, and of the search's settings."""
+    rows = [*BASE["defences"]["rows"], {"name": "found", "searched": True}]
+    searching = {"rows": rows, "search": {"trials": 2}}
+    before = spec(**searching)
+    for change in ({"nets": ["mlp", "cnn"]}, {"seeds": 3}, {"rows": [*rows, MORE[2]]}):
+        assert grows(before, spec(**(searching | change)))
+    assert grows(spec(search={"trials": 2}), before), "a searched row more, of a search that was there"
+    fixed = {"name": "found", "specs": ["mask:ratio=0.3,fill=0,when=train"]}
+    for change in ({"search": {"trials": 3}}, {"rows": [*rows[:-1], fixed]}, {"nets": ["cnn", "mlp"]}):
+        assert not grows(before, spec(**(searching | change)))
+
+
 def test_settings_that_an_older_version_did_not_know_have_their_defaults():
     older = spec()
     del older["defences"]["sizes"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,9 +60,12 @@ def hardened(folder, seeds):
         run.save(f"defences/rows/mlp/plain-{seed}", record("plain", seed, plain))
         run.save(f"defences/rows/mlp/masked-{seed}", record("masked", seed, masked))
     said = VerdictOfAudit("mlp", "masked", N, 0.1, "not shown robust, because ...", False, ("transfer",))
-    run.save("defences/audit/masked", said)
+    run.save("defences/audit/mlp/masked", said)
+    older = replace(said, verdict="robust accuracy <= 99.0 %", believable=True, raised=())
+    run.save("defences/audit/masked", older)  # an older version kept them without the network
+    run.save("defences/audit/zebra/masked", older)  # of a network that the study does not have
     on = VerdictOfAudit("mlp", "masked", N, 0.1, "robust accuracy <= 40.0 %", True, (), mask_on=True)
-    run.save("defences/audit/masked-on", on)
+    run.save("defences/audit/mlp/masked-mask-on", on)
     return run
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.models import History
+from pixelproof.run import slug
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,3 +86,8 @@ class VerdictOfAudit:
     believable: bool
     raised: tuple[str, ...]
     mask_on: bool = False
+
+    @staticmethod
+    def place(net: str, row: str, mask_on: bool) -> str:
+        """The name in a run of what was said of a row; of each network its own."""
+        return f"defences/audit/{slug(net)}/{slug(row)}{'-mask-on' if mask_on else ''}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure as Canvas
 
+from pixelproof import views
 from pixelproof.report.classes import matrix
 from pixelproof.report.draw import MARKERS, MUTED, PALETTE, Words, draw, percent_axis
 from pixelproof.report.page import Figure, number, percent
@@ -81,10 +82,7 @@ def tradeoff(rows: list[Row], front: list[str]) -> Figure:
     words = Words(
         f"What robustness costs: {rows[0]['net']}, auto at eps {number(rows[0]['eps'])}",
         "In brackets, and as the size of the point: CPU seconds of training, relative to the baseline. The dashed line "
-        "joins the rows that no other beats in both accuracies: "
-        + ", ".join(front)
-        + ". Hollow: the audit contradicts "
-        "the bound.",
+        "joins the rows that no other beats in both accuracies: " + ", ".join(front) + ". Hollow: not shown robust.",
         "Clean and robust accuracy of every row; the table above holds the numbers. On the front: "
         + ", ".join(front)
         + ".",
@@ -125,7 +123,7 @@ def features(rows: list[Row]) -> Figure:
 
 
 def _doubted(row: Row) -> bool:
-    return row["audit"] is not None and not row["audit"]["believable"]
+    return views.shown(row) is False
 
 
 def confusions(rows: list[Row]) -> Figure:

@@ -85,7 +85,7 @@ def advice(own: list[Row]) -> str:
     """What to take of one network's rows, by the numbers alone: the most robust one that keeps clean accuracy and that
     the audit lets stand.
 
-    A row that the audit contradicts is never recommended; where it would have won, the text says so.
+    A row that the audit contradicts, or has missed, is never recommended; where it would have won, the text says so.
     """
     plain, net = own[0], own[0]["net"]
     kept = [row for row in own if row["clean"]["value"] >= plain["clean"]["value"] - GOOD_CLEAN]
@@ -99,6 +99,7 @@ def advice(own: list[Row]) -> str:
             f"best under auto: {percent(_robust(best))} against {percent(_robust(plain))} of the baseline, at "
             f"{best['cost']:.2f} times its training cost. "
         )
+        text += "It was picked on the test images it is reported on, which favours it slightly. "
         if views.shown(best) is None:
             text += "No audit was made of it, so nothing says that this can be believed. "
     else:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pixelproof import defend, specs
 from pixelproof.defend import Defence, Hardening, LearnedMask, Mask
 from pixelproof.errors import BadInput
+from pixelproof.measure import VerdictOfAudit
 from pixelproof.models import FRONTS, NETS
 from pixelproof.models.fronts import Masked
 from pixelproof.run import slug
@@ -111,8 +112,16 @@ class DefenceSection(Section):
         names = [row.name for row in self.rows]
         if len({slug(name) for name in names}) < len(names):
             raise BadInput("defences", "expected each row's name once", ", ".join(names))
+        taken = {VerdictOfAudit.place("", name, mask_on=False): name for name in names}
+        for row in self.rows:
+            other = taken.get(VerdictOfAudit.place("", row.name, mask_on=True)) if row.test else None
+            if other is not None:
+                wanted = f"expected another name than that of row '{row.name}' with its mask on at test"
+                raise BadInput("defences", wanted, other)
         if any(row.searched for row in self.rows) and self.search is None:
             raise BadInput("defences", "a searched row needs a section [defences.search]", "none")
+        if len(set(self.nets)) < len(self.nets):
+            raise BadInput("defences", "expected each network once in nets", ", ".join(self.nets))
         unknown = {*self.nets, *self.sizes, *(net for row in self.rows for net in row.nets)} - set(NETS)
         if unknown:
             raise BadInput("defences", f"networks must be of {', '.join(NETS)}", ", ".join(sorted(unknown)))

@@ -126,7 +126,7 @@ def audit(context: Context) -> None:
         if row.test or not on
     ]
     for number, (net, row, mask_on) in enumerate(places):
-        name = f"defences/audit/{slug(net)}/{slug(row.name)}{'-mask-on' if mask_on else ''}"
+        name = VerdictOfAudit.place(net, row.name, mask_on)
         if context.run.has(name):
             continue
         context.tell("audit", number, len(places), f"{net}, {row.name}{', mask on' if mask_on else ''}")

@@ -21,7 +21,7 @@ def defences(run: Run) -> list[dict[str, Any]]:
 
     A measure is {"value", "low", "high", "seeds"}: the mean over seeds and the lowest and highest seed, or with one
     seed its 95 % interval over images. "audit" and "audit_on" (with the row's mask on at test) are None where
-    there was none, else {"verdict", "believable", "raised", "n"}.
+    there was none, else {"verdict", "believable", "raised", "n"}; "audited" says whether the study audits its rows.
     """
     return summaries(run, hardened_records(run))
 
@@ -38,10 +38,6 @@ def summaries(run: Run, found: Sequence[HardenedRecord]) -> list[Summary]:
     section = run.spec["defences"]
     asked = {row["name"]: row for row in section["rows"]}
     order = [row["name"] for row in section["rows"]]
-    verdicts = {
-        (item.net, item.row, item.mask_on): item
-        for item in (run.load(name, VerdictOfAudit) for name in run.names("defences/audit/"))
-    }
     groups: dict[tuple[str, str], list[HardenedRecord]] = {}
     for record in found:
         groups.setdefault((record.net, record.row), []).append(record)
@@ -69,8 +65,9 @@ def summaries(run: Run, found: Sequence[HardenedRecord]) -> list[Summary]:
                 "macro": _macro(records[0]),
                 "history": _history(records[0]),
                 "paper": asked[name]["paper"],
-                "audit": _audited(verdicts.get((net, name, False))),
-                "audit_on": _audited(verdicts.get((net, name, True))),
+                "audited": bool(section.get("audit")),
+                "audit": _audited(run, net, name, mask_on=False),
+                "audit_on": _audited(run, net, name, mask_on=True),
             }
         )  # fmt: skip
     return rows
@@ -101,7 +98,7 @@ def utilities(run: Run) -> list[dict[str, Any]]:
 
     "claimed" takes the paper's own figures, "naive" ours with the mask on at test under one FGSM step without
     expectation, "ensemble" the ensemble with the mask off. The best of each reading is marked; under "ensemble" only a
-    row that the audit does not contradict can be, and `shown` says whether it does (None: not audited).
+    row that the audit lets stand can be, and `shown` says whether it does (None: a study without audits).
     """
     rows = [row for row in defences(run) if row["paper"]["robust"] is not None]
     if not rows:
@@ -135,8 +132,13 @@ def utilities(run: Run) -> list[dict[str, Any]]:
 
 
 def shown(row: dict[str, Any]) -> bool | None:
-    """Whether the audit of a row, its mask off, lets its robust accuracy stand; None where it was not audited."""
-    return None if row["audit"] is None else bool(row["audit"]["believable"])
+    """Whether the audit of a row, its mask off, lets its robust accuracy stand; None in a study that audits nothing.
+
+    A row that its study should have audited but has not is not shown: what is missing must not speak for it.
+    """
+    if row["audit"] is None:
+        return False if row["audited"] else None
+    return bool(row["audit"]["believable"])
 
 
 def front(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -174,9 +176,11 @@ def searched(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _audited(said: VerdictOfAudit | None) -> dict[str, Any] | None:
-    if said is None:
+def _audited(run: Run, net: str, row: str, *, mask_on: bool) -> Summary | None:
+    place = VerdictOfAudit.place(net, row, mask_on)
+    if not run.has(place):
         return None
+    said = run.load(place, VerdictOfAudit)
     return {"verdict": said.verdict, "believable": said.believable, "raised": list(said.raised), "n": said.n}
 
 
