@@ -177,9 +177,9 @@ def test_a_run_grows_with_its_spec_and_is_then_unfinished(run):
     run.finish({})
     wider = SPEC | {"seed": 1}
     with pytest.raises(RunError, match="other settings; got seed"):
-        Run.create(run.folder, wider, grows=lambda before, after: False)
+        Run.create(run.folder, wider, grows=lambda run, after: False)
     assert Run.open(run.folder).complete
-    grown = Run.create(run.folder, wider, grows=lambda before, after: before == SPEC and after == wider)
+    grown = Run.create(run.folder, wider, grows=lambda run, after: run.spec == SPEC and after == wider)
     assert grown.has("result")
     assert not grown.complete
     assert Run.open(run.folder).spec == wider

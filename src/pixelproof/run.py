@@ -30,7 +30,6 @@ from pixelproof.atomic import replacing, write_whole
 from pixelproof.errors import CorruptFile, RunError
 
 T = TypeVar("T")
-Grows: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
 FORMAT = 1
 
@@ -46,8 +45,8 @@ class Run:
     def create(cls, folder: Path, spec: Mapping[str, Any], *, grows: Grows | None = None) -> Run:
         """A new run, or the unfinished or finished one that the same spec has already begun there.
 
-        A run with another spec is taken up, too, where `grows(its spec, the spec given)` says that all of its results
-        belong to the new one; it is then unfinished again.
+        A run with another spec is taken up, too, where `grows(it, the spec given)` says that all of its results belong
+        to the new one; it is then unfinished again.
 
         Raises RunError when the folder cannot be written, holds another study's run, or something else altogether.
         """
@@ -57,7 +56,7 @@ class Run:
                 run = cls.open(folder)
                 if run.spec == json.loads(json.dumps(spec)):
                     return run
-                if grows is not None and grows(run.spec, spec):
+                if grows is not None and grows(run, spec):
                     (folder / "run.json").unlink(missing_ok=True)  # before the spec: never complete without the rest
                 elif run.names():
                     changed = ", ".join(sorted(key for key in {*run.spec, *spec} if run.spec.get(key) != spec.get(key)))
@@ -171,6 +170,9 @@ class Run:
 
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
         write_whole(self.folder / name, json.dumps(value, indent=1))
+
+
+Grows: TypeAlias = Callable[[Run, Mapping[str, Any]], bool]
 
 
 def slug(spec: str) -> str:

@@ -5,7 +5,10 @@ import copy
 import pytest
 
 from pixelproof import study
-from pixelproof.study.growing import grows
+from pixelproof.errors import RunError
+from pixelproof.measure import VerdictOfAudit
+from pixelproof.run import Run
+from pixelproof.study.growing import grows, taken_up
 
 BASE = {
     "name": "grow",
@@ -100,3 +103,53 @@ def test_settings_that_an_older_version_did_not_know_have_their_defaults():
     older = spec()
     del older["defences"]["sizes"]
     assert grows(older, spec(nets=["mlp", "cnn"]))
+
+
+WORD = VerdictOfAudit("mlp", "baseline", 20, 0.1, "", True, ())  # any result: only names are looked at
+SEARCHING = {
+    "audit": 20,
+    "search": {"trials": 2},
+    "rows": [*BASE["defences"]["rows"], {"name": "found", "searched": True}, {"name": "on", "test": "tv:weight=0.1"}],
+}
+
+
+@pytest.mark.parametrize("after", [{"nets": ["mlp", "cnn"]}, {"seeds": 3}])
+def test_results_of_its_own_study_are_taken_up(tmp_path, after):
+    run = Run.create(tmp_path / "run", spec(**SEARCHING))
+    for name in (
+        "budget/mlp",
+        "search",
+        *(f"{kind}/mlp/{row}-{k}" for kind in ("models", "history", "rows") for row in ("found", "on") for k in (0, 1)),
+        "audit/mlp/learned",
+        "audit/mlp/on-mask-on",
+        "audit/on-mask-on",  # as an older version kept it
+    ):
+        run.save(f"defences/{name}", WORD)
+    wider = spec(**(SEARCHING | after))
+    assert Run.create(run.folder, wider, grows=taken_up).spec == wider
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "budget/cnn",
+        "rows/cnn/baseline-0",
+        "models/mlp/baseline-2",
+        "rows/mlp/clip-0",
+        "rows/mlp/baseline",
+        "history/cnn/found-0",
+        "audit/cnn/baseline",
+        "audit/mlp/learned-mask-on",
+        "notes",
+    ],
+)
+def test_what_its_own_study_did_not_make_is_refused_and_named(tmp_path, name):
+    run = Run.create(tmp_path / "run", spec(**SEARCHING))
+    run.save("defences/rows/mlp/baseline-0", WORD)
+    run.finish({})
+    run.save(f"defences/{name}", WORD)
+    with pytest.raises(RunError, match=rf"defences/{name}\.safetensors: must be a result of the run's own study"):
+        Run.create(run.folder, spec(**(SEARCHING | {"nets": ["mlp", "cnn"]})), grows=taken_up)
+    assert Run.open(run.folder).spec == run.spec
+    assert run.complete
+    assert Run.create(run.folder, run.spec, grows=taken_up).complete, "the study that it was may be looked at as it is"

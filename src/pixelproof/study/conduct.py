@@ -27,7 +27,7 @@ from pixelproof.study import (
 )
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
-from pixelproof.study.growing import grows
+from pixelproof.study.growing import taken_up
 from pixelproof.study.spec import Study
 from pixelproof.study.training import clean, train
 
@@ -91,9 +91,10 @@ def conduct(
     """Run every stage that is not yet in `folder`, and return the complete run.
 
     `root` is the folder with the data sets. The same study gives the same numbers whether or not it was interrupted.
-    A run to whose [defences] the study adds networks, rows or seeds goes on with what it has.
+    A run to whose [defences] the study adds networks, rows or seeds goes on with what it has;
+    RunError where something lies there that its own study did not make.
     """
-    run = Run.create(Path(folder), study.model_dump(mode="json"), grows=grows)
+    run = Run.create(Path(folder), study.model_dump(mode="json"), grows=taken_up)
     context = Context(study, run, root, device, listener or (lambda event: None))
     wanted = dict(STAGES)
     for section, stages in SECTION_STAGES.items():

@@ -5,11 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pixelproof.errors import PixelproofError
+from pixelproof.errors import PixelproofError, RunError
+from pixelproof.measure import VerdictOfAudit
+from pixelproof.run import Run, slug
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
 from pixelproof.study.spec import Study, parse
 
 FREE = {"nets": (), "rows": (), "sizes": {}, "seeds": 1}  # what may grow; everything else of [defences] must stay
+
+
+def taken_up(run: Run, after: Mapping[str, Any]) -> bool:
+    """Whether a run may go on with spec `after`: its own grew into it, and nothing else lies among the results.
+
+    What the run's study has no job for was made by nobody knows which settings; RunError names the first such file.
+    """
+    if not grows(run.spec, after):
+        return False
+    section = parse(dict(run.spec)).defences
+    made = _made(section) if section else frozenset()
+    strange = [name for name in run.names("defences/") if name not in made]
+    if strange:
+        raise RunError(
+            str(run.path(strange[0])),
+            "must be a result of the run's own study before the study may grow",
+            "one that it has no job for",
+            "Remove it, or choose another folder.",
+        )
+    return True
 
 
 def grows(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -41,6 +63,22 @@ def _added(old: DefenceSection | None, new: DefenceSection | None) -> bool:
     if new.nets[: len(old.nets)] != old.nets or new.rows[0] != old.rows[0]:
         return False
     return all(new.size(net) == old.size(net) and _of(old, net) <= _of(new, net) for net in old.nets)
+
+
+def _made(section: DefenceSection) -> frozenset[str]:
+    """The names of all results that a section can have, those of audits as an older version kept them included."""
+    found = {"defences/search"} if section.search else set()
+    for net in section.nets:
+        found.add(f"defences/budget/{slug(net)}")
+        for row in section.own(net):
+            if row.searched and net != section.nets[0]:
+                continue
+            for kind in ("models", "history", "rows"):
+                found |= {f"defences/{kind}/{slug(net)}/{slug(row.name)}-{seed}" for seed in range(section.seeds)}
+            for on in [on for on in (False, True) if section.audit and (row.test or not on)]:
+                name = VerdictOfAudit.place(net, row.name, mask_on=on)
+                found |= {name, name.replace(f"/{slug(net)}/", "/", 1)}
+    return frozenset(found)
 
 
 def _of(section: DefenceSection, net: str) -> set[DefenceRow]:
