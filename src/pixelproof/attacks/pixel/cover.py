@@ -87,10 +87,8 @@ def halved(low: Tensor, high: Tensor, strain: Tensor, axis: Tensor, which: Tenso
     highs = torch.stack([torch.where(cut & which[:, None], middle, high), high], 1)
     kept = torch.stack([torch.ones_like(which), which], 1).flatten()
     low, high = lows.flatten(0, 1)[kept], highs.flatten(0, 1)[kept]
-    following = torch.where(which, 0, 1)[:, None].expand(-1, 2).flatten()[kept]
-    same = axis.repeat_interleave(2)[kept]
-    axis = torch.where(following == 1, same, (high - low).argmax(1))
-    return low, high, strain.repeat_interleave(2)[kept], axis
+    strain, axis, cut_now = (each.repeat_interleave(2)[kept] for each in (strain, axis, which))
+    return low, high, strain, torch.where(cut_now, (high - low).argmax(1), axis)
 
 
 def merged(low: Tensor, high: Tensor, strain: Tensor) -> tuple[Tensor, Tensor]:
