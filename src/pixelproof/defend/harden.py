@@ -15,7 +15,7 @@ from pixelproof import specs
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend.defence import Defence, Part, Role, Setting, TrainingDefence
 from pixelproof.errors import BadInput
-from pixelproof.models import NETS, Classifier, History, Recipe, Training, suited, train
+from pixelproof.models import NETS, Classifier, Front, History, Recipe, Training, suited, train
 from pixelproof.models.fronts import BitDepth, Committee, Features, Masked, Median
 from pixelproof.models.nets import build
 from pixelproof.models.train import Progress
@@ -120,7 +120,7 @@ class Hardening:
     def _train(
         self,
         model: Classifier,
-        defences: tuple[Sequence[Defence], Sequence[TrainingDefence]],
+        defences: tuple[Sequence[Front], Sequence[TrainingDefence]],
         data: Dataset,
         validation: Dataset,
         settings: Training,
@@ -138,9 +138,8 @@ class Hardening:
             begun = copy.deepcopy(model)
         if not any(parameter.requires_grad for parameter in begun.parameters()):
             raise BadInput("harden", "needs a network with weights to train", model.card.name)
-        rng = torch.Generator().manual_seed(settings.seed)
         for front in reversed(present):
-            begun = front(begun, data, rng)
+            begun = front.around(begun)
         setting = Setting(begun, data, validation, settings, fresh)
         parts = [defence.prepare(setting) for defence in learning]
         recipe = sum((part.recipe for part in parts), Recipe())
