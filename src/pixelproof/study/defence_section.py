@@ -41,6 +41,11 @@ class DefenceRow(Section):
     nets: tuple[str, ...] = ()
     paper: Claimed = Claimed()
 
+    @property
+    def sides(self) -> tuple[bool, ...]:
+        """Whether its mask is on at test, in each reading of the row: off, and on where it has one."""
+        return (False, True) if self.test else (False,)
+
     @field_validator("specs")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:

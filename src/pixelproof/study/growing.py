@@ -9,6 +9,7 @@ from pixelproof.errors import PixelproofError, RunError
 from pixelproof.measure import VerdictOfAudit
 from pixelproof.run import Run, slug
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
+from pixelproof.study.hardening import place
 from pixelproof.study.spec import Study, parse
 
 FREE = {"nets": (), "rows": (), "sizes": {}, "seeds": 1}  # what may grow; everything else of [defences] must stay
@@ -73,9 +74,13 @@ def _made(section: DefenceSection) -> frozenset[str]:
         for row in section.own(net):
             if row.searched and net != section.nets[0]:
                 continue
-            for kind in ("models", "history", "rows"):
-                found |= {f"defences/{kind}/{slug(net)}/{slug(row.name)}-{seed}" for seed in range(section.seeds)}
-            for on in [on for on in (False, True) if section.audit and (row.test or not on)]:
+            for seed in range(section.seeds):
+                found |= {
+                    place("models", net, row, seed),
+                    place("history", net, row, seed),
+                    place("rows", net, row, seed),
+                }
+            for on in row.sides if section.audit else ():
                 name = VerdictOfAudit.place(net, row.name, mask_on=on)
                 found |= {name, name.replace(f"/{slug(net)}/", "/", 1)}
     return frozenset(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ def harden(context: Context) -> None:
     train, validation = load(context, "train"), load(context, "val")
     places = jobs(context)
     for number, (net, row, seed) in enumerate(places):
-        path, note = place(net, row, seed), f"defences/history/{slug(net)}/{slug(row.name)}-{seed}"
+        path, note = (place(kind, net, row, seed) for kind in ("models", "history"))
         if context.run.has(note):
             continue
         context.tell("harden", number, len(places), f"{net}, {row.name}, seed {seed}")
@@ -165,12 +165,12 @@ def jobs(context: Context) -> list[tuple[str, DefenceRow, int]]:
 
 def opened(context: Context, net: str, row: DefenceRow, seed: int) -> Classifier:
     """A row's trained model from the run."""
-    return models.open_saved(context.run.path(place(net, row, seed)), context.device)
+    return models.open_saved(context.run.path(place("models", net, row, seed)), context.device)
 
 
-def place(net: str, row: DefenceRow, seed: int) -> str:
-    """Where a row's model is kept."""
-    return str(Path("defences", "models", slug(net), f"{slug(row.name)}-{seed}"))
+def place(kind: Literal["models", "history", "rows"], net: str, row: DefenceRow, seed: int) -> str:
+    """The name in a run of a row's model, of its training, and of what was measured of it."""
+    return f"defences/{kind}/{slug(net)}/{slug(row.name)}-{seed}"
 
 
 def wanted(context: Context) -> DefenceSection:

@@ -17,7 +17,7 @@ from pixelproof.models import FRONTS, Classifier, History
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
-from pixelproof.study.hardening import jobs, opened, rows, wanted
+from pixelproof.study.hardening import jobs, opened, place, rows, wanted
 from pixelproof.types import Goal
 
 EFFORT = Effort(probes=100, draws=20, doubled=20, noisy=3, noise=1000, planted=5, inner=99, width=0.25)
@@ -28,7 +28,7 @@ def resist(context: Context) -> None:
     section, labels = wanted(context), context.test.labels
     places = jobs(context)
     for number, (net, row, seed) in enumerate(places):
-        name = f"defences/rows/{slug(net)}/{slug(row.name)}-{seed}"
+        name = place("rows", net, row, seed)
         if context.run.has(name):
             continue
         context.tell("resist", number, len(places), f"{net}, {row.name}, seed {seed}")
@@ -65,7 +65,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         defences=row.specs,
         eps=eps,
         cpu_seconds=model.card.cost or 0.0,
-        history=context.run.load(f"defences/history/{slug(net)}/{slug(row.name)}-{seed}", History),
+        history=context.run.load(place("history", net, row, seed), History),
         parameters=sum(tensor.numel() for tensor in tensors),
         size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         seconds_per_image=spent,
@@ -118,13 +118,7 @@ def audit(context: Context) -> None:
     if not section.audit:
         return
     sample = context.test.sample(section.audit, context.study.seed)
-    places = [
-        (net, row, on)
-        for net in section.nets
-        for row in rows(context, net)
-        for on in (False, True)
-        if row.test or not on
-    ]
+    places = [(net, row, on) for net in section.nets for row in rows(context, net) for on in row.sides]
     for number, (net, row, mask_on) in enumerate(places):
         name = VerdictOfAudit.place(net, row.name, mask_on)
         if context.run.has(name):
