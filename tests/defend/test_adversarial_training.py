@@ -23,9 +23,9 @@ from pixelproof.defend.gradients import (
 from pixelproof.defend.penalties import InputGradientPenalty, InputGradientSmoothing
 from pixelproof.errors import BadInput
 from pixelproof.models import Card, Classifier, Recipe, Step, Training, train
-from pixelproof.models.fronts import BitDepth, Features, Median
-from pixelproof.models.fronts.squeezing import Rounding
 from pixelproof.models.nets import build
+from pixelproof.models.preprocessors import BitDepth, Features, Median
+from pixelproof.models.preprocessors.squeezing import Rounding
 
 pytestmark = pytest.mark.slow
 
@@ -128,7 +128,7 @@ def test_smoothing_over_time_and_along_rows():
     assert torch.equal(multiscale(rows, 1), rows)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "own", "behind fronts"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "own", "behind preprocessors"])
 def test_interval_bounds_hold_at_every_image_of_the_ball_and_are_exact_on_a_point(name):
     model = fresh(name) if name in models.NETS else None
     if model is None:
@@ -138,7 +138,7 @@ def test_interval_bounds_hold_at_every_image_of_the_ball_and_are_exact_on_a_poin
         model = Classifier(net, Card("own", TRAIN.classes, (1, 8, 8)), mean=(0.3,), std=(0.5,))
         model(IMAGES)  # moves the batch statistics off their start
         model.eval()
-    if name == "behind fronts":
+    if name == "behind preprocessors":
         kept = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.3
         model = Median(2).around(BitDepth(2).around(Features(0.5).keeping(model, kept)))
     chain, labels = layers(model), TRAIN.labels[:32]
@@ -230,12 +230,12 @@ def test_interval_training_certifies_and_no_attack_goes_below():
 def test_interval_training_behind_a_rounding_proves_more():
     """Most pixels of a digit cannot cross the step between two levels, so the box behind it is small."""
     settings, proven = Training(epochs=30, batch=64), {}
-    for front in ([], ["bits:bits=1,when=both"]):
-        wanted = defend.parse([*front, "ibp:eps=0.2,kappa=0,ramp=0.4"])
+    for preprocessor in ([], ["bits:bits=1,when=both"]):
+        wanted = defend.parse([*preprocessor, "ibp:eps=0.2,kappa=0,ramp=0.4"])
         model = Hardening(wanted, settings).conduct(fresh(), TRAIN, validation=VAL).model
-        proven[bool(front)] = certified(model, TEST, 0.2)
+        proven[bool(preprocessor)] = certified(model, TEST, 0.2)
         held = attacks.mount(PGD(0.2), model, TEST)
-        assert proven[bool(front)].hits <= int((~held.success).sum())
+        assert proven[bool(preprocessor)].hits <= int((~held.success).sum())
     assert float(proven[True]) > float(proven[False]) + 0.1, proven  # n = 449, seed 0
 
 

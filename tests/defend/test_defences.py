@@ -67,7 +67,8 @@ def test_ingredients_of_several_defences_all_act():
     wanted += ["weight-average", "median:window=2", "bits:bits=4", "ensemble:members=2"]
     whole = Hardening(defend.parse(wanted), SHORT).conduct(fresh(), TRAIN, validation=VAL)
     assert [spec.partition(":")[0] for spec in whole.model.card.defences] == [w.partition(":")[0] for w in wanted]
-    assert [spec.partition(":")[0] for spec in whole.model.card.fronts] == ["median", "bits", "committee", "masked"]
+    before = [spec.partition(":")[0] for spec in whole.model.card.preprocessors]
+    assert before == ["median", "bits", "committee", "masked"]
     assert len(whole.histories) == 2
     digests = {whole.model.net.inner.net.inner.net.members[k].digest() for k in (0, 1)}
     assert len(digests) == 2, "members differ in their seed"
@@ -82,7 +83,7 @@ def test_a_squeezer_is_there_while_the_network_learns_if_asked(tmp_path):
     for when, order in (("test", ["bits", "median"]), ("both", ["median", "bits"])):
         wanted = ["gradient-clip:norm=1", f"bits:bits=1,when={when}", "median:window=2"]
         made = Hardening(defend.parse(wanted), SHORT).conduct(fresh(), TRAIN, validation=VAL).model
-        assert [spec.partition(":")[0] for spec in made.card.fronts] == order
+        assert [spec.partition(":")[0] for spec in made.card.preprocessors] == order
         models.save(made, tmp_path / f"{when}.safetensors")
         again = models.load(str(tmp_path / f"{when}.safetensors"))
         torch.testing.assert_close(again.predict(VAL.images), made.predict(VAL.images))

@@ -55,8 +55,8 @@ def test_a_fixed_mask_is_one_for_all_and_the_one_that_stays_on_at_test():
     hide = masking(mask)
     hidden = hide(WHITE, step(ROWS)) == 0
     assert (hidden == hidden[0]).all()
-    front = mask.front().masks((1, 8, 8))
-    assert torch.equal(~hidden[0], front[0])
+    preprocessor = mask.preprocessor().masks((1, 8, 8))
+    assert torch.equal(~hidden[0], preprocessor[0])
 
 
 @pytest.mark.parametrize("pattern", ["block", "filter"])
@@ -80,8 +80,8 @@ def test_a_mask_at_test_stands_before_the_network_and_one_in_training_does_not()
     settings = Training(epochs=2, batch=64)
     trained = Hardening((Mask(0.3, 0.5, "train"),), settings).conduct(fresh(), TRAIN, validation=VAL).model
     both = Hardening((Mask(0.3, 0.5, "both"),), settings).conduct(fresh(), TRAIN, validation=VAL).model
-    assert trained.card.fronts == ()
-    assert len(both.card.fronts) == 1
+    assert trained.card.preprocessors == ()
+    assert len(both.card.preprocessors) == 1
     assert torch.equal(trained.net.fc1.weight, both.net.inner.net.fc1.weight), "the mask at test changes no training"
     (alone,) = defend.parse(["mask:ratio=0.3,fill=0.5,when=test"])
     model = fresh()
@@ -96,9 +96,9 @@ def test_a_learned_mask_drops_what_says_nothing_and_the_weight_decides_how_much(
         defence = LearnedMask(weight)
         hardened = Hardening((defence,), Training(epochs=30, batch=64)).conduct(fresh(), TRAIN, validation=VAL, seed=1)
         kept[weight] = kept_features(hardened.model)
-        assert hardened.model.card.fronts == ("features:fill=0",)
+        assert hardened.model.card.preprocessors == ("features:fill=0",)
         if weight == 3e-3:
-            mask = hardened.model.net.front.kept[0, 0]
+            mask = hardened.model.net.preprocessor.kept[0, 0]
             busy = TRAIN.images.std(0)[0]
             assert float(busy[mask].mean()) > 1.2 * float(busy[~mask].mean())
             accuracy = (hardened.model.predict(VAL.images).argmax(1) == VAL.labels).float().mean()

@@ -24,8 +24,8 @@ from pixelproof.errors import BadInput
 from pixelproof.measure import RED_FLAGS, Effort
 from pixelproof.measure.redflags.planted import Features, plant
 from pixelproof.measure.redflags.search import falling, meaning
-from pixelproof.models import FRONTS
-from pixelproof.models.fronts import Committee
+from pixelproof.models import PREPROCESSORS
+from pixelproof.models.preprocessors import Committee
 from pixelproof.types import Goal
 
 MOAT = ((-1.0, -1.0), (0.04, -1.0), (0.05, 3.0), (0.17, 1.0), (0.2, 2.0), (1.0, 5.0))  # fooled only below 0.05
@@ -229,7 +229,7 @@ def test_the_documents_print_the_same_table():
 def test_features_are_one_row_per_image_for_copies_and_committees():
     """The last dense layer sees three rows per image; of a committee it is the last member's."""
     model, data = linear()
-    copies = FRONTS["masked"](0.3, fill=0.0, copies=3).around(model)
+    copies = PREPROCESSORS["masked"](0.3, fill=0.0, copies=3).around(model)
     members = Committee(2).of([linear(seed=1)[0], model])
     torch.testing.assert_close(Features(copies)(data.images), copies(data.images))
     for other in (members, model):

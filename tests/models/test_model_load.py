@@ -347,7 +347,7 @@ def test_the_normalisation_of_your_own_network_comes_back_with_its_weights(digit
     """Also behind what stands before the network; the path may be text."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Linear(5, 10))
     plain = models.wrap(net, classes=digits.classes, input_shape=(1, 8, 8), mean=[0.3], std=[0.2])
-    behind = models.FRONTS["bits"](4).around(plain)
+    behind = models.PREPROCESSORS["bits"](4).around(plain)
     for number, model in enumerate((plain, behind)):
         path = str(tmp_path / f"{number}.safetensors")
         save(model.eval(), path)

@@ -15,7 +15,7 @@ from pixelproof.defend.learned import LearnedMask, kept_features
 from pixelproof.defend.masking import Mask, generate_mask
 from pixelproof.defend.penalties import InputGradientPenalty, InputGradientSmoothing
 from pixelproof.defend.regular import Augmentation, Dropout, LabelSmoothing, WeightAverage, WeightDecay
-from pixelproof.models.fronts import AdaptiveSmoothing, BitDepth, Jpeg, Masked, Median, TotalVariation
+from pixelproof.models.preprocessors import AdaptiveSmoothing, BitDepth, Jpeg, Masked, Median, TotalVariation
 
 DEFENCES: Mapping[str, Callable[..., Defence]] = MappingProxyType(
     {
@@ -56,7 +56,7 @@ def parse(wanted: Sequence[str]) -> tuple[Defence, ...]:
     A mask for the test alone needs no training and becomes what it is: something that stands before the network.
     """
     found = (specs.parse(spec, DEFENCES, "defence") for spec in wanted)
-    return tuple(item.front() if isinstance(item, Mask) and item.when == "test" else item for item in found)
+    return tuple(item.preprocessor() if isinstance(item, Mask) and item.when == "test" else item for item in found)
 
 
 __all__ = [

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
-from pixelproof.models.fronts.features import Chosen
-from pixelproof.models.fronts.front import Fronted
-from pixelproof.models.fronts.squeezing import Filter, Rounding
+from pixelproof.models.preprocessors.features import Chosen
+from pixelproof.models.preprocessors.preprocessor import Preprocessed
+from pixelproof.models.preprocessors.squeezing import Filter, Rounding
 from pixelproof.types import Images, Labels, Rate
 
 SLACK = 1e-5  # relative; float64 sums lose far less, the network's own float32 logits may lose about this much
@@ -26,7 +26,7 @@ POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 MONOTONE = (*POOLS, nn.ReLU, nn.Flatten, nn.Identity, nn.Dropout, Filter, Chosen)
 KNOWN = (
     "Linear, Conv2d, BatchNorm2d, ReLU, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, Flatten, Dropout, Sequential, and the "
-    "fronts bits, median and features"
+    "preprocessors bits, median and features"
 )
 
 
@@ -53,8 +53,8 @@ class Box:
 
 
 def layers(model: Classifier) -> list[nn.Module]:
-    """What images go through, in order: fronts, layers of nested sequences, and classifiers, which stand for their
-    normalisation alone. BadInput names the first that has no interval bounds here.
+    """What images go through, in order: preprocessors, layers of nested sequences, and classifiers, which stand for
+    their normalisation alone. BadInput names the first that has no interval bounds here.
     """
     found = list(_unrolled(model))
     pixels = True  # whether values are still the image's own, which STEP is meant for
@@ -90,8 +90,8 @@ def _unrolled(module: nn.Module) -> Iterator[nn.Module]:
     elif type(module) is Classifier:
         yield module
         yield from _unrolled(module.net)
-    elif type(module) is Fronted:
-        yield module.front
+    elif type(module) is Preprocessed:
+        yield module.preprocessor
         yield from _unrolled(module.inner)
     else:
         yield module

@@ -15,9 +15,9 @@ from pixelproof import specs
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend.defence import Defence, Part, Role, Setting, TrainingDefence
 from pixelproof.errors import BadInput
-from pixelproof.models import NETS, Classifier, Front, History, Recipe, Training, suited, train
-from pixelproof.models.fronts import BitDepth, Committee, Features, Masked, Median
+from pixelproof.models import NETS, Classifier, History, Preprocessor, Recipe, Training, suited, train
 from pixelproof.models.nets import build
+from pixelproof.models.preprocessors import BitDepth, Committee, Features, Masked, Median
 from pixelproof.models.train import Progress
 
 HELD_OUT = 1000  # validation images taken from the training set where none are given; at most a tenth of it
@@ -78,8 +78,8 @@ class Hardening:
         started = time.process_time()
         check_behind(self.defences, model)
         learning = [defence for defence in self.defences if isinstance(defence, TrainingDefence)]
-        fronts = [defence for defence in self.defences if not isinstance(defence, TrainingDefence)]
-        present = [front for front in fronts if isinstance(front, BitDepth | Median) and front.when == "both"]
+        preprocessors = [defence for defence in self.defences if not isinstance(defence, TrainingDefence)]
+        present = [item for item in preprocessors if isinstance(item, BitDepth | Median) and item.when == "both"]
         trains = bool(learning or present)
         histories: list[History] = []
         hardened = model
@@ -95,8 +95,8 @@ class Hardening:
                 histories.append(history)
             hardened = trained[0] if members == 1 else Committee(members).of(trained)
         rng = torch.Generator().manual_seed(seed)
-        for front in reversed([front for front in fronts if front not in present]):
-            hardened = front(hardened, data, rng)
+        for preprocessor in reversed([item for item in preprocessors if item not in present]):
+            hardened = preprocessor(hardened, data, rng)
         spent = time.process_time() - started
         base = () if self._fresh(model) and trains else model.card.defences
         written = tuple(specs.write(defence) for defence in self.defences)
@@ -111,7 +111,7 @@ class Hardening:
         return Hardened(hardened.carrying(**vars(card)), tuple(histories), spent)
 
     def _fresh(self, model: Classifier) -> bool:
-        own = model.card.name in NETS and not model.card.fronts and _ours(model)
+        own = model.card.name in NETS and not model.card.preprocessors and _ours(model)
         if self.start == "fresh" and not own:
             expected = f"only {', '.join(NETS)} can be built anew"
             raise BadInput("harden", expected, f"'{model.card.name}'", "Use start=given.")
@@ -120,13 +120,13 @@ class Hardening:
     def _train(
         self,
         model: Classifier,
-        defences: tuple[Sequence[Front], Sequence[TrainingDefence]],
+        defences: tuple[Sequence[Preprocessor], Sequence[TrainingDefence]],
         data: Dataset,
         validation: Dataset,
         settings: Training,
         progress: Progress | None,
     ) -> tuple[Classifier, History]:
-        """One network trained behind some fronts, with the ingredients of some defences."""
+        """One network trained behind some preprocessors, with the ingredients of some defences."""
         present, learning = defences
         fresh = self._fresh(model)
         if fresh:
@@ -138,8 +138,8 @@ class Hardening:
             begun = copy.deepcopy(model)
         if not any(parameter.requires_grad for parameter in begun.parameters()):
             raise BadInput("harden", "needs a network with weights to train", model.card.name)
-        for front in reversed(present):
-            begun = front.around(begun)
+        for preprocessor in reversed(present):
+            begun = preprocessor.around(begun)
         setting = Setting(begun, data, validation, settings, fresh)
         parts = [defence.prepare(setting) for defence in learning]
         recipe = sum((part.recipe for part in parts), Recipe())
@@ -203,7 +203,7 @@ def check_together(defences: Sequence[Defence]) -> None:
 
 def check_behind(defences: Sequence[Defence], model: Classifier) -> None:
     """Refuse a mask for a classifier that stands behind one already."""
-    behind = next((spec for spec in model.card.fronts if spec.partition(":")[0] in MASKS), None)
+    behind = next((spec for spec in model.card.preprocessors if spec.partition(":")[0] in MASKS), None)
     if behind and any(_masks(defence) for defence in defences):
         raise BadInput("harden", f"the model stands behind a mask already ({behind})", model.card.name, "Keep one.")
 

@@ -15,7 +15,8 @@ from pixelproof.data import Dataset
 from pixelproof.defend.defence import Part, Role, Setting, check_positive, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.models import Classifier, Recipe, Step
-from pixelproof.models.fronts import Features
+from pixelproof.models.preprocessors import Features
+from pixelproof.models.preprocessors.features import Chosen
 from pixelproof.models.train import evaluate
 from pixelproof.types import Images
 
@@ -106,8 +107,8 @@ class Relaxed:
 
 def kept_features(model: Classifier) -> int:
     """How many features a classifier with a chosen or learned mask sees; all of them where there is none."""
-    for name, buffer in model.named_buffers():
-        if name.endswith("front.kept"):
-            return int(buffer.sum())
+    for part in model.modules():
+        if isinstance(part, Chosen):
+            return int(part.kept.sum())
     channels, height, width = model.card.input_shape
     return channels * height * width

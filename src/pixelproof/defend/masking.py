@@ -15,7 +15,7 @@ from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
 from pixelproof.masks import Fill, Noise, Pattern, Per, Tape, generate_mask
 from pixelproof.models import Classifier, Recipe, Step
-from pixelproof.models.fronts import Masked
+from pixelproof.models.preprocessors import Masked
 from pixelproof.types import Images
 
 When = Literal["train", "test", "both"]
@@ -62,20 +62,20 @@ class Mask:
         if self.when == "train" and (self.copies > 1 or self.draw == "fresh"):
             raise BadInput(self.name, "copies and draw are for masks at test", "when=train", "Use when=both or test.")
         if self.when != "train":
-            self.front()
+            self.preprocessor()
 
-    def front(self) -> Masked:
+    def preprocessor(self) -> Masked:
         """What stands before the network at test."""
         return Masked(self.ratio, self.fill, self.pattern, self.per, self.draw, self.copies, self.seed)
 
     def prepare(self, setting: Setting) -> Part:
         """Masks for the images of each step, and the mask at test."""
         recipe = Recipe(transforms=(Masking(self, setting),)) if self.when != "test" else Recipe()
-        return Part(recipe, unchanged if self.when == "train" else self.front().around)
+        return Part(recipe, unchanged if self.when == "train" else self.preprocessor().around)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network trained with masks, or for when=test the given one behind a mask."""
-        return self.front().around(model) if self.when == "test" else Hardening((self,))(model, data, rng)
+        return self.preprocessor().around(model) if self.when == "test" else Hardening((self,))(model, data, rng)
 
 
 class Masking:
@@ -89,8 +89,8 @@ class Masking:
         self.tape: Tape | None = None
         if settings.pattern == "random":
             self.tape = Tape(shape, settings.ratio, per=settings.per, batch=batch, rng=self.rng)
-        # the fixed mask is that of the front, so that training and test agree
-        self.fixed = settings.front().masks(shape)[:1].float() if settings.pattern == "fixed" else None
+        # the fixed mask is that of the preprocessor, so that training and test agree
+        self.fixed = settings.preprocessor().masks(shape)[:1].float() if settings.pattern == "fixed" else None
         self.noise = Noise(shape, batch=batch, rng=self.rng) if settings.fill == "noise" else None
         self.own = None
         if self.tape is not None and settings.variability < 1:

@@ -13,7 +13,7 @@ from pixelproof.detect.guard import divide
 from pixelproof.detect.scored import ScoreGuard, guard
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
-from pixelproof.models.fronts.squeezing import fewer_bits, median
+from pixelproof.models.preprocessors.squeezing import fewer_bits, median
 from pixelproof.types import Images, PerImage
 
 

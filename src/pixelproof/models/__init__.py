@@ -1,20 +1,20 @@
 """Classifiers: the papers' networks, your own, and the one training loop."""
 
 from pixelproof.models.classifier import Card, Classifier, LogProbabilities, evaluating, frozen, wrap
-from pixelproof.models.fronts import FRONTS, Front
 from pixelproof.models.load import load, open_saved, pick_device, save, suited
 from pixelproof.models.nets import NETS
+from pixelproof.models.preprocessors import PREPROCESSORS, Preprocessor
 from pixelproof.models.recipe import Recipe, Step
 from pixelproof.models.train import History, Training, native_bf16, train
 
 __all__ = [
-    "FRONTS",
     "NETS",
+    "PREPROCESSORS",
     "Card",
     "Classifier",
-    "Front",
     "History",
     "LogProbabilities",
+    "Preprocessor",
     "Recipe",
     "Step",
     "Training",

@@ -21,8 +21,8 @@ PROBE_IMAGES = 8
 class Card:
     """Where a classifier comes from: network, training data, seed, accuracy on held-out images, and its defences.
 
-    `defences` are the specs of all it went through, `fronts` of what stands before the network (outermost first),
-    `parent` the digest of the classifier it was made from, `cost` the CPU seconds that all its defences took.
+    `defences` are the specs of all it went through, `preprocessors` of what stands before the network (outermost
+    first), `parent` the digest of the classifier it was made from, `cost` the CPU seconds that all its defences took.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Card:
     accuracy: float | None = None
     defences: tuple[str, ...] = ()
     stochastic: bool = False
-    fronts: tuple[str, ...] = ()
+    preprocessors: tuple[str, ...] = ()
     parent: str = ""
     cost: float | None = None
 

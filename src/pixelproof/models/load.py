@@ -22,8 +22,8 @@ from pixelproof.data import Dataset, cache_folder
 from pixelproof.errors import BadInput, CorruptFile, RunError, UnknownName
 from pixelproof.models.classifier import Card, Classifier, probe
 from pixelproof.models.exported import read_program
-from pixelproof.models.fronts import FRONTS
 from pixelproof.models.nets import NETS, build
+from pixelproof.models.preprocessors import PREPROCESSORS
 from pixelproof.models.train import Progress, Training, train
 from pixelproof.run import write_tensors
 
@@ -115,7 +115,7 @@ def open_saved(path: Path, device: torch.device) -> Classifier:
         do = f"Load the network with them: --model {card.name} --weights {path}."
         raise BadInput(str(path), "holds the weights of a network of your own", f"'{card.name}'", do)
     net = build(card.name, card.input_shape, len(card.classes), 0)
-    return _restored(Classifier(net, replace(card, fronts=())), kept, path).to(device).eval()
+    return _restored(Classifier(net, replace(card, preprocessors=())), kept, path).to(device).eval()
 
 
 def _saved(path: Path) -> Saved:
@@ -126,6 +126,8 @@ def _saved(path: Path) -> Saved:
             fields: dict[str, Any] = json.loads(notes["card"])
             scales: Normalisation = json.loads(notes.get("normalisation", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if "fronts" in fields:  # the key's name in files of 0.1 to 0.3
+            fields["preprocessors"] = fields.pop("fronts")
         values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
         return Card(**values), tensors, scales
     except FileNotFoundError as reason:
@@ -137,12 +139,14 @@ def _saved(path: Path) -> Saved:
 
 
 def _restored(bare: Classifier, kept: Saved, path: Path) -> Classifier:
-    """`bare` with the card's fronts before it, its weights, its normalisation and its card."""
+    """`bare` with the card's preprocessors before it, its weights, its normalisation and its card."""
     card, tensors, scales = kept
     classifier = bare
-    for spec in reversed(card.fronts):
-        classifier = specs.parse(spec, FRONTS, "front").around(classifier)
-    _fill(classifier, tensors, path)
+    for spec in reversed(card.preprocessors):
+        classifier = specs.parse(spec, PREPROCESSORS, "preprocessor").around(classifier)
+    own = classifier.state_dict()
+    renamed = {name.replace("net.preprocessor.", "net.front."): name for name in own if name not in tensors}
+    _fill(classifier, {renamed.get(name, name): tensor for name, tensor in tensors.items()}, path)
     for name, part in classifier.named_modules():
         if isinstance(part, Classifier) and name in scales:
             part.set_normalisation(*scales[name])

@@ -10,8 +10,8 @@ from pixelproof import defend, specs
 from pixelproof.defend import Defence, Hardening, LearnedMask, Mask
 from pixelproof.errors import BadInput
 from pixelproof.measure import VerdictOfAudit
-from pixelproof.models import FRONTS, NETS
-from pixelproof.models.fronts import Masked
+from pixelproof.models import NETS, PREPROCESSORS
+from pixelproof.models.preprocessors import Masked
 from pixelproof.run import slug
 from pixelproof.study.section import Budget, Section
 
@@ -55,9 +55,9 @@ class DefenceRow(Section):
 
     @field_validator("test")
     @classmethod
-    def _front(cls, value: str) -> str:
+    def _preprocessor(cls, value: str) -> str:
         if value:
-            specs.parse(value, FRONTS, "front")
+            specs.parse(value, PREPROCESSORS, "preprocessor")
         return value
 
     @model_validator(mode="after")

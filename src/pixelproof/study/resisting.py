@@ -13,7 +13,7 @@ from pixelproof.attacks.stochastic import descend, expect, fooling_rates
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend import kept_features
 from pixelproof.measure import BudgetRecord, Effort, HardenedRecord, VerdictOfAudit
-from pixelproof.models import FRONTS, Classifier, History
+from pixelproof.models import PREPROCESSORS, Classifier, History
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
@@ -55,7 +55,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         found = measure.evaluate(model, sample, Auto(size), seed=at)
         held[f"auto{mark}"] = standing(found, sample)
     if row.test:
-        held |= masked(specs.parse(row.test, FRONTS, "front").around(model), sample, eps, section, at)
+        held |= masked(specs.parse(row.test, PREPROCESSORS, "preprocessor").around(model), sample, eps, section, at)
     bounded = any(spec.partition(":")[0] == "ibp" for spec in row.specs) and defend.has_bounds(model)
     tensors = list(model.parameters())
     return HardenedRecord(
@@ -128,7 +128,7 @@ def audit(context: Context) -> None:
         model = opened(context, net, row, 0)
         first = section.rows[0]
         said = measure.audit(
-            specs.parse(row.test, FRONTS, "front").around(model) if mask_on else model,
+            specs.parse(row.test, PREPROCESSORS, "preprocessor").around(model) if mask_on else model,
             sample,
             eps=eps,
             trained_with=defend.trained_with(defend.parse(row.specs)),

@@ -1,6 +1,7 @@
 """What stands before a network: it does what it says, passes gradients, and comes back from a file."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,14 +10,15 @@ from PIL import Image
 
 from pixelproof import data, models, specs
 from pixelproof.errors import BadInput, CorruptFile
-from pixelproof.models import FRONTS, Card, Classifier, Front
-from pixelproof.models.fronts import AdaptiveSmoothing, Committee, Features, Jpeg, Masked, TotalVariation
-from pixelproof.models.fronts.jpeg import Compression
-from pixelproof.models.fronts.smoothing import Local, Variation, divergence, gradient
+from pixelproof.models import PREPROCESSORS, Card, Classifier, Preprocessor
 from pixelproof.models.nets import build
+from pixelproof.models.preprocessors import AdaptiveSmoothing, Committee, Features, Jpeg, Masked, TotalVariation
+from pixelproof.models.preprocessors.jpeg import Compression
+from pixelproof.models.preprocessors.smoothing import Local, Variation, divergence, gradient
 
 TEST = data.load("digits", "test")
 IMAGES = TEST.images[:40]
+EARLIER = Path(__file__).parent / "earlier-build.safetensors"
 SETTINGS = {"masked": "masked:ratio=0.3,fill=0.5"}
 
 
@@ -24,25 +26,25 @@ def fresh(seed=0):
     return Classifier(build("mlp", (1, 8, 8), 10, seed), Card("mlp", TEST.classes, (1, 8, 8))).eval()
 
 
-@pytest.fixture(params=sorted(FRONTS))
-def front(request):
-    made = specs.parse(SETTINGS.get(request.param, request.param), FRONTS, "front")
-    assert isinstance(made, Front)
+@pytest.fixture(params=sorted(PREPROCESSORS))
+def preprocessor(request):
+    made = specs.parse(SETTINGS.get(request.param, request.param), PREPROCESSORS, "preprocessor")
+    assert isinstance(made, Preprocessor)
     return made
 
 
-def test_a_front_keeps_the_model_and_is_on_the_card(front):
+def test_a_preprocessor_keeps_the_model_and_is_on_the_card(preprocessor):
     model = fresh()
     before, card = model.digest(), model.card
-    changed = front.around(model)
+    changed = preprocessor.around(model)
     assert (model.digest(), model.card) == (before, card)
-    assert changed.card.fronts == (specs.write(front),)
+    assert changed.card.preprocessors == (specs.write(preprocessor),)
     assert changed.predict(IMAGES).shape == (40, 10)
-    assert specs.parse(specs.write(front), FRONTS, "front") == front
+    assert specs.parse(specs.write(preprocessor), PREPROCESSORS, "preprocessor") == preprocessor
 
 
-def test_saved_and_loaded_it_answers_the_same(front, tmp_path):
-    changed = front.around(fresh())
+def test_saved_and_loaded_it_answers_the_same(preprocessor, tmp_path):
+    changed = preprocessor.around(fresh())
     models.save(changed, tmp_path / "m.safetensors")
     back = models.load(str(tmp_path / "m.safetensors"))
     assert back.card == changed.card
@@ -50,24 +52,24 @@ def test_saved_and_loaded_it_answers_the_same(front, tmp_path):
     assert back.digest() == changed.digest()
 
 
-def test_the_gradient_reaches_the_image(front):
+def test_the_gradient_reaches_the_image(preprocessor):
     x = IMAGES.clone().requires_grad_()
-    loss = front.around(fresh())(x).square().sum()
+    loss = preprocessor.around(fresh())(x).square().sum()
     found = torch.autograd.grad(loss, x)[0]
     assert (found.flatten(1).abs().sum(1) > 0).all()
 
 
-def test_fronts_see_the_image_in_the_order_of_the_card(tmp_path):
-    inner, outer = Masked(0.5, 0.0), specs.parse("bits:bits=1", FRONTS)
+def test_preprocessors_see_the_image_in_the_order_of_the_card(tmp_path):
+    inner, outer = Masked(0.5, 0.0), specs.parse("bits:bits=1", PREPROCESSORS)
     both = outer.around(inner.around(fresh()))
-    assert both.card.fronts == (specs.write(outer), specs.write(inner))
+    assert both.card.preprocessors == (specs.write(outer), specs.write(inner))
     expected = fresh()((IMAGES > 0.5).float() * inner.masks((1, 8, 8)))
     torch.testing.assert_close(both(IMAGES), expected)
     models.save(both, tmp_path / "m.safetensors")
     torch.testing.assert_close(models.load(str(tmp_path / "m.safetensors"))(IMAGES), expected)
 
 
-def test_your_own_network_comes_back_with_its_fronts(tmp_path):
+def test_your_own_network_comes_back_with_its_preprocessors(tmp_path):
     code = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
     (tmp_path / "own.py").write_text(code)
     spec = f"{tmp_path}/own.py:build"
@@ -75,15 +77,27 @@ def test_your_own_network_comes_back_with_its_fronts(tmp_path):
     models.save(changed, tmp_path / "own.safetensors")
     back = models.load(spec, data=TEST, weights=tmp_path / "own.safetensors")
     assert torch.equal(back.predict(IMAGES), changed.predict(IMAGES))
-    assert back.card.fronts == changed.card.fronts
+    assert back.card.preprocessors == changed.card.preprocessors
     with pytest.raises(BadInput, match=r"network of your own.*--model .*own\.py:build --weights"):
         models.load(str(tmp_path / "own.safetensors"))
 
 
-def test_a_file_with_an_unknown_front_is_refused(tmp_path):
-    changed = fresh().carrying(fronts=("os.system:rm",))
+def test_a_file_of_an_earlier_build_opens_with_what_stood_before_the_network(tmp_path):
+    """An earlier build wrote the file: bits behind a mask of features before a linear network that sees 2 x."""
+    code = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=False))\n"
+    (tmp_path / "own.py").write_text(code)
+    back = models.load(f"{tmp_path}/own.py:build", data=TEST, weights=EARLIER)
+    assert back.card.preprocessors == ("bits:bits=3,when=test", "features:fill=0.5")
+    kept = torch.arange(64).view(1, 8, 8) % 3 > 0
+    seen = torch.where(kept, (IMAGES * 7).round() / 7, 0.5)
+    weight = torch.linspace(-1, 1, 640).view(10, 64)
+    torch.testing.assert_close(back.predict(IMAGES), (2 * seen).flatten(1) @ weight.T)
+
+
+def test_a_file_with_an_unknown_preprocessor_is_refused(tmp_path):
+    changed = fresh().carrying(preprocessors=("os.system:rm",))
     models.save(changed, tmp_path / "m.safetensors")
-    with pytest.raises((BadInput, CorruptFile), match="known front"):
+    with pytest.raises((BadInput, CorruptFile), match="known preprocessor"):
         models.load(str(tmp_path / "m.safetensors"))
 
 

@@ -15,7 +15,7 @@ from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.masks import Fill, Pattern, Per
 from pixelproof.models.classifier import Classifier
-from pixelproof.models.fronts.front import fronted
+from pixelproof.models.preprocessors.preprocessor import preprocessed
 from pixelproof.types import Images, Logits
 
 
@@ -49,7 +49,7 @@ class Masked:
     def around(self, model: Classifier) -> Classifier:
         """The classifier that sees masked images."""
         net = ThroughMasks(self, model)
-        return fronted(self, net, model, stochastic=self.draw == "fresh")
+        return preprocessed(self, net, model, stochastic=self.draw == "fresh")
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """The same, as a defence."""

@@ -17,7 +17,7 @@ When: TypeAlias = Literal["test", "both"]
 
 
 @runtime_checkable
-class Front(Protocol):
+class Preprocessor(Protocol):
     """A frozen dataclass that puts something before a classifier (or around it); its spec is kept on the card.
 
     Called with a model, training data and a generator it is a defence like any other; it needs no training.
@@ -34,26 +34,28 @@ class Front(Protocol):
         ...
 
 
-class Fronted(nn.Module):
+class Preprocessed(nn.Module):
     """A classifier behind a module that changes images."""
 
-    def __init__(self, front: nn.Module, inner: Classifier) -> None:
+    def __init__(self, preprocessor: nn.Module, inner: Classifier) -> None:
         super().__init__()
-        self.front, self.inner = front, inner
+        self.preprocessor, self.inner = preprocessor, inner
 
     def forward(self, images: Images) -> Logits:
         """The inner classifier's logits for the changed images."""
-        logits: Logits = self.inner(self.front(images))
+        logits: Logits = self.inner(self.preprocessor(images))
         return logits
 
 
-def fronted(front: Front, net: nn.Module, model: Classifier, *, stochastic: bool = False) -> Classifier:
-    """`net`, which holds `model`, as a classifier whose card says that `front` stands before it."""
+def preprocessed(
+    preprocessor: Preprocessor, net: nn.Module, model: Classifier, *, stochastic: bool = False
+) -> Classifier:
+    """`net`, which holds `model`, as a classifier whose card says that `preprocessor` stands before it."""
     card = model.card
-    spec = specs.write(front)
+    spec = specs.write(preprocessor)
     changed = replace(
         card,
-        fronts=(spec, *card.fronts),
+        preprocessors=(spec, *card.preprocessors),
         defences=(*card.defences, spec),
         parent=model.digest(),
         accuracy=None,
@@ -65,6 +67,6 @@ def fronted(front: Front, net: nn.Module, model: Classifier, *, stochastic: bool
 def straight_through(images: Images, changed: Images) -> Images:
     """`changed`, with the gradient of the images themselves (BPDA, Athalye et al. 2018, arXiv 1802.00420).
 
-    A front without a useful gradient would hide the network from every gradient attack and so look like a defence.
+    Without a useful gradient it would hide the network from every gradient attack and so look like a defence.
     """
     return images + (changed - images).detach()

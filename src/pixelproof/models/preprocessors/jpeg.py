@@ -1,4 +1,4 @@
-"""JPEG as a front: what its quantisation throws away."""
+"""JPEG as a preprocessor: what its quantisation throws away."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models.classifier import Classifier
-from pixelproof.models.fronts.front import Fronted, fronted, straight_through
+from pixelproof.models.preprocessors.preprocessor import Preprocessed, preprocessed, straight_through
 from pixelproof.types import Images
 
 LUMINANCE = (
@@ -46,7 +46,7 @@ class Jpeg:
 
     def around(self, model: Classifier) -> Classifier:
         """The classifier that sees compressed images."""
-        return fronted(self, Fronted(Compression(self.quality), model), model)
+        return preprocessed(self, Preprocessed(Compression(self.quality), model), model)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """The same, as a defence."""

@@ -41,7 +41,9 @@ class Committee:
     def of(self, models: Sequence[Classifier]) -> Classifier:
         """The committee of these classifiers."""
         card, chance = models[0].card, any(model.card.stochastic for model in models)
-        changed = replace(card, fronts=(specs.write(self), *card.fronts), accuracy=None, stochastic=chance)
+        changed = replace(
+            card, preprocessors=(specs.write(self), *card.preprocessors), accuracy=None, stochastic=chance
+        )
         return Classifier(Together(models), changed).to(models[0].device).eval()
 
 

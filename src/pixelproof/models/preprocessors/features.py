@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models.classifier import Classifier
-from pixelproof.models.fronts.front import Fronted, fronted
+from pixelproof.models.preprocessors.preprocessor import Preprocessed, preprocessed
 from pixelproof.types import Images
 
 
@@ -40,7 +40,7 @@ class Features:
         if tuple(kept.shape) != model.card.input_shape or kept.dtype != torch.bool:
             got = f"{tuple(kept.shape)}, {kept.dtype}"
             raise BadInput(self.name, f"the mask must be boolean and of shape {model.card.input_shape}", got)
-        return fronted(self, Fronted(Chosen(kept, self.fill), model), model)
+        return preprocessed(self, Preprocessed(Chosen(kept, self.fill), model), model)
 
 
 class Chosen(nn.Module):

@@ -1,4 +1,4 @@
-"""Fronts that take detail away: fewer bits, and a median over windows (Xu et al. 2018, arXiv 1704.01155)."""
+"""Preprocessors that take detail away: fewer bits, and a median over windows (Xu et al. 2018, arXiv 1704.01155)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models.classifier import Classifier
-from pixelproof.models.fronts.front import Fronted, When, fronted
+from pixelproof.models.preprocessors.preprocessor import Preprocessed, When, preprocessed
 from pixelproof.types import Images
 
 
@@ -34,7 +34,7 @@ class BitDepth:
 
     def around(self, model: Classifier) -> Classifier:
         """The classifier that sees rounded images."""
-        return fronted(self, Fronted(Rounding(self.bits), model), model)
+        return preprocessed(self, Preprocessed(Rounding(self.bits), model), model)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """The same, as a defence."""
@@ -56,7 +56,7 @@ class Median:
 
     def around(self, model: Classifier) -> Classifier:
         """The classifier that sees filtered images."""
-        return fronted(self, Fronted(Filter(self.window), model), model)
+        return preprocessed(self, Preprocessed(Filter(self.window), model), model)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """The same, as a defence."""

@@ -1,4 +1,4 @@
-"""Fronts that smooth: more where the image is flat, or by total variation."""
+"""Preprocessors that smooth: more where the image is flat, or by total variation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models.classifier import Classifier
-from pixelproof.models.fronts.front import Fronted, fronted, straight_through
+from pixelproof.models.preprocessors.preprocessor import Preprocessed, preprocessed, straight_through
 from pixelproof.types import Images
 
 WINDOW = 3
@@ -37,7 +37,7 @@ class AdaptiveSmoothing:
 
     def around(self, model: Classifier) -> Classifier:
         """The classifier that sees smoothed images."""
-        return fronted(self, Fronted(Local(self.noise), model), model)
+        return preprocessed(self, Preprocessed(Local(self.noise), model), model)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """The same, as a defence."""
@@ -62,7 +62,7 @@ class TotalVariation:
 
     def around(self, model: Classifier) -> Classifier:
         """The classifier that sees smoothed images."""
-        return fronted(self, Fronted(Variation(self.weight, self.steps), model), model)
+        return preprocessed(self, Preprocessed(Variation(self.weight, self.steps), model), model)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """The same, as a defence."""
