@@ -11,7 +11,7 @@ LEVELS = [
     {"data", "run"},
     {"models"},
     {"attacks", "explain"},
-    {"detect"},
+    {"detect", "prove"},
     {"defend", "measure"},
     {"study", "views"},
     {"report", "web"},

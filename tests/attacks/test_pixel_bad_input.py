@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from pixel_nets import Noisy, classifier, make, random_images
 
+from pixel_nets import Noisy, classifier, make, random_images
 from pixelproof import models
 from pixelproof.attacks import FewPixel, OnePixel, OnePixelDE, mount
-from pixelproof.attacks.pixel import certify_one_pixel
 from pixelproof.data import Dataset, load
 from pixelproof.errors import BadInput
+from pixelproof.prove import certify_one_pixel
 from pixelproof.types import Goal
 
 IMAGES = random_images((3, 12, 12), 4, seed=2)

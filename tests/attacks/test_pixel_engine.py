@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from pixel_nets import NETS, classifier, make, random_images
 from torch import nn
 
+from pixel_nets import NETS, classifier, make, random_images
 from pixelproof.attacks.pixel.engine import FullForward, executor
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from pixel_nets import classifier, make, random_images
 from torch import nn
 
+from pixel_nets import classifier, make, random_images
 from pixelproof import data, models, specs
 from pixelproof.attacks import ATTACKS, FewPixel, OnePixel, OnePixelDE, mount
 from pixelproof.attacks.pixel.margins import colour_grid, margins

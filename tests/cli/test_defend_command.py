@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from pixelproof import data, defend, models
+from pixelproof import data, models, prove
 from pixelproof.cli.main import app
 from pixelproof.errors import BadInput
 
@@ -44,12 +44,12 @@ def test_interval_training_says_what_it_proves(tmp_path):
     facts = json.loads(result.stdout)
     test = data.load("digits", "test").sample(60, 0)
     model = models.load(str(out))
-    assert facts["certified"]["value"] == pytest.approx(float(defend.certified(model, test, 0.02)), abs=1e-4)
+    assert facts["certified"]["value"] == pytest.approx(float(prove.certified(model, test, 0.02)), abs=1e-4)
     assert facts["certified"]["value"] <= facts["after"]["pgd"]["value"]
     assert "proven at eps 0.02 by interval bounds" in run("ibp:eps=0.02", *settings).output
     short = ("--training", "epochs=1,batch=64", *settings[2:], "--json")
     behind = json.loads(run("bits:bits=1,when=both", "ibp:eps=0.02", *short).stdout)
-    proven = defend.certified(models.load(str(out)), test, 0.02)
+    proven = prove.certified(models.load(str(out)), test, 0.02)
     assert behind["certified"]["value"] == pytest.approx(float(proven), abs=1e-4)
     assert json.loads(run("ibp:eps=0.02", "jpeg", *short).stdout)["certified"] is None, "no bounds go through JPEG"
 

@@ -9,9 +9,8 @@ from torch import nn
 
 from pixelproof import attacks, data, defend, models
 from pixelproof.attacks import PGD
-from pixelproof.defend import Hardening, certified
+from pixelproof.defend import Hardening
 from pixelproof.defend.adversarial import FastAdversarial, grown, perturb
-from pixelproof.defend.bounds import layers, rivals
 from pixelproof.defend.gradients import (
     GradientClipping,
     GradientNoise,
@@ -26,6 +25,8 @@ from pixelproof.models import Card, Classifier, Recipe, Step, Training, train
 from pixelproof.models.nets import build
 from pixelproof.models.preprocessors import BitDepth, Features, Median
 from pixelproof.models.preprocessors.squeezing import Rounding
+from pixelproof.prove import certified
+from pixelproof.prove.interval import layers, rivals
 
 pytestmark = pytest.mark.slow
 

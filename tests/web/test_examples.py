@@ -11,12 +11,12 @@ from PIL import Image
 
 from explorer_run import PGD, example, explored
 from pixelproof.attacks import AdversarialSet
-from pixelproof.attacks.pixel.certificate import OnePixelCertificate
 from pixelproof.data import load
 from pixelproof.explain import Attribution
 from pixelproof.measure import CertificateRecord, VerdictRecord
 from pixelproof.measure.pixels import CERTIFICATE, SURVEY, PixelSurvey
 from pixelproof.models import open_saved
+from pixelproof.prove.certificate import OnePixelCertificate
 from pixelproof.run import Run
 from pixelproof.web.app import create
 from pixelproof.web.library import Library

@@ -102,11 +102,11 @@ def audit(
 
 def _proven(model: Classifier, images: Dataset, eps: float) -> Rate | None:
     """What interval bounds prove of the same images; None where they cannot go through the model."""
-    from pixelproof import defend
+    from pixelproof import prove
     from pixelproof.errors import BadInput
 
     try:
-        return defend.certified(model, images, eps)
+        return prove.certified(model, images, eps)
     except BadInput:
         return None
 

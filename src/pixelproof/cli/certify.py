@@ -12,7 +12,7 @@ from pixelproof.cli.screen import emit, out, percent, progress, table
 from pixelproof.cli.single import _model
 
 if TYPE_CHECKING:
-    from pixelproof.attacks.pixel import OnePixelCertificate
+    from pixelproof.prove import OnePixelCertificate
 
 LOOKED_AT = 256  # images classified at a time to find those that the model gets right
 SHOWN = 20  # images that are listed one by one
@@ -34,8 +34,8 @@ def certify(
 ) -> None:
     """For each of the first n images: a one-pixel attack, or a proof that there is none, or what is still open."""
     from pixelproof import data
-    from pixelproof.attacks.pixel import Journal, certify_one_pixel
     from pixelproof.errors import BadInput
+    from pixelproof.prove import Journal, certify_one_pixel
 
     test = data.load(data_name, "test", data_dir)
     with progress(silent=quiet or as_json) as tell:

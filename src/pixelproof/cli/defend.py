@@ -47,7 +47,7 @@ def defend(
     Both models are tried with FGSM and PGD on the same test images. That is a first look and no proof: `pixelproof
     evaluate` bounds the robust accuracy, `pixelproof audit` says whether it can be believed.
     """
-    from pixelproof import data, models
+    from pixelproof import data, models, prove
     from pixelproof import defend as library
     from pixelproof.specs import number, parse
     from pixelproof.views.overview import rate
@@ -76,8 +76,8 @@ def defend(
         }
         bounded = any(isinstance(item, library.IntervalTraining) for item in chosen.defences)
         proven = None
-        if bounded and library.has_bounds(hardened.model):
-            proven = rate(library.certified(hardened.model, test, size))
+        if bounded and prove.has_bounds(hardened.model):
+            proven = rate(prove.certified(hardened.model, test, size))
     card = hardened.model.card
     facts = {
         "model": str(out_file),

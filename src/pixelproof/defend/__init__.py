@@ -1,11 +1,10 @@
-"""Can it resist: defences that harden a classifier, alone or together, and what they prove."""
+"""Can it resist: defences that harden a classifier, alone or together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from pixelproof import specs
 from pixelproof.defend.adversarial import FastAdversarial, PgdAdversarial, Trades, trained_with
-from pixelproof.defend.bounds import certified, has_bounds
 from pixelproof.defend.defence import Defence, TrainingDefence
 from pixelproof.defend.distillation import Distillation
 from pixelproof.defend.gradients import GradientClipping, GradientNoise, GradientSmoothing
@@ -83,9 +82,7 @@ __all__ = [
     "TrainingDefence",
     "WeightAverage",
     "WeightDecay",
-    "certified",
     "generate_mask",
-    "has_bounds",
     "kept_features",
     "parse",
     "trained_with",

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelproof.data import Dataset
-from pixelproof.defend.bounds import layers, proven, rivals
 from pixelproof.defend.defence import Part, Role, Setting, check_eps, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
+from pixelproof.prove.interval import layers, proven, rivals
 from pixelproof.types import Images, Logits
 
 JUDGED = 500

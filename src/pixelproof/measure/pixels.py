@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
-from pixelproof.attacks.pixel import OnePixelCertificate, PerTarget, PixelSearch
+from pixelproof.attacks.pixel import PerTarget, PixelSearch
 from pixelproof.data import Dataset
+from pixelproof.prove import OnePixelCertificate
 from pixelproof.types import Images, Labels, Mask, PerImage, Rate
 
 SURVEY = "pixels/survey"  # complete: every pixel of some images

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from pixelproof.attacks.mount import Field, Outcome
-from pixelproof.attacks.pixel import Journal, OnePixel, certify_one_pixel
+from pixelproof.attacks.pixel import OnePixel
 from pixelproof.data import Dataset, stratified
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, RunError
 from pixelproof.measure import CertificateRecord, CleanRecord, PixelSet, PixelSurvey
 from pixelproof.measure.pixels import CERTIFICATE, PIXEL_SET, SCREENED, SURVEY
+from pixelproof.prove import Journal, certify_one_pixel
 from pixelproof.study.context import Context
 from pixelproof.study.spec import PixelSection
 from pixelproof.types import Goal, Labels

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor
 
-from pixelproof import attacks, defend, measure, specs
+from pixelproof import attacks, defend, measure, prove, specs
 from pixelproof.attacks import FGSM, PGD, Auto
 from pixelproof.attacks.stochastic import descend, expect, fooling_rates
 from pixelproof.data import Dataset, stratified
@@ -56,7 +56,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         held[f"auto{mark}"] = standing(found, sample)
     if row.test:
         held |= masked(specs.parse(row.test, PREPROCESSORS, "preprocessor").around(model), sample, eps, section, at)
-    bounded = any(spec.partition(":")[0] == "ibp" for spec in row.specs) and defend.has_bounds(model)
+    bounded = any(spec.partition(":")[0] == "ibp" for spec in row.specs) and prove.has_bounds(model)
     tensors = list(model.parameters())
     return HardenedRecord(
         net=net,
@@ -74,7 +74,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         predicted=predicted,
         rows=rows,
         held=held,
-        certified=float(defend.certified(model, sample, eps)) if bounded else None,
+        certified=float(prove.certified(model, sample, eps)) if bounded else None,
     )
 
 

@@ -11,7 +11,7 @@ from pixelproof.attacks.pixel.margins import margins, reached
 from pixelproof.errors import BadInput
 
 
-class Found:
+class PixelFinding:
     """What was found so far: the best candidate, the vulnerable pixels, and the closest candidate to every class."""
 
     def __init__(self, scene: Scene, image: Tensor, label: int, targeted: bool) -> None:

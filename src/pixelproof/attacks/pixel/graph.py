@@ -15,6 +15,7 @@ from pixelproof.attacks.pixel.ops import (
     Affine,
     Conv,
     Flatten,
+    GraphStep,
     Linear,
     Mean,
     Op,
@@ -23,11 +24,10 @@ from pixelproof.attacks.pixel.ops import (
     Pointwise,
     Pool,
     Relu,
-    Step,
 )
 
 
-def capture(model: nn.Module, image: Tensor) -> list[Step]:
+def capture(model: nn.Module, image: Tensor) -> list[GraphStep]:
     """The steps of `model` in evaluation mode, for inputs shaped like `image` (1, c, h, w).
 
     Raises whatever torch.export raises for a model that it cannot trace.
@@ -54,10 +54,10 @@ class _Reader:
         self.constants = {name: state[target].detach() for name, target in named.items()}
         self.images = signature.user_inputs[0]
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[GraphStep]:
         """Steps in graph order; a value that is only passed on (dropout, clone) gets no step of its own."""
         number: dict[str, int] = {str(self.images): 0}
-        steps: list[Step] = []
+        steps: list[GraphStep] = []
         live = self._live(number)
         last = 0
         for node in self.graph.nodes:
@@ -70,10 +70,10 @@ class _Reader:
             if op is None:
                 number[node.name] = sources[0]
                 continue
-            steps.append(Step(op, sources, node.name))
+            steps.append(GraphStep(op, sources, node.name))
             number[node.name] = len(steps)
         if last != len(steps):
-            steps.append(Step(Pointwise("output", torch.clone), (last,), "output"))
+            steps.append(GraphStep(Pointwise("output", torch.clone), (last,), "output"))
         return steps
 
     def _live(self, seeds: dict[str, int]) -> set[str]:
@@ -239,7 +239,7 @@ def _pool(given: list[Any], *, largest: bool) -> Pool:
     return Pool(kernel, stride, _pair(_at(given, 3, (0, 0))), largest)
 
 
-def _swap_pools(steps: list[Step]) -> list[Step]:
+def _swap_pools(steps: list[GraphStep]) -> list[GraphStep]:
     """Rectifier then maximum as maximum then rectifier, which is the same function on fewer values."""
     users = [0] * (len(steps) + 1)
     for step in steps:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pixelproof.attacks.pixel.ops import Conv, Linear, Pool, run
 from pixelproof.attacks.pixel.plan import Entry, Part, Plan
-from pixelproof.attacks.pixel.windows import Windows
+from pixelproof.attacks.pixel.windows import PixelWindows
 
 CHUNK = 96  # candidates whose windows are evaluated together: what fits the processor's cache
 SLAB = 8192  # candidates whose last windows are kept until the dense layers run
@@ -153,7 +153,7 @@ class IncrementalScene:
         for rows in plan.by_phase(positions):
             for start in range(0, len(rows), step):
                 chosen = rows[start : start + step]
-                windows = Windows(plan, self, positions[chosen], change[chosen])
+                windows = PixelWindows(plan, self, positions[chosen], change[chosen])
                 windows.follow()
                 for hand in hands:
                     hand.take(chosen, windows)
@@ -165,7 +165,7 @@ class IncrementalScene:
             )
         return values[len(plan.steps)].view(len(positions), count, -1)
 
-    def frames(self, value: int, windows: Windows, size: tuple[int, int], *, nowhere: bool, region: int) -> Tensor:
+    def frames(self, value: int, windows: PixelWindows, size: tuple[int, int], *, nowhere: bool, region: int) -> Tensor:
         """A value's clean activations on each pixel's window, or on the `region` a step reads: (p, 1, h, w, channels).
 
         Cells outside the map are 0, or very negative where `nowhere` is set.
@@ -180,7 +180,7 @@ class IncrementalScene:
         down, across = self.engine.corner(value, region)
         return view[down[windows.rows] + margin, across[windows.columns] + margin][:, None]
 
-    def cover(self, value: int, windows: Windows) -> Tensor | None:
+    def cover(self, value: int, windows: PixelWindows) -> Tensor | None:
         """Which cells of the windows lie on a value's map, (p, 1, h, w, 1) of 0 and 1; None when all do."""
         return self.engine.cover(value, windows.rows, windows.columns, windows.size(value))
 
@@ -226,7 +226,7 @@ class _Hand:
                     )
                     self.cells[part] = (torch.tensor([row for row, *_ in places]), clean.new_empty(shape))
 
-    def take(self, rows: Tensor, windows: Windows) -> None:
+    def take(self, rows: Tensor, windows: PixelWindows) -> None:
         """The change of the windows at `rows` of the slab."""
         change = windows.delta(self.entry.source)
         if self.entry.kind == "mean":

@@ -149,7 +149,7 @@ Op: TypeAlias = Conv | Pool | Affine | Relu | Pointwise | Add | Mean | Flatten |
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class GraphStep:
     """One operation, the values it reads (0 is the image, k the output of step k) and its name in the graph."""
 
     op: Op
@@ -157,7 +157,7 @@ class Step:
     name: str
 
 
-def run(steps: Sequence[Step], images: Tensor) -> list[Tensor]:
+def run(steps: Sequence[GraphStep], images: Tensor) -> list[Tensor]:
     """Every value of the graph, the images first and the logits last."""
     values = [images]
     for step in steps:

@@ -23,6 +23,7 @@ from pixelproof.attacks.pixel.ops import (
     Affine,
     Conv,
     Flatten,
+    GraphStep,
     Linear,
     Mean,
     Op,
@@ -31,7 +32,6 @@ from pixelproof.attacks.pixel.ops import (
     Pool,
     Relu,
     Span,
-    Step,
     run,
 )
 
@@ -48,7 +48,7 @@ class Track:
     regions: dict[int, Span]
     pads: dict[int, tuple[Pair, ...]]
 
-    def grown(self, step: Step, position: int, axis: int, size: int | None) -> Track:
+    def grown(self, step: GraphStep, position: int, axis: int, size: int | None) -> Track:
         """This track with one more step, the one at `position`; its window is clipped to a map of `size` cells."""
         op = step.op
         spans = [self.spans[source] for source in step.inputs]
@@ -88,7 +88,7 @@ class Entry:
 class Plan:
     """How to evaluate one-pixel changes of a model from cached clean activations."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[GraphStep, ...]
     shapes: tuple[tuple[int, ...], ...]
     local: tuple[int, ...]
     tail: tuple[int, ...]
@@ -134,7 +134,7 @@ class Plan:
         return f"incremental up to {last}, {self.gain:.1f} times fewer multiplications per candidate"
 
 
-def draw(steps: Sequence[Step], image: Tensor, *, clip: bool = False) -> Plan:
+def draw(steps: Sequence[GraphStep], image: Tensor, *, clip: bool = False) -> Plan:
     """The plan for a graph and images shaped like `image` (1, c, h, w).
 
     With `clip`, windows are clipped to the maps and followed however large they become.
@@ -180,11 +180,11 @@ def _share(lines: Sequence[Sequence[Track]], value: int, shapes: Sequence[tuple[
     return share
 
 
-def _readers(steps: Sequence[Step], value: int) -> list[int]:
+def _readers(steps: Sequence[GraphStep], value: int) -> list[int]:
     return [position for position, step in enumerate(steps) if value in step.inputs]
 
 
-def _hand_over(steps: Sequence[Step], local: list[int]) -> tuple[tuple[Entry, ...], tuple[int, ...]]:
+def _hand_over(steps: Sequence[GraphStep], local: list[int]) -> tuple[tuple[Entry, ...], tuple[int, ...]]:
     """The hand-overs to the dense part, and the dense steps that remain."""
     inside = set(local)
     entries: list[Entry] = []

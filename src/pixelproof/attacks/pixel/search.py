@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import Choice, Executor, executor
-from pixelproof.attacks.pixel.found import Found, changed
+from pixelproof.attacks.pixel.found import PixelFinding, changed
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid
 from pixelproof.attacks.watch import watch
 from pixelproof.draws import Rng
@@ -142,9 +142,9 @@ class OnePixel:
             engine.note,
         )
 
-    def _one(self, engine: Executor, image: Tensor, label: int, targeted: bool, order: Tensor) -> Found:
+    def _one(self, engine: Executor, image: Tensor, label: int, targeted: bool, order: Tensor) -> PixelFinding:
         began = time.process_time()
-        found = Found(engine.focus(image), image, label, targeted)
+        found = PixelFinding(engine.focus(image), image, label, targeted)
         if found.already:
             return found
         everywhere = torch.arange(order.numel())

@@ -18,11 +18,11 @@ Sides: TypeAlias = tuple[int, int, int, int]  # left, right, above, below
 class Ground(Protocol):
     """Where the clean activations come from."""
 
-    def frames(self, value: int, windows: Windows, size: tuple[int, int], *, nowhere: bool, region: int) -> Tensor:
+    def frames(self, value: int, windows: PixelWindows, size: tuple[int, int], *, nowhere: bool, region: int) -> Tensor:
         """A value's clean activations on each pixel's window, or on a step's `region`: (p, 1, h, w, channels)."""
         ...
 
-    def cover(self, value: int, windows: Windows) -> Tensor | None:
+    def cover(self, value: int, windows: PixelWindows) -> Tensor | None:
         """Which cells of the windows lie on the map, as 0 and 1, to be multiplied with them; None when all do."""
         ...
 
@@ -31,7 +31,7 @@ class Ground(Protocol):
         ...
 
 
-class Windows:
+class PixelWindows:
     """The local values of candidates of one phase, each as (p, m, h, w, channels) on its own window.
 
     A value is held as its change or, after a rectifier or a maximum, whole; `delta` turns it into the change.

@@ -12,10 +12,11 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks import Attack
 from pixelproof.attacks.follow import follow
-from pixelproof.attacks.pixel import OnePixel, certify_one_pixel
+from pixelproof.attacks.pixel import OnePixel
 from pixelproof.attacks.pixel.stepwise import stepwise
 from pixelproof.errors import BadInput, PixelproofError
 from pixelproof.models import Classifier
+from pixelproof.prove import certify_one_pixel
 from pixelproof.types import Goal
 from pixelproof.views.explorer.example import output
 from pixelproof.web.live.images import packed

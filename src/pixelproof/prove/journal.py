@@ -11,8 +11,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pixelproof.attacks.pixel.bounds import PROVEN
 from pixelproof.errors import RunError
+from pixelproof.prove.bounds import PROVEN
 
 FORMAT = 2  # 1 had bounds that forgot the clean activations; its proofs are not continued
 

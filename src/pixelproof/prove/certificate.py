@@ -15,18 +15,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pixelproof.attacks.pixel.bounds import PixelBounds
-from pixelproof.attacks.pixel.cover import Cover
 from pixelproof.attacks.pixel.engine import TOLERANCE, Executor, discrepancy, executor
 from pixelproof.attacks.pixel.found import changed
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
-from pixelproof.attacks.pixel.journal import Journal, Proof, identity, kept, resumed
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid, margins
 from pixelproof.attacks.pixel.plan import draw
-from pixelproof.attacks.pixel.subject import unsupported
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
+from pixelproof.prove.bounds import PixelBounds
+from pixelproof.prove.cover import Cover
+from pixelproof.prove.journal import Journal, Proof, identity, kept, resumed
+from pixelproof.prove.subject import unsupported
 from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
 BLOCK = 32  # pixels between two saves

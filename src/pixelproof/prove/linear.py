@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelproof.attacks.pixel.ops import Conv, Pool
-from pixelproof.attacks.pixel.relax import SHORT, Form, rounding
-from pixelproof.attacks.pixel.symbols import GROWTH
 from pixelproof.attacks.pixel.windows import Sides, convolve, nchw, nhwc, widen
+from pixelproof.prove.relax import SHORT, Form, rounding
+from pixelproof.prove.symbols import GROWTH
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.linear import Rounded, offsets, opposite, taken, unaverage, unconvolve, weighed
-from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Op, Pool, Relu, Step
-from pixelproof.attacks.pixel.relax import OUTSIDE, SHORT, Form
-from pixelproof.attacks.pixel.site import Bent, Site, Trace
+from pixelproof.attacks.pixel.ops import Add, Affine, Conv, GraphStep, Linear, Op, Pool, Relu
 from pixelproof.attacks.pixel.windows import widen
+from pixelproof.prove.linear import Rounded, offsets, opposite, taken, unaverage, unconvolve, weighed
+from pixelproof.prove.relax import OUTSIDE, SHORT, Form
+from pixelproof.prove.site import Bent, Site, Trace
 
 TRUST = 0.25  # share of a value's error that its line from below reckons with
 SUMS = 1e-3  # allowance for the rounding of sums of positive numbers
@@ -120,7 +120,7 @@ class Backward:
                 slopes[value] = slopes[value] + part if value in slopes else part
         return error
 
-    def _elementwise(self, forms: dict[int, Form], step: Step, out: int) -> Rounded:
+    def _elementwise(self, forms: dict[int, Form], step: GraphStep, out: int) -> Rounded:
         """Many times what rounding does in a step without weights: it scales with the values and the clean ones."""
         values = (*step.inputs, out) if isinstance(step.op, Pool) else (out,)
         largest = torch.zeros(1)
@@ -132,7 +132,7 @@ class Backward:
         terms = op.kernel[0] * op.kernel[1] if isinstance(op := step.op, Pool) else 1
         return Rounded(torch.zeros_like(largest), torch.zeros(1), 4 * SHORT * terms * largest)
 
-    def _clean(self, step: Step, value: int) -> Tensor:
+    def _clean(self, step: GraphStep, value: int) -> Tensor:
         """The clean values that a step reads, on the map only."""
         position = self.plan.steps.index(step)
         clean = self.windows.around(position) if isinstance(step.op, Pool) else self.windows.clean(value)

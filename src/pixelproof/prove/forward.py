@@ -8,7 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.linear import (
+from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Pool, Relu
+from pixelproof.attacks.pixel.windows import PixelWindows, pool, widen
+from pixelproof.prove.linear import (
     Rounded,
     added,
     dense,
@@ -20,11 +22,9 @@ from pixelproof.attacks.pixel.linear import (
     widened,
     windowed,
 )
-from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Pool, Relu
-from pixelproof.attacks.pixel.relax import OUTSIDE, SHORT, Form, Relaxed, larger, rectify
-from pixelproof.attacks.pixel.site import Bent, Site, Trace
-from pixelproof.attacks.pixel.symbols import GROWTH
-from pixelproof.attacks.pixel.windows import Windows, pool, widen
+from pixelproof.prove.relax import OUTSIDE, SHORT, Form, Relaxation, larger, rectify
+from pixelproof.prove.site import Bent, Site, Trace
+from pixelproof.prove.symbols import GROWTH
 
 
 class Forward:
@@ -41,7 +41,7 @@ class Forward:
         x = torch.cat([middle[None], axes])[:, :, None, None]
         forms = {0: Form(x, SHORT * x[:1].abs(), x[:0, :1], x.new_zeros(len(low), 0), ())}
         whole: set[int] = set()
-        relaxed: dict[tuple[int, int], Relaxed] = {}
+        relaxed: dict[tuple[int, int], Relaxation] = {}
         rounded: dict[int, Rounded] = {}
         for at in plan.local:
             step = plan.steps[at]
@@ -75,7 +75,7 @@ class Forward:
         self._change(forms, whole, windows, self.margin.entry.source)
         return self._dense(forms, relaxed, rounded)
 
-    def _change(self, forms: dict[int, Form], whole: set[int], windows: Windows, value: int) -> Form:
+    def _change(self, forms: dict[int, Form], whole: set[int], windows: PixelWindows, value: int) -> Form:
         """A value's form as a change from the clean one."""
         if value in whole:
             clean = windows.clean(value)[0]
@@ -86,7 +86,7 @@ class Forward:
             whole.discard(value)
         return forms[value]
 
-    def _maximum(self, form: Form, at: int, op: Pool, relaxed: dict[tuple[int, int], Relaxed]) -> Form:
+    def _maximum(self, form: Form, at: int, op: Pool, relaxed: dict[tuple[int, int], Relaxation]) -> Form:
         """The maximum over windows as maxima of pairs, first along one axis and then along the other."""
         pads = self.windows.pads(at)
         ground = self.windows.around(at)
@@ -110,7 +110,7 @@ class Forward:
         return form
 
     def _dense(
-        self, forms: dict[int, Form], relaxed: dict[tuple[int, int], Relaxed], rounded: dict[int, Rounded]
+        self, forms: dict[int, Form], relaxed: dict[tuple[int, int], Relaxation], rounded: dict[int, Rounded]
     ) -> Trace:
         """The dense layers up to the margins."""
         form = forms[self.margin.entry.source]

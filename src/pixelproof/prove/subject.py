@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.linear import Weights
-from pixelproof.attacks.pixel.ops import Add, Affine, Conv, Linear, Op, Pool, Relu, Step, run
+from pixelproof.attacks.pixel.ops import Add, Affine, Conv, GraphStep, Linear, Op, Pool, Relu, run
 from pixelproof.attacks.pixel.plan import Plan
+from pixelproof.prove.linear import Weights
 
 
 def unsupported(plan: Plan) -> list[str]:
@@ -24,7 +24,7 @@ def unsupported(plan: Plan) -> list[str]:
     return names
 
 
-def precise(steps: Sequence[Step], image: Tensor) -> list[Tensor]:
+def precise(steps: Sequence[GraphStep], image: Tensor) -> list[Tensor]:
     """The clean activations computed in float64 and rounded once."""
     double = [replace(step, op=_double(step.op)) for step in steps]
     with torch.no_grad():

@@ -1,9 +1,9 @@
-"""Relaxed rectifiers and maxima against closed forms, and boxes of colours that cover what they should."""
+"""Relaxation rectifiers and maxima against closed forms, and boxes of colours that cover what they should."""
 
 import torch
 
-from pixelproof.attacks.pixel.cover import grid, halved, merged, ordered
-from pixelproof.attacks.pixel.relax import Form, larger, rectify
+from pixelproof.prove.cover import grid, halved, merged, ordered
+from pixelproof.prove.relax import Form, larger, rectify
 
 
 def form(x, e):

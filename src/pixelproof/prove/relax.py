@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.symbols import GROWTH, TINY, followed, summed
+from pixelproof.prove.symbols import GROWTH, TINY, followed, summed
 
 UNIT = 2.0**-24
 SHORT = 8 * UNIT
@@ -91,7 +91,7 @@ class Form:
 
 
 @dataclass(frozen=True, eq=False)
-class Relaxed:
+class Relaxation:
     """How a rectifier was relaxed: slope `keep` in [0, 1], shift of the centre, and the error it added.
 
     `most` bounds the relaxed value's linear part, symbols and old error together.
@@ -103,7 +103,7 @@ class Relaxed:
     most: Tensor
 
 
-def relax(centre: Tensor, radius: Tensor) -> Relaxed:
+def relax(centre: Tensor, radius: Tensor) -> Relaxation:
     """The DeepZ relaxation of the rectifier on [centre - radius, centre + radius].
 
     With l and u the ends: keep = u / (u - l) and shift = error = max(keep * -l, (1 - keep) u) / 2 where l < 0 < u; the
@@ -114,10 +114,10 @@ def relax(centre: Tensor, radius: Tensor) -> Relaxed:
     below = (radius - centre).clamp_min_(0)
     keep = above / torch.add(above, below).clamp_min_(TINY)
     shift = below.mul_(keep).mul_(0.5)
-    return Relaxed(keep, shift, torch.add(shift, radius, alpha=2 * SHORT), torch.addcmul(shift, keep, above))
+    return Relaxation(keep, shift, torch.add(shift, radius, alpha=2 * SHORT), torch.addcmul(shift, keep, above))
 
 
-def rectify(form: Form, clean: Tensor, after: Tensor, symbols: tuple[int, int]) -> tuple[Form, Relaxed]:
+def rectify(form: Form, clean: Tensor, after: Tensor, symbols: tuple[int, int]) -> tuple[Form, Relaxation]:
     """relu(clean + form) - after as a form, and how the rectifier was relaxed; the constants are exact up to rounding.
 
     A change is rectified with its clean value and the rectified clean value as constants, a whole value with zeros.
@@ -140,7 +140,7 @@ def rectify(form: Form, clean: Tensor, after: Tensor, symbols: tuple[int, int]) 
 
 def larger(
     left: Form, right: Form, tops: tuple[Tensor, Tensor] | None = None, *, outside: bool = True
-) -> tuple[Form, Relaxed]:
+) -> tuple[Form, Relaxation]:
     """The elementwise maximum of two forms, and how the rectifier of their difference was relaxed.
 
     Where all that follows is a rectifier, `tops` are upper bounds of both (n, ...): a side that is below zero cannot
@@ -165,10 +165,10 @@ def larger(
     return Form(x, merged, planes, left.sizes, left.made), replace(how, error=error)
 
 
-def _settled(how: Relaxed, left: Tensor, right: Tensor) -> Relaxed:
+def _settled(how: Relaxation, left: Tensor, right: Tensor) -> Relaxation:
     """The relaxation of a maximum of which only the sides marked by 1 can matter."""
     both = left * right
-    return Relaxed((how.keep - 1).mul_(right).add_(1).mul_(left), how.shift * both, how.error * both, how.most)
+    return Relaxation((how.keep - 1).mul_(right).add_(1).mul_(left), how.shift * both, how.error * both, how.most)
 
 
 def _kept_apart(form: Form, symbols: tuple[int, int]) -> Form:

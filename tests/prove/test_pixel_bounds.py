@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
+
 from pixel_nets import (
     Forked,
     classifier,
@@ -16,25 +18,23 @@ from pixel_nets import (
     residual,
     strided,
 )
-from torch import nn
-
-from pixelproof.attacks.pixel import (
+from pixelproof.attacks.pixel.graph import capture
+from pixelproof.attacks.pixel.incremental import Incremental
+from pixelproof.attacks.pixel.margins import colour_grid, margins
+from pixelproof.attacks.pixel.ops import Linear, Relu
+from pixelproof.attacks.pixel.plan import draw
+from pixelproof.prove import (
     backward,
     forward,
     linear,
     relax,
     symbols,
 )
-from pixelproof.attacks.pixel.backward import Backward
-from pixelproof.attacks.pixel.bounds import PixelBounds
-from pixelproof.attacks.pixel.cover import grid
-from pixelproof.attacks.pixel.graph import capture
-from pixelproof.attacks.pixel.incremental import Incremental
-from pixelproof.attacks.pixel.margins import colour_grid, margins
-from pixelproof.attacks.pixel.ops import Linear, Relu
-from pixelproof.attacks.pixel.plan import draw
-from pixelproof.attacks.pixel.relax import Form, rectify
-from pixelproof.attacks.pixel.site import Bent, Site, Trace
+from pixelproof.prove.backward import Backward
+from pixelproof.prove.bounds import PixelBounds
+from pixelproof.prove.cover import grid
+from pixelproof.prove.relax import Form, rectify
+from pixelproof.prove.site import Bent, Site, Trace
 
 BOUNDED = {
     "plain": (lambda: plain(), (3, 12, 12), True),

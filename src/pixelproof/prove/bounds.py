@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.backward import Backward
-from pixelproof.attacks.pixel.forward import Forward
 from pixelproof.attacks.pixel.incremental import Incremental, IncrementalScene
-from pixelproof.attacks.pixel.linear import Weights
 from pixelproof.attacks.pixel.ops import Conv, Relu
-from pixelproof.attacks.pixel.site import Site
-from pixelproof.attacks.pixel.subject import Margin, precise
+from pixelproof.prove.backward import Backward
+from pixelproof.prove.forward import Forward
+from pixelproof.prove.linear import Weights
+from pixelproof.prove.site import Site
+from pixelproof.prove.subject import Margin, precise
 
 SYMBOLS = (48, 96, 96)  # errors of the first rectifiers that are kept apart
 PROVEN = 1e-3  # margin (in logits) by which a box must be proven; see certificate.py
@@ -38,9 +38,9 @@ class PixelBounds:
             dict(zip(rectifiers, SYMBOLS, strict=False)),
         )
 
-    def at(self, position: int) -> Spot:
+    def at(self, position: int) -> PixelBound:
         """The bounds of one pixel (row * width + column)."""
-        return Spot(Site(self.engine, self.scene, self.margin, self.tables, position), position)
+        return PixelBound(Site(self.engine, self.scene, self.margin, self.tables, position), position)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Bounded:
     strain: Tensor
 
 
-class Spot:
+class PixelBound:
     """Bounds for one pixel of one image: `lower(low, high)` gives them for a batch of colour boxes."""
 
     def __init__(self, site: Site, position: int) -> None:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 import torch
+from torch import nn
+
 from pixel_nets import (
     Noisy,
     averaged,
@@ -12,22 +14,16 @@ from pixel_nets import (
     random_images,
     smooth,
 )
-from torch import nn
-
-from pixelproof.attacks.pixel import (
-    Journal,
-    OnePixelDE,
-    certify_one_pixel,
-    cover,
-)
-from pixelproof.attacks.pixel.bounds import Bounded, PixelBounds, Spot
-from pixelproof.attacks.pixel.cover import Cover, grid
+from pixelproof.attacks.pixel import OnePixelDE
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.margins import colour_grid, margins
 from pixelproof.attacks.pixel.plan import draw
-from pixelproof.attacks.pixel.subject import unsupported
 from pixelproof.errors import BadInput, RunError
+from pixelproof.prove import Journal, certify_one_pixel, cover
+from pixelproof.prove.bounds import Bounded, PixelBound, PixelBounds
+from pixelproof.prove.cover import Cover, grid
+from pixelproof.prove.subject import unsupported
 from pixelproof.types import Goal
 
 
@@ -183,8 +179,8 @@ def test_a_bound_that_is_not_a_number_proves_nothing(monkeypatch):
         nothing = torch.full((len(low),), torch.nan)
         return Bounded(nothing, torch.zeros(len(low), dtype=torch.long), nothing)
 
-    monkeypatch.setattr(Spot, "lower", undefined)
-    monkeypatch.setattr(Spot, "exact", lambda spot, colours: torch.ones(len(colours)))
+    monkeypatch.setattr(PixelBound, "lower", undefined)
+    monkeypatch.setattr(PixelBound, "exact", lambda spot, colours: torch.ones(len(colours)))
     assert not Cover(3, 8).prove(spots, 0).proven
 
 

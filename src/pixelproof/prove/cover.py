@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.bounds import PROVEN, PixelBounds
+from pixelproof.prove.bounds import PROVEN, PixelBounds
 
 BATCH = 96  # boxes bounded together
 WHOLE = 144  # boxes that are not worth two batches
@@ -20,7 +20,7 @@ FINEST = 10  # halvings of each side that the order of boxes tells apart
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Covered:
     """What became of one pixel: proven or not, boxes bounded, and the centre of a box that is misclassified, if any."""
 
     proven: bool
@@ -35,7 +35,7 @@ class Cover:
         self.channels, self.width = channels, width
         self.used: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def prove(self, bounds: PixelBounds, position: int) -> Outcome:
+    def prove(self, bounds: PixelBounds, position: int) -> Covered:
         """Halves boxes until all are proven, one is refuted, or there are too many."""
         spot = bounds.at(position)
         low, high = self._start(position)
@@ -43,7 +43,7 @@ class Cover:
         boxes = 0
         while len(low):
             if boxes + len(low) > MOST_BOXES:
-                return Outcome(False, boxes)
+                return Covered(False, boxes)
             count = len(low) if len(low) <= WHOLE else BATCH
             (near, low), (far, high) = ((part[:count], part[count:]) for part in (low, high))
             found = spot.lower(near, far)
@@ -56,16 +56,16 @@ class Cover:
             middle = (near + far) / 2
             values = spot.exact(middle)
             if bool((values <= 0).any()):
-                return Outcome(False, boxes, middle[values.argmin()])
+                return Covered(False, boxes, middle[values.argmin()])
             if float((far - near).amin()) < FLATTEST:
-                return Outcome(False, boxes)
+                return Covered(False, boxes)
             for least in (0.0, *FAR):
                 near, far, strain, axis = halved(near, far, strain, axis, strain > least)
             low, high = torch.cat([near, low]), torch.cat([far, high])  # beside their neighbours, which are next
         self.used[position] = merged(*(torch.cat(parts) for parts in zip(*done, strict=True)))
         if len(self.used) > KEPT:
             del self.used[next(iter(self.used))]
-        return Outcome(True, boxes)
+        return Covered(True, boxes)
 
     def _start(self, position: int) -> tuple[Tensor, Tensor]:
         """The boxes of the nearest pixel that was proven, eighths of the cube at first."""

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from pixelproof.attacks.pixel.incremental import Incremental, IncrementalScene
-from pixelproof.attacks.pixel.linear import Rounded, Weights
 from pixelproof.attacks.pixel.ops import Relu
-from pixelproof.attacks.pixel.relax import Form, Relaxed
-from pixelproof.attacks.pixel.subject import Margin
-from pixelproof.attacks.pixel.windows import Windows
+from pixelproof.attacks.pixel.windows import PixelWindows
+from pixelproof.prove.linear import Rounded, Weights
+from pixelproof.prove.relax import Form, Relaxation
+from pixelproof.prove.subject import Margin
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Bent:
 
     x: Tensor
     error: Tensor
-    how: Relaxed
+    how: Relaxation
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Trace:
     """
 
     forms: dict[int, Form]
-    relaxed: dict[tuple[int, int], Relaxed]
+    relaxed: dict[tuple[int, int], Relaxation]
     rounded: dict[int, Rounded]
     tail: list[Bent | Rounded]
     margin: Tensor
@@ -59,7 +59,7 @@ class Site:
         self.engine, self.plan, self.scene, self.margin = engine, engine.plan, scene, margin
         self.weights, self.symbols = tables
         self.colour = scene.values[0][0].flatten(1).t()[position]
-        self.windows = Windows(self.plan, scene, torch.tensor([position]), self.colour[None, None])
+        self.windows = PixelWindows(self.plan, scene, torch.tensor([position]), self.colour[None, None])
         self.rectified = {at for at in self.plan.local if self._rectified(at + 1)}
         entry = margin.entry
         part = self.plan.reached(entry.source, position)
