@@ -19,10 +19,10 @@ import torch
 
 from pixelproof import models
 from pixelproof.detect import Calibration, ExactIndex, Found, NeighbourGuard, Store, recall
-from pixelproof.detect.engines import Faiss, Qdrant
-from pixelproof.detect.guard import SameModel
-from pixelproof.detect.neighbours import Scoring
-from pixelproof.detect.rules import learn
+from pixelproof.detect.detectors.deep_neighbours import Scoring
+from pixelproof.detect.guards.guard import SameModel
+from pixelproof.detect.neighbours.engines import Faiss, Qdrant
+from pixelproof.detect.neighbours.rules import learn
 
 K = 23
 QUERIES = 500

@@ -23,9 +23,9 @@ from sklearn.preprocessing import QuantileTransformer
 from pixelproof import attacks, data, models
 from pixelproof.attacks import AdversarialSet, mount
 from pixelproof.detect import matched_noise
-from pixelproof.detect.evidence import Evidence, PixelSignature
-from pixelproof.detect.noise import KINDS
-from pixelproof.detect.signature import FITTED, rows_of
+from pixelproof.detect.detectors.evidence import Evidence, PixelSignature
+from pixelproof.detect.detectors.signature import FITTED, rows_of
+from pixelproof.detect.evaluation.noise import KINDS
 from pixelproof.measure import Candidate, DetectorRecord, Examination, RowTable, Split
 from pixelproof.measure.detection import CLEAN, twin
 from pixelproof.study.detecting import DETECTORS, divided, line

@@ -7,8 +7,8 @@ import torch
 
 from pixelproof.attacks import PGD, mount
 from pixelproof.detect import DeepNeighbours, Ensemble, LogitMargin, Verdict, adapt, figures, parse
-from pixelproof.detect.adaptive import Aware, Target, without
-from pixelproof.detect.surrogate import SoftNeighbours, surrogate
+from pixelproof.detect.adaptive.aware import Aware, Target, without
+from pixelproof.detect.adaptive.surrogate import SoftNeighbours, surrogate
 from pixelproof.errors import BadInput
 
 from .toys import blobs, generator, network

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from pixelproof import lp
 from pixelproof.attacks import PGD, mount
 from pixelproof.detect import LogitMargin, evaluate, figures, matched_noise, natural_errors, roc
-from pixelproof.detect.noise import KINDS
+from pixelproof.detect.evaluation.noise import KINDS
 from pixelproof.errors import BadInput, UnknownName
 
 from .toys import blobs, generator, network

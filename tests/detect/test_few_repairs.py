@@ -7,7 +7,7 @@ from torch import nn
 from pixelproof import models
 from pixelproof.data import Dataset
 from pixelproof.detect import Repair, adapt, evade, neighbour_medians, surrogate
-from pixelproof.detect.repair import outlying
+from pixelproof.detect.detectors.repair import outlying
 from pixelproof.errors import BadInput
 
 from .toys import generator

@@ -10,7 +10,7 @@ from scipy.stats import betabinom
 
 from pixelproof.attacks import PGD, mount
 from pixelproof.detect import DETECTORS, Calibration, LogitMargin, MaxSoftmax, divide
-from pixelproof.detect.guard import NONE
+from pixelproof.detect.guards.guard import NONE
 from pixelproof.errors import BadInput
 
 from .toys import blobs, generator, network

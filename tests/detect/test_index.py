@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from pixelproof.detect import index as index_module
-from pixelproof.detect.index import ExactIndex, join, recall, search_together
+from pixelproof.detect.neighbours import index as index_module
+from pixelproof.detect.neighbours.index import ExactIndex, join, recall, search_together
 from pixelproof.detect.storage import mapped
 from pixelproof.errors import BadInput, CorruptFile
 
@@ -169,7 +169,7 @@ def test_recall_counts_shared_neighbours():
 def test_engines_agree_with_the_exact_index(tmp_path):
     faiss = pytest.importorskip("faiss", reason="needs the faiss extra")
     assert faiss.get_num_gpus() == 0
-    from pixelproof.detect.engines import Faiss
+    from pixelproof.detect.neighbours.engines import Faiss
 
     rows, queries = table(600, 8), table(20, 8, 1)
     exact = ExactIndex(8)
@@ -198,7 +198,7 @@ def test_engines_agree_with_the_exact_index(tmp_path):
 
 def test_qdrant_in_its_embedded_mode_agrees():
     pytest.importorskip("qdrant_client", reason="needs the qdrant extra")
-    from pixelproof.detect.engines import Qdrant
+    from pixelproof.detect.neighbours.engines import Qdrant
 
     rows, queries = table(60, 4), table(5, 4, 1)
     exact = ExactIndex(4)
@@ -213,7 +213,7 @@ def test_qdrant_in_its_embedded_mode_agrees():
 @pytest.mark.parametrize(("module", "kind"), [("faiss", "Faiss"), ("qdrant_client", "Qdrant")])
 def test_a_missing_engine_says_how_to_get_it(module, kind, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    from pixelproof.detect import engines
+    from pixelproof.detect.neighbours import engines
 
     arguments = (4,) if kind == "Faiss" else (4, "fc1")
     with pytest.raises(BadInput, match=r"pip install 'pixelproof\["):

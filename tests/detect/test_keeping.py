@@ -12,8 +12,8 @@ from pixelproof import attacks, models
 from pixelproof.attacks import PGD
 from pixelproof.data import load
 from pixelproof.detect import DETECTORS, SUPERVISED, load_guard, parse, save_guard
+from pixelproof.detect.guards.scored import ScoreGuard
 from pixelproof.detect.keeping import GUARD
-from pixelproof.detect.scored import ScoreGuard
 from pixelproof.errors import BadInput, CorruptFile
 
 

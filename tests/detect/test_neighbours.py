@@ -20,7 +20,7 @@ from pixelproof.detect import (
     save_guard,
     without_duplicates,
 )
-from pixelproof.detect.layers import activations, default_layers
+from pixelproof.detect.neighbours.layers import activations, default_layers
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 
 from .toys import blobs, generator, network

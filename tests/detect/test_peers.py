@@ -13,14 +13,14 @@ from pixelproof import models
 from pixelproof.attacks import PGD, mount
 from pixelproof.data import Dataset
 from pixelproof.detect import DETECTORS, Detector, Ensemble, Guard, Scorer, figures, parse
-from pixelproof.detect.consistency import Drift, Transformed, Turning, drift
-from pixelproof.detect.density import log_density
-from pixelproof.detect.distance import dimension
-from pixelproof.detect.ensemble import Surprise
-from pixelproof.detect.mahalanobis import Gaussian
-from pixelproof.detect.reconstruction import divergence
-from pixelproof.detect.spectral import energies
-from pixelproof.detect.squeezing import fewer_bits, median
+from pixelproof.detect.detectors.consistency import Drift, Transformed, Turning, drift
+from pixelproof.detect.detectors.density import log_density
+from pixelproof.detect.detectors.distance import dimension
+from pixelproof.detect.detectors.ensemble import Surprise
+from pixelproof.detect.detectors.mahalanobis import Gaussian
+from pixelproof.detect.detectors.reconstruction import divergence
+from pixelproof.detect.detectors.spectral import energies
+from pixelproof.detect.detectors.squeezing import fewer_bits, median
 from pixelproof.errors import BadInput, UnknownName
 
 from .toys import blobs, generator, network

@@ -8,8 +8,8 @@ from pixelproof import models
 from pixelproof.attacks import mount
 from pixelproof.data import Dataset
 from pixelproof.detect import Calibration, ScoreGuard
-from pixelproof.detect.guard import SameModel
-from pixelproof.detect.quiet_pixel import QuietPixel, Watchman, adapt_pixel, painted
+from pixelproof.detect.adaptive.quiet_pixel import QuietPixel, Watchman, adapt_pixel, painted
+from pixelproof.detect.guards.guard import SameModel
 from pixelproof.errors import BadInput
 
 

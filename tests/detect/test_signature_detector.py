@@ -8,7 +8,7 @@ import torch
 from pixelproof import attacks, data, models
 from pixelproof.attacks import PGD, mount
 from pixelproof.detect import SignatureDetector, figures, matched_noise, parse
-from pixelproof.detect.evidence import (
+from pixelproof.detect.detectors.evidence import (
     Evidence,
     PixelSignature,
     Spot,
@@ -19,8 +19,8 @@ from pixelproof.detect.evidence import (
     one_bit,
     residual_evidence,
 )
-from pixelproof.detect.heads import Head, Scale, fit_line, fit_network, soft_clamp
-from pixelproof.detect.signature import rows_of
+from pixelproof.detect.detectors.heads import Head, Scale, fit_line, fit_network, soft_clamp
+from pixelproof.detect.detectors.signature import rows_of
 from pixelproof.errors import BadInput
 from pixelproof.models import Training, frozen
 

@@ -5,8 +5,8 @@ import torch
 
 from pixelproof.attacks import PGD, mount
 from pixelproof.detect import DeepNeighbours, Store
-from pixelproof.detect.look import look
-from pixelproof.detect.tune import Cases, _sides, grid, tune
+from pixelproof.detect.neighbours.lookup import look
+from pixelproof.detect.neighbours.tune import Cases, _sides, grid, tune
 from pixelproof.errors import BadInput
 
 from .toys import blobs, generator, network
@@ -38,7 +38,7 @@ def test_one_pass_equals_the_nested_loop(setting):
 
 
 def _by_k(model, store, images, k_max):
-    from pixelproof.detect.tune import strangers_by_k
+    from pixelproof.detect.neighbours.tune import strangers_by_k
 
     return strangers_by_k(look(store, (k_max,) * len(store.spaces), model, images))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pixelproof.detect.noise import KINDS
+from pixelproof.detect.evaluation.noise import KINDS
 from pixelproof.measure.detection import (
     CLEAN,
     FIT,

@@ -10,8 +10,8 @@ from pixelproof import report, study, views
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import load
 from pixelproof.detect import Store, Tuned, figures
-from pixelproof.detect.layers import activations
-from pixelproof.detect.look import look
+from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.lookup import look
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.measure import DuplicateRecord, GuardRecord, KnownRecord, NeighbourRecord, VerdictRecord, WitnessRecord
 from pixelproof.measure.pixels import PIXEL_SET, PixelSet

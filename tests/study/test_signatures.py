@@ -9,7 +9,7 @@ import torch
 
 from pixelproof import lp, report, study, views
 from pixelproof.attacks import AdversarialSet
-from pixelproof.detect.noise import KINDS, matched_noise
+from pixelproof.detect.evaluation.noise import KINDS, matched_noise
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.explain import Attribution
 from pixelproof.measure import CriticalRecord, DetectorRecord, RowTable

@@ -28,10 +28,10 @@ from pixelproof.detect import (
     save_guard,
     tune,
 )
-from pixelproof.detect.evaluate import on_attack, on_clean, summary
-from pixelproof.detect.guard import Recalibrated
+from pixelproof.detect.evaluation.evaluate import on_attack, on_clean, summary
+from pixelproof.detect.guards.guard import Recalibrated
 from pixelproof.detect.keeping import GUARD
-from pixelproof.detect.layers import default_layers
+from pixelproof.detect.neighbours.layers import default_layers
 from pixelproof.errors import BadInput, RunError
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Rate

@@ -4,32 +4,32 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from pixelproof import specs
-from pixelproof.detect.adaptive import AdaptiveResult, Aware, Target, adapt
-from pixelproof.detect.confidence import LogitMargin, MaxSoftmax
-from pixelproof.detect.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
-from pixelproof.detect.curves import Curve, Estimate, Figures, difference, figures, roc
-from pixelproof.detect.density import KernelDensity
-from pixelproof.detect.distance import LocalDimension, NeighbourDistance
-from pixelproof.detect.duplicates import Duplicates, near_duplicates, without_duplicates
-from pixelproof.detect.ensemble import MEMBERS, Ensemble, EnsembleGuard
-from pixelproof.detect.evade import Evasion, evade
-from pixelproof.detect.evaluate import Evaluation, evaluate, evaluate_all, natural_errors
-from pixelproof.detect.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
-from pixelproof.detect.index import ExactIndex, Found, Index, recall
+from pixelproof.detect.adaptive.aware import AdaptiveResult, Aware, Target, adapt
+from pixelproof.detect.adaptive.evade import Evasion, evade
+from pixelproof.detect.adaptive.quiet_pixel import QuietPixel, adapt_pixel
+from pixelproof.detect.adaptive.surrogate import Surrogate, surrogate
+from pixelproof.detect.detectors.confidence import LogitMargin, MaxSoftmax
+from pixelproof.detect.detectors.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
+from pixelproof.detect.detectors.deep_neighbours import Credibility, DeepNeighbours, NeighbourGuard
+from pixelproof.detect.detectors.density import KernelDensity
+from pixelproof.detect.detectors.distance import LocalDimension, NeighbourDistance
+from pixelproof.detect.detectors.ensemble import MEMBERS, Ensemble, EnsembleGuard
+from pixelproof.detect.detectors.mahalanobis import Mahalanobis
+from pixelproof.detect.detectors.reconstruction import Reconstruction
+from pixelproof.detect.detectors.repair import Repair, Repaired, RepairGuard, neighbour_medians
+from pixelproof.detect.detectors.signature import SignatureDetector
+from pixelproof.detect.detectors.spectral import Spectral
+from pixelproof.detect.detectors.squeezing import FeatureSqueezing
+from pixelproof.detect.evaluation.curves import Curve, Estimate, Figures, difference, figures, roc
+from pixelproof.detect.evaluation.evaluate import Evaluation, evaluate, evaluate_all, natural_errors
+from pixelproof.detect.evaluation.noise import matched_noise
+from pixelproof.detect.guards.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
+from pixelproof.detect.guards.scored import ScoreGuard, Scorer
 from pixelproof.detect.keeping import load_guard, save_guard
-from pixelproof.detect.mahalanobis import Mahalanobis
-from pixelproof.detect.neighbours import Credibility, DeepNeighbours, NeighbourGuard
-from pixelproof.detect.noise import matched_noise
-from pixelproof.detect.quiet_pixel import QuietPixel, adapt_pixel
-from pixelproof.detect.reconstruction import Reconstruction
-from pixelproof.detect.repair import Repair, Repaired, RepairGuard, neighbour_medians
-from pixelproof.detect.scored import ScoreGuard, Scorer
-from pixelproof.detect.signature import SignatureDetector
-from pixelproof.detect.spectral import Spectral
-from pixelproof.detect.squeezing import FeatureSqueezing
-from pixelproof.detect.store import Store
-from pixelproof.detect.surrogate import Surrogate, surrogate
-from pixelproof.detect.tune import Cases, Grid, Tuned, tune
+from pixelproof.detect.neighbours.duplicates import Duplicates, near_duplicates, without_duplicates
+from pixelproof.detect.neighbours.index import ExactIndex, Found, Index, recall
+from pixelproof.detect.neighbours.store import Store
+from pixelproof.detect.neighbours.tune import Cases, Grid, Tuned, tune
 
 DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({**MEMBERS, Ensemble.name: Ensemble})
 SUPERVISED: Mapping[str, Callable[..., Detector]] = MappingProxyType(  # these cannot be fitted without an attack

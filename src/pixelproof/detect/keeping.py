@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelproof.attacks.pixel import Executor, executor
-from pixelproof.detect import (
+from pixelproof.detect.detectors import (
     confidence,
     consistency,
     density,
@@ -26,18 +26,18 @@ from pixelproof.detect import (
     heads,
     mahalanobis,
     reconstruction,
-    rules,
     spectral,
     squeezing,
 )
-from pixelproof.detect import signature as signatures
-from pixelproof.detect.guard import Calibration, Guard, SameModel
-from pixelproof.detect.index import ExactIndex
-from pixelproof.detect.neighbours import NeighbourGuard, Scoring
-from pixelproof.detect.repair import RepairGuard
-from pixelproof.detect.scored import ScoreGuard
+from pixelproof.detect.detectors import signature as signatures
+from pixelproof.detect.detectors.deep_neighbours import NeighbourGuard, Scoring
+from pixelproof.detect.detectors.repair import RepairGuard
+from pixelproof.detect.guards.guard import Calibration, Guard, SameModel
+from pixelproof.detect.guards.scored import ScoreGuard
+from pixelproof.detect.neighbours import rules
+from pixelproof.detect.neighbours.index import ExactIndex
+from pixelproof.detect.neighbours.store import Store
 from pixelproof.detect.storage import read, write
-from pixelproof.detect.store import Store
 from pixelproof.errors import BadInput, CorruptFile
 from pixelproof.models import Classifier
 

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pixelproof.detect import Calibration, Estimate, Figures, figures, roc
-from pixelproof.detect.heads import HeadHistory
-from pixelproof.detect.noise import KINDS, Noise
+from pixelproof.detect.detectors.heads import HeadHistory
+from pixelproof.detect.evaluation.noise import KINDS, Noise
 from pixelproof.errors import BadInput
 from pixelproof.measure.pairs import Pair, joint
 from pixelproof.types import PerImage, Rate

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pixelproof.detect import Calibration, Estimate, Store, Tuned
-from pixelproof.detect.layers import activations
-from pixelproof.detect.look import Look, look, recovered, votes_of
-from pixelproof.detect.neighbours import Scoring
-from pixelproof.detect.rules import learn
+from pixelproof.detect.detectors.deep_neighbours import Scoring
+from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.lookup import Look, look, recovered, votes_of
+from pixelproof.detect.neighbours.rules import learn
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Labels, Logits, Mask, PerImage
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from pixelproof.data import Dataset, stratified
 from pixelproof.detect import Calibration, ScoreGuard, adapt, figures, matched_noise
-from pixelproof.detect.evidence import Evidence, PixelSignature
-from pixelproof.detect.guard import SameModel
-from pixelproof.detect.heads import HeadHistory, fit_line, fit_network
-from pixelproof.detect.noise import KINDS
-from pixelproof.detect.signature import FITTED, SignatureScorer, rows_of
+from pixelproof.detect.detectors.evidence import Evidence, PixelSignature
+from pixelproof.detect.detectors.heads import HeadHistory, fit_line, fit_network
+from pixelproof.detect.detectors.signature import FITTED, SignatureScorer, rows_of
+from pixelproof.detect.evaluation.noise import KINDS
+from pixelproof.detect.guards.guard import SameModel
 from pixelproof.measure import AdaptiveRecord, Candidate, Examination, RowTable, Split
 from pixelproof.measure.detection import CALIBRATE, CLEAN, FIT, JUDGE, Score, check_enough, fitting_rows, twin
 from pixelproof.run import slug

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pixelproof.detect import Store, Tuned, difference, figures, near_duplicates
-from pixelproof.detect.look import look
+from pixelproof.detect.neighbours.lookup import look
 from pixelproof.measure.neighbours import CLEAN, DuplicateRecord
 from pixelproof.run import slug
 from pixelproof.study.context import Context

@@ -24,8 +24,8 @@ from pixelproof.detect import (
     figures,
     parse,
 )
-from pixelproof.detect.evaluate import on_attack, on_clean, summary
-from pixelproof.detect.guard import Recalibrated, Verdict
+from pixelproof.detect.evaluation.evaluate import on_attack, on_clean, summary
+from pixelproof.detect.guards.guard import Recalibrated, Verdict
 from pixelproof.errors import BadInput
 from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
 from pixelproof.measure.neighbours import CLEAN

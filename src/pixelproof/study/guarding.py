@@ -12,8 +12,8 @@ from pixelproof import attacks
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset, stratified
 from pixelproof.detect import Store, Tuned, without_duplicates
-from pixelproof.detect.layers import default_layers
-from pixelproof.detect.tune import choose
+from pixelproof.detect.neighbours.layers import default_layers
+from pixelproof.detect.neighbours.tune import choose
 from pixelproof.errors import BadInput
 from pixelproof.measure.neighbours import CALIBRATION, CLEAN, NeighbourRecord, Subject, verdicts
 from pixelproof.measure.pixels import PIXEL_SET, PixelSet

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pixelproof.detect import Cases, Tuned, difference, figures
-from pixelproof.detect.evaluate import second_class
+from pixelproof.detect.evaluation.evaluate import second_class
 from pixelproof.measure import NeighbourRecord, VerdictRecord
 from pixelproof.run import Run, slug
 from pixelproof.types import Rate

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from pixelproof.detect import Store, Tuned
-from pixelproof.detect.index import ExactIndex, Metric
+from pixelproof.detect.neighbours.index import ExactIndex, Metric
 from pixelproof.measure import NeighbourRecord, VerdictRecord
 from pixelproof.measure.neighbours import CALIBRATION, CLEAN, Subject, verdicts
 from pixelproof.models import Classifier

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.data import stratified
-from pixelproof.detect.layers import MEAN, activations
+from pixelproof.detect.neighbours.layers import MEAN, activations
 from pixelproof.errors import UnknownName
 from pixelproof.explain import PROJECTIONS
 from pixelproof.measure import ProjectionRecord

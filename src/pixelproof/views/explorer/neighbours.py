@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelproof.detect.index import ExactIndex, Found, Metric, join, search_together
-from pixelproof.detect.layers import activations
-from pixelproof.detect.store import COMPOSED
+from pixelproof.detect.neighbours.index import ExactIndex, Found, Metric, join, search_together
+from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import UnknownName
 from pixelproof.types import Images
 from pixelproof.views.explorer.gallery import atlas

@@ -13,8 +13,8 @@ from pixelproof import data, models
 from pixelproof.data import Dataset
 from pixelproof.data.sources import SOURCES
 from pixelproof.data.storage import find
-from pixelproof.detect.layers import activations
-from pixelproof.detect.store import COMPOSED
+from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import BadInput, CorruptFile, DataUnavailable
 from pixelproof.measure import CleanRecord
 from pixelproof.models import Classifier

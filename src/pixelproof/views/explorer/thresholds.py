@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pixelproof.detect import Figures, figures, roc
-from pixelproof.detect.rules import BETWEEN
+from pixelproof.detect.neighbours.rules import BETWEEN
 from pixelproof.errors import UnknownName
 from pixelproof.measure import GuardRecord, VerdictRecord
 from pixelproof.views.explorer.catalog import CLEAN, slug

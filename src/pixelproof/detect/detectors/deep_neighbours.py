@@ -15,14 +15,14 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.duplicates import without_duplicates
-from pixelproof.detect.guard import Calibration, Neighbours, SameModel, Verdict, divide
-from pixelproof.detect.index import Metric
-from pixelproof.detect.layers import default_layers
-from pixelproof.detect.look import HALF, Look, look, recovered, votes_of
-from pixelproof.detect.rules import Rule, RuleName, learn
-from pixelproof.detect.scored import check_fit
-from pixelproof.detect.store import Engine, Store
+from pixelproof.detect.guards.guard import Calibration, Neighbours, SameModel, Verdict, divide
+from pixelproof.detect.guards.scored import check_fit
+from pixelproof.detect.neighbours.duplicates import without_duplicates
+from pixelproof.detect.neighbours.index import Metric
+from pixelproof.detect.neighbours.layers import default_layers
+from pixelproof.detect.neighbours.lookup import HALF, Look, look, recovered, votes_of
+from pixelproof.detect.neighbours.rules import Rule, RuleName, learn
+from pixelproof.detect.neighbours.store import Engine, Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Labels, Mask, PerImage, check_images

@@ -13,18 +13,18 @@ from torch import Tensor
 from pixelproof import specs
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.confidence import LogitMargin, MaxSoftmax
-from pixelproof.detect.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
-from pixelproof.detect.density import KernelDensity
-from pixelproof.detect.distance import LocalDimension, NeighbourDistance
-from pixelproof.detect.guard import NONE, Calibration, Detector, Guard, SameModel, Verdict, divide
-from pixelproof.detect.mahalanobis import Mahalanobis
-from pixelproof.detect.neighbours import DeepNeighbours
-from pixelproof.detect.reconstruction import Reconstruction
-from pixelproof.detect.repair import Repair
-from pixelproof.detect.scored import check_fit
-from pixelproof.detect.spectral import Spectral
-from pixelproof.detect.squeezing import FeatureSqueezing
+from pixelproof.detect.detectors.confidence import LogitMargin, MaxSoftmax
+from pixelproof.detect.detectors.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
+from pixelproof.detect.detectors.deep_neighbours import DeepNeighbours
+from pixelproof.detect.detectors.density import KernelDensity
+from pixelproof.detect.detectors.distance import LocalDimension, NeighbourDistance
+from pixelproof.detect.detectors.mahalanobis import Mahalanobis
+from pixelproof.detect.detectors.reconstruction import Reconstruction
+from pixelproof.detect.detectors.repair import Repair
+from pixelproof.detect.detectors.spectral import Spectral
+from pixelproof.detect.detectors.squeezing import FeatureSqueezing
+from pixelproof.detect.guards.guard import NONE, Calibration, Detector, Guard, SameModel, Verdict, divide
+from pixelproof.detect.guards.scored import check_fit
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage

@@ -10,9 +10,9 @@ import torch
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.curves import Estimate, Figures, figures
-from pixelproof.detect.guard import Guard, Verdict
-from pixelproof.detect.noise import matched_noise
+from pixelproof.detect.evaluation.curves import Estimate, Figures, figures
+from pixelproof.detect.evaluation.noise import matched_noise
+from pixelproof.detect.guards.guard import Guard, Verdict
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Labels, Logits, Mask, Rate

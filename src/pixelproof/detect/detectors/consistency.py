@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guard import divide
-from pixelproof.detect.scored import ScoreGuard, guard
+from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.scored import ScoreGuard, guard
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, PerImage

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pixelproof.detect.guard import check_finite
+from pixelproof.detect.guards.guard import check_finite
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
 from pixelproof.types import Images, Logits

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pixelproof.detect.index import Found, check_rows
+from pixelproof.detect.neighbours.index import Found, check_rows
 from pixelproof.detect.storage import read, write
 from pixelproof.errors import BadInput, CorruptFile
 

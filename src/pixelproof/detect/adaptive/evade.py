@@ -11,7 +11,7 @@ from torch import Tensor
 from pixelproof.attacks.pixel import Scene
 from pixelproof.attacks.pixel.found import changed
 from pixelproof.attacks.pixel.margins import colour_grid, margins
-from pixelproof.detect.repair import RepairGuard, neighbour_medians
+from pixelproof.detect.detectors.repair import RepairGuard, neighbour_medians
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, Labels, Mask

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset, stratified
-from pixelproof.detect.look import Look, look
-from pixelproof.detect.store import Store
+from pixelproof.detect.neighbours.lookup import Look, look
+from pixelproof.detect.neighbours.store import Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Rate

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from pixelproof.data import Dataset
-from pixelproof.detect.guard import Calibration, SameModel, Verdict
+from pixelproof.detect.guards.guard import Calibration, SameModel, Verdict
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, PerImage, check_images

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guard import divide
-from pixelproof.detect.layers import activations, features, hidden_layer
-from pixelproof.detect.scored import ScoreGuard, guard
-from pixelproof.detect.store import check_classes
+from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.scored import ScoreGuard, guard
+from pixelproof.detect.neighbours.layers import activations, features, hidden_layer
+from pixelproof.detect.neighbours.store import check_classes
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guard import divide
-from pixelproof.detect.index import ExactIndex
-from pixelproof.detect.layers import features, hidden_layer
-from pixelproof.detect.scored import ScoreGuard, guard
-from pixelproof.detect.store import Store
+from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.scored import ScoreGuard, guard
+from pixelproof.detect.neighbours.index import ExactIndex
+from pixelproof.detect.neighbours.layers import features, hidden_layer
+from pixelproof.detect.neighbours.store import Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage

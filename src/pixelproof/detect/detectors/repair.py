@@ -18,8 +18,8 @@ from pixelproof.attacks import AdversarialSet
 from pixelproof.attacks.pixel import Executor, executor
 from pixelproof.attacks.pixel.margins import margins
 from pixelproof.data import Dataset
-from pixelproof.detect.guard import NONE, Calibration, SameModel, Verdict, divide
-from pixelproof.detect.scored import check_fit
+from pixelproof.detect.guards.guard import NONE, Calibration, SameModel, Verdict, divide
+from pixelproof.detect.guards.scored import check_fit
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, Labels, PerImage, check_images

@@ -17,8 +17,8 @@ from pixelproof import lp
 from pixelproof.attacks import AdversarialSet, mount
 from pixelproof.attacks.attack import Model, budget, check_settings
 from pixelproof.data import Dataset
-from pixelproof.detect.guard import Guard, Verdict
-from pixelproof.detect.surrogate import Surrogate, surrogate
+from pixelproof.detect.adaptive.surrogate import Surrogate, surrogate
+from pixelproof.detect.guards.guard import Guard, Verdict
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball

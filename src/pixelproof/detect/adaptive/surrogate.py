@@ -8,14 +8,14 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from pixelproof.detect.ensemble import Ensemble, EnsembleGuard, joined
-from pixelproof.detect.guard import Guard
-from pixelproof.detect.index import ExactIndex, join
-from pixelproof.detect.layers import features
-from pixelproof.detect.neighbours import DeepNeighbours, NeighbourGuard
-from pixelproof.detect.repair import Repair, RepairGuard, neighbour_medians, outlying
-from pixelproof.detect.scored import ScoreGuard
-from pixelproof.detect.store import Store
+from pixelproof.detect.detectors.deep_neighbours import DeepNeighbours, NeighbourGuard
+from pixelproof.detect.detectors.ensemble import Ensemble, EnsembleGuard, joined
+from pixelproof.detect.detectors.repair import Repair, RepairGuard, neighbour_medians, outlying
+from pixelproof.detect.guards.guard import Guard
+from pixelproof.detect.guards.scored import ScoreGuard
+from pixelproof.detect.neighbours.index import ExactIndex, join
+from pixelproof.detect.neighbours.layers import features
+from pixelproof.detect.neighbours.store import Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage

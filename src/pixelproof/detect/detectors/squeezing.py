@@ -9,8 +9,8 @@ import torch
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guard import divide
-from pixelproof.detect.scored import ScoreGuard, guard
+from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.scored import ScoreGuard, guard
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.models.preprocessors.squeezing import fewer_bits, median

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.evidence import Evidence, PixelSignature
-from pixelproof.detect.guard import divide
-from pixelproof.detect.heads import Head, fit_line, fit_network
-from pixelproof.detect.noise import Noise, matched_noise
-from pixelproof.detect.scored import ScoreGuard, check_fit, guard
+from pixelproof.detect.detectors.evidence import Evidence, PixelSignature
+from pixelproof.detect.detectors.heads import Head, fit_line, fit_network
+from pixelproof.detect.evaluation.noise import Noise, matched_noise
+from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.scored import ScoreGuard, check_fit, guard
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, PerImage

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.data import Dataset
-from pixelproof.detect.index import ExactIndex
+from pixelproof.detect.neighbours.index import ExactIndex
 from pixelproof.errors import BadInput
 from pixelproof.types import Images
 

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pixelproof.detect.guard import NONE
-from pixelproof.detect.layers import activations
-from pixelproof.detect.store import Store
+from pixelproof.detect.guards.guard import NONE
+from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.store import Store
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Labels, Logits
 

@@ -17,8 +17,8 @@ from pixelproof.attacks.attack import Model, check_settings
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid
 from pixelproof.attacks.watch import watch
 from pixelproof.data import Dataset
-from pixelproof.detect.adaptive import AdaptiveResult
-from pixelproof.detect.guard import Guard
+from pixelproof.detect.adaptive.aware import AdaptiveResult
+from pixelproof.detect.guards.guard import Guard
 from pixelproof.draws import Rng
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Goal, Images, Norm

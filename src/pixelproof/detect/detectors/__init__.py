@@ -1,0 +1,1 @@
+"""One file per detector, and what several of them share."""
