@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "pixelproof"
 LEVELS = [
-    {"types", "errors", "specs", "draws", "lp", "masks", "scores", "atomic"},
+    {"types", "errors", "specs", "draws", "lp", "masks", "scores", "atomic", "tensorfile", "tree"},
     {"data", "run"},
     {"models"},
     {"attacks", "explain"},

@@ -8,26 +8,24 @@ run.json            versions, device, seconds; written last, so a folder with it
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import platform
 import subprocess
 import time
-import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from pixelproof.atomic import replacing, write_whole
+from pixelproof.atomic import write_whole
 from pixelproof.errors import CorruptFile, RunError
+from pixelproof.tensorfile import Fault, TensorFile, opened, write_tensors
+from pixelproof.tree import build, flatten
 
 T = TypeVar("T")
 
@@ -120,23 +118,19 @@ class Run:
     def save(self, name: str, value: Any) -> None:
         """Write a frozen dataclass of tensors and plain values; nothing is left behind when it fails."""
         tensors: dict[str, Tensor] = {}
-        plain = _flatten(value, "", tensors)
-        path = self.path(name)
-        with replacing(path) as part:
-            write_tensors(part, tensors, {"plain": json.dumps(plain)})
+        plain = flatten(value, "", tensors)
+        write_tensors(self.path(name), tensors, {"plain": json.dumps(plain)})
 
     def load(self, name: str, kind: type[T]) -> T:
         """A result read back as the dataclass it was saved from."""
         with self._opened(name, kind.__name__) as file:
-            plain = json.loads((file.metadata() or {})["plain"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            value: T = _build(kind, plain, "", tensors)
+            value: T = build(kind, json.loads(file.notes["plain"]), "", file.tensors())
         return value
 
     def plain(self, name: str) -> dict[str, Any]:
         """The values of a result that are no tensors, without reading the tensors; RunError when it is not there."""
         with self._opened(name) as file:
-            found: dict[str, Any] = json.loads((file.metadata() or {})["plain"])
+            found: dict[str, Any] = json.loads(file.notes["plain"])
             return found
 
     def keys(self, name: str) -> frozenset[str]:
@@ -147,21 +141,20 @@ class Run:
     def tensor(self, name: str, key: str, rows: slice | None = None) -> Tensor:
         """One tensor of a result (its dotted path), or consecutive rows of it, without reading the rest."""
         with self._opened(name) as file:
-            found: Tensor = file.get_tensor(key) if rows is None else file.get_slice(key)[rows]
-            return found
+            return file.tensor(key) if rows is None else file.rows(key, rows)
 
     @contextmanager
-    def _opened(self, name: str, kind: str = "result") -> Iterator[Any]:
+    def _opened(self, name: str, kind: str = "result") -> Iterator[TensorFile]:
         """The file of a result, opened; RunError or CorruptFile instead of what reading may raise."""
         path = self.path(name)
         try:
-            with safetensors.safe_open(path, framework="pt") as file:
+            with opened(path) as file:
                 yield file
         except FileNotFoundError as reason:
             raise RunError(
                 str(self.folder), f"has no result '{name}'", do="Run the study to its end first."
             ) from reason
-        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as reason:
+        except Fault as reason:
             raise CorruptFile(str(path), f"expected a saved {kind}", reason, "Delete it and run again.") from reason
 
     def finish(self, facts: Mapping[str, Any]) -> None:
@@ -178,14 +171,6 @@ Grows: TypeAlias = Callable[[Run, Mapping[str, Any]], bool]
 def slug(spec: str) -> str:
     """A spec string as part of a result's name."""
     return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in spec)
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> None:
-    """A safetensors file with notes in its header; OSError when it cannot be written."""
-    try:
-        safetensors.torch.save_file(dict(tensors), path, metadata=dict(notes))
-    except safetensors.SafetensorError as reason:
-        raise OSError(str(reason)) from reason
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
@@ -220,44 +205,3 @@ def environment() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
     }
-
-
-def _flatten(value: Any, prefix: str, tensors: dict[str, Tensor]) -> Any:
-    """The JSON part of a value; tensors are put aside under their dotted path."""
-    if isinstance(value, Tensor):
-        whole = value.detach().cpu().contiguous()
-        storage = whole.untyped_storage().data_ptr()
-        shared = any(storage == other.untyped_storage().data_ptr() for other in tensors.values())
-        tensors[prefix] = whole.clone() if shared else whole  # the file format refuses shared memory
-        return None
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field.name for field in dataclasses.fields(value)]
-        return {name: _flatten(getattr(value, name), f"{prefix}.{name}".lstrip("."), tensors) for name in fields}
-    if isinstance(value, Mapping):
-        return {key: _flatten(item, f"{prefix}.{key}", tensors) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_flatten(item, f"{prefix}.{k}", tensors) for k, item in enumerate(value)]
-    return value
-
-
-def _build(hint: Any, plain: Any, prefix: str, tensors: Mapping[str, Tensor]) -> Any:
-    """The value of type `hint` from its JSON part and the tensors under its dotted path."""
-    if prefix in tensors:
-        return tensors[prefix]
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = get_type_hints(hint)
-        values = {
-            field.name: _build(hints[field.name], plain[field.name], f"{prefix}.{field.name}".lstrip("."), tensors)
-            for field in dataclasses.fields(hint)
-            if field.init and (field.name in plain or field.default is dataclasses.MISSING)
-        }
-        return hint(**values)
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        kinds = [kind for kind in inner if kind is not type(None)]
-        return None if plain is None else _build(kinds[0], plain, prefix, tensors)
-    if origin is tuple:
-        return tuple(_build(inner[0], item, f"{prefix}.{k}", tensors) for k, item in enumerate(plain))
-    if origin is dict:
-        return {key: _build(inner[1], item, f"{prefix}.{key}", tensors) for key, item in plain.items()}
-    return plain

@@ -6,7 +6,6 @@ unpickled, so a guard from somewhere else cannot run anything.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +39,7 @@ from pixelproof.detect.neighbours.store import Store
 from pixelproof.detect.storage import read, write
 from pixelproof.errors import BadInput, CorruptFile
 from pixelproof.models import Classifier
+from pixelproof.tree import Kinds, Leaf, Tensors, flatten, rebuild
 
 GUARD = "guard.safetensors"
 KINDS: Mapping[str, type] = MappingProxyType(
@@ -96,12 +96,11 @@ def save_guard(guard: Guard, folder: Path) -> None:
     """
     (folder / GUARD).unlink(missing_ok=True)
     tensors: dict[str, Tensor] = {}
-    packed = _pack(guard, "guard", tensors, folder)
+    packed = flatten(guard, "guard", tensors, _kinds(folder, None))
     digests = {one["fitted on"] for one in _inside(packed) if "fitted on" in one}
     if len(digests) != 1:
         raise BadInput("save_guard", "a guard must belong to one model", f"{len(digests)} models")
-    whole = {name: tensor.clone() for name, tensor in tensors.items()}  # the file format refuses shared memory
-    write(folder / GUARD, whole, {"digest": digests.pop(), "guard": packed})
+    write(folder / GUARD, tensors, {"digest": digests.pop(), "guard": packed})
 
 
 def load_guard(folder: Path, model: Classifier) -> Guard:
@@ -110,85 +109,91 @@ def load_guard(folder: Path, model: Classifier) -> Guard:
         raise CorruptFile(str(folder), "expected a finished guard", f"no {GUARD}", "Fit it again.")
     tensors, facts = read(folder / GUARD, model.digest())
     try:
-        found = _unpack(facts["guard"], tensors, folder, model)
-    except (KeyError, TypeError, IndexError, RuntimeError) as reason:
+        found = rebuild(facts["guard"], tensors, _kinds(folder, model))
+    except (KeyError, TypeError, IndexError, RuntimeError, AttributeError) as reason:
         raise CorruptFile(str(folder), "expected a guard", repr(reason), "Fit it again.") from reason
     if not isinstance(found, Guard):
         raise CorruptFile(str(folder), "expected a guard", type(found).__name__, "Fit it again.")
     return found
 
 
-def _pack(value: Any, place: str, tensors: dict[str, Tensor], folder: Path) -> Any:
-    """A value as JSON; tensors are put aside under `place`, stores into folders of that name."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, tuple):
-        return {"tuple": [_pack(one, f"{place}.{number}", tensors, folder) for number, one in enumerate(value)]}
-    if isinstance(value, Tensor):
-        tensors[place] = value
-        return {"tensor": place}
-    if isinstance(value, Store):
-        value.save(folder / place)
-        return {"store": place}
-    if isinstance(value, SameModel):
-        return {"fitted on": value.digest}
-    if isinstance(value, Executor):
-        return {"executor": value.note}
-    if isinstance(value, ExactIndex):
-        tensors |= {f"{place}.rows": value.rows, f"{place}.ids": value.ids}
-        return {"index": place, "metric": value.metric}
-    if isinstance(value, nn.Sequential):
-        return {"chain": [_layer(one, f"{place}.{number}", tensors) for number, one in enumerate(value)]}
-    if isinstance(value, nn.Module):
-        return _layer(value, place, tensors)
-    function = next((name for name, known in FUNCTIONS.items() if known is value), None)
-    if function is not None:
-        return {"function": function}
-    name = type(value).__name__
-    if KINDS.get(name) is not type(value):
-        raise BadInput("save_guard", "expected a guard of pixelproof.detect", f"a part of kind {name}", "Fit it again.")
-    fields = [field.name for field in dataclasses.fields(KINDS[name]) if field.init]
-    parts = {field: _pack(getattr(value, field), f"{place}.{field}", tensors, folder) for field in fields}
-    return {"kind": name, "fields": parts}
+def _kinds(folder: Path, model: Classifier | None) -> Kinds:
+    """What a guard in `folder` may be made of, read for `model`; writing needs none."""
+
+    def store(value: Store, path: str, tensors: Tensors) -> dict[str, Any]:
+        value.save(folder / path)
+        return {"store": path}
+
+    def opened_store(plain: dict[str, Any], tensors: Mapping[str, Tensor]) -> Store:
+        return Store.load(folder / plain["store"], _reader(model))
+
+    def index(value: ExactIndex, path: str, tensors: Tensors) -> dict[str, Any]:
+        tensors |= {f"{path}.rows": value.rows, f"{path}.ids": value.ids}
+        return {"index": path, "metric": value.metric}
+
+    def filled(plain: dict[str, Any], tensors: Mapping[str, Tensor]) -> ExactIndex:
+        rows = tensors[f"{plain['index']}.rows"]
+        found = ExactIndex(rows.shape[1], plain["metric"])
+        found.add(rows, tensors[f"{plain['index']}.ids"])
+        return found
+
+    def chain(value: nn.Sequential, path: str, tensors: Tensors) -> dict[str, Any]:
+        return {"chain": [_layer(one, f"{path}.{number}", tensors) for number, one in enumerate(value)]}
+
+    def chained(plain: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+        return nn.Sequential(*(_built(one, tensors) for one in plain["chain"])).eval()
+
+    def ready(plain: dict[str, Any], tensors: Mapping[str, Tensor]) -> Executor:
+        own = _reader(model)
+        return executor(own, torch.zeros(own.card.input_shape, device=own.device))
+
+    leaves = (
+        Leaf("store", lambda value: isinstance(value, Store), store, opened_store),
+        Leaf(
+            "fitted on",
+            lambda value: isinstance(value, SameModel),
+            lambda value, path, tensors: {"fitted on": value.digest},
+            lambda plain, tensors: SameModel(_reader(model)),
+        ),
+        Leaf(
+            "executor",
+            lambda value: isinstance(value, Executor),
+            lambda value, path, tensors: {"executor": value.note},
+            ready,
+        ),
+        Leaf("index", lambda value: isinstance(value, ExactIndex), index, filled),
+        Leaf("chain", lambda value: isinstance(value, nn.Sequential), chain, chained),
+        Leaf(
+            "layer",
+            lambda value: isinstance(value, nn.Module),
+            _layer,
+            lambda plain, tensors: _built(plain, tensors).eval(),
+        ),
+        Leaf(
+            "function",
+            lambda value: any(value is known for known in FUNCTIONS.values()),
+            lambda value, path, tensors: {"function": value.__name__},
+            lambda plain, tensors: FUNCTIONS[plain["function"]],
+        ),
+    )
+    return Kinds("save_guard", KINDS, leaves)
 
 
-def _layer(layer: nn.Module, place: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _reader(model: Classifier | None) -> Classifier:
+    if model is None:
+        raise TypeError("a guard is read for a model")
+    return model
+
+
+def _layer(layer: nn.Module, place: str, tensors: Tensors) -> dict[str, Any]:
     name = type(layer).__name__
     if name not in LAYERS:
         raise BadInput("save_guard", f"networks of guards are made of {', '.join(LAYERS)}", name)
-    tensors |= {f"{place}.{key}": value.detach() for key, value in layer.state_dict().items()}
+    tensors |= {f"{place}.{key}": value for key, value in layer.state_dict().items()}
     return {"layer": name, "place": place, "settings": {key: getattr(layer, key) for key in LAYERS[name][1]}}
 
 
-def _unpack(value: Any, tensors: dict[str, Tensor], folder: Path, model: Classifier) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "tuple" in value:
-        return tuple(_unpack(one, tensors, folder, model) for one in value["tuple"])
-    if "tensor" in value:
-        return tensors[value["tensor"]]
-    if "store" in value:
-        return Store.load(folder / value["store"], model)
-    if "fitted on" in value:
-        return SameModel(model)
-    if "executor" in value:
-        return executor(model, torch.zeros(model.card.input_shape, device=model.device))
-    if "index" in value:
-        rows = tensors[f"{value['index']}.rows"]
-        index = ExactIndex(rows.shape[1], value["metric"])
-        index.add(rows, tensors[f"{value['index']}.ids"])
-        return index
-    if "chain" in value:
-        return nn.Sequential(*(_built(one, tensors) for one in value["chain"])).eval()
-    if "layer" in value:
-        return _built(value, tensors).eval()
-    if "function" in value:
-        return FUNCTIONS[value["function"]]
-    parts = {name: _unpack(one, tensors, folder, model) for name, one in value["fields"].items()}
-    return KINDS[value["kind"]](**parts)
-
-
-def _built(facts: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+def _built(facts: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
     kind, names = LAYERS[facts["layer"]]
     settings = {key: tuple(one) if isinstance(one, list) else one for key, one in facts["settings"].items()}
     layer = kind(**{name: settings[name] for name in names})

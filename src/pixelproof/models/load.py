@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from pixelproof import specs
-from pixelproof.atomic import replacing
 from pixelproof.data import Dataset, cache_folder
 from pixelproof.errors import BadInput, CorruptFile, RunError, UnknownName
 from pixelproof.models.classifier import Card, Classifier, probe
@@ -25,7 +24,7 @@ from pixelproof.models.exported import read_program
 from pixelproof.models.nets import NETS, build
 from pixelproof.models.preprocessors import PREPROCESSORS
 from pixelproof.models.train import Progress, Training, train
-from pixelproof.run import write_tensors
+from pixelproof.tensorfile import write_tensors
 
 Normalisation: TypeAlias = dict[str, list[list[float]]]
 Saved: TypeAlias = tuple[Card, dict[str, Tensor], Normalisation]
@@ -99,12 +98,11 @@ def save(classifier: Classifier, path: str | Path) -> None:
     One of our own networks is loaded again from the file alone; of yours the file holds everything but the code:
     load("my_model.py:build", weights=path).
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+    tensors = classifier.state_dict()
     parts = ((name, part) for name, part in classifier.named_modules() if isinstance(part, Classifier))
     scales = {name: part.normalisation for name, part in parts if part.normalised}
     notes = {"card": json.dumps(asdict(classifier.card)), "normalisation": json.dumps(scales)}
-    with replacing(Path(path)) as part:
-        write_tensors(part, tensors, notes)
+    write_tensors(Path(path), tensors, notes)
 
 
 def open_saved(path: Path, device: torch.device) -> Classifier:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
+from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
 from pixelproof.prove.bounds import PROVEN
 
@@ -74,9 +74,5 @@ def resumed(key: str, number: int, journal: Journal) -> Proof:
 def kept(proof: Proof, number: int, journal: Journal) -> Proof:
     """The proof, after saving it atomically."""
     if journal.folder is not None:
-        path = _path(Path(journal.folder), number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".tmp")
-        fresh.write_text(json.dumps(asdict(proof)))
-        os.replace(fresh, path)
+        write_whole(_path(Path(journal.folder), number), json.dumps(asdict(proof)))
     return proof
