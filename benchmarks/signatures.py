@@ -26,8 +26,9 @@ from pixelproof.detect import matched_noise
 from pixelproof.detect.detectors.evidence import Evidence, PixelSignature
 from pixelproof.detect.detectors.signature import FITTED, rows_of
 from pixelproof.detect.evaluation.noise import KINDS
-from pixelproof.measure import Candidate, DetectorRecord, Examination, RowTable, Split
-from pixelproof.measure.detection import CLEAN, twin
+from pixelproof.measure import Candidate, Examination, Split
+from pixelproof.measure.signature_detectors import CLEAN, twin
+from pixelproof.results import DetectorRecord, RowTable
 from pixelproof.study.detecting import DETECTORS, divided, line
 
 ATTACKS = ("fgsm", "pgd", "bim", "deepfool")

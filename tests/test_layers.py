@@ -12,6 +12,7 @@ LEVELS = [
     {"models"},
     {"attacks", "explain"},
     {"detect", "prove"},
+    {"results"},
     {"defend", "measure"},
     {"study", "views"},
     {"report", "web"},

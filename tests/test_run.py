@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pixelproof.atomic import write_whole
 from pixelproof.errors import CorruptFile, RunError
-from pixelproof.measure import CleanRecord
+from pixelproof.results import CleanRecord
 from pixelproof.run import FORMAT, Run, environment
 from tiny_runs import forge
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from pixelproof import study
-from pixelproof.measure import AttackRecord, CleanRecord
+from pixelproof.results import AttackRecord, CleanRecord
 from pixelproof.run import Run
 
 CONTENT = {

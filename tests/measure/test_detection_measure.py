@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from pixelproof.detect.evaluation.noise import KINDS
-from pixelproof.measure.detection import (
+from pixelproof.measure.signature_detectors import (
     CLEAN,
     FIT,
     JUDGE,
     OTHERS,
     Candidate,
     Examination,
-    RowTable,
     Split,
     fitting_rows,
     twin,
 )
+from pixelproof.results import RowTable
 
 N = 180
 ATTACKS = ("a", "b")

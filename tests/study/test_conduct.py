@@ -8,8 +8,8 @@ import torch
 
 from pixelproof import study
 from pixelproof.errors import RunError
-from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.models import History, open_saved
+from pixelproof.results import AttackRecord, CleanRecord
 from pixelproof.run import Run
 
 SWEPT = {

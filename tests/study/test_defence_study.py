@@ -11,9 +11,9 @@ import unchecked
 from pixelproof import attacks, data, report, study, views
 from pixelproof.attacks import FGSM, PGD
 from pixelproof.errors import BadInput
-from pixelproof.measure import HardenedRecord, VerdictOfAudit
 from pixelproof.models import open_saved
 from pixelproof.report.defences import advice
+from pixelproof.results import AuditRecord, HardenedRecord
 from pixelproof.run import Run, slug
 from pixelproof.study import hardening, resisting
 from pixelproof.study.context import Context
@@ -221,7 +221,7 @@ def test_the_utility_picks_no_ratio_that_is_not_shown_robust(run, tmp_path):
     loser = next(name for name in before if name != winner)
     for name in (winner, loser):
         place = f"defences/audit/mlp/{slug(name)}"
-        said = run.load(place, VerdictOfAudit)
+        said = run.load(place, AuditRecord)
         doubted.path(place).with_suffix(".safetensors").unlink(missing_ok=True)
         doubted.save(place, replace(said, believable=name == loser))
     after = {entry["row"]: entry for entry in views.utilities(doubted)}

@@ -6,7 +6,7 @@ import pytest
 
 from pixelproof import study
 from pixelproof.errors import RunError
-from pixelproof.measure import VerdictOfAudit
+from pixelproof.results import AuditRecord
 from pixelproof.run import Run
 from pixelproof.study.growing import grows, taken_up
 
@@ -105,7 +105,7 @@ def test_settings_that_an_older_version_did_not_know_have_their_defaults():
     assert grows(older, spec(nets=["mlp", "cnn"]))
 
 
-WORD = VerdictOfAudit("mlp", "baseline", 20, 0.1, "", True, ())  # any result: only names are looked at
+WORD = AuditRecord("mlp", "baseline", 20, 0.1, "", True, ())  # any result: only names are looked at
 SEARCHING = {
     "audit": 20,
     "search": {"trials": 2},

@@ -13,9 +13,16 @@ from pixelproof.detect import Store, Tuned, figures
 from pixelproof.detect.neighbours.layers import activations
 from pixelproof.detect.neighbours.lookup import look
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
-from pixelproof.measure import DuplicateRecord, GuardRecord, KnownRecord, NeighbourRecord, VerdictRecord, WitnessRecord
-from pixelproof.measure.pixels import PIXEL_SET, PixelSet
 from pixelproof.models import open_saved
+from pixelproof.results import (
+    CaseRecord,
+    DuplicateRecord,
+    GuardRecord,
+    KnownRecord,
+    NeighbourRecord,
+    VerdictRecord,
+)
+from pixelproof.results.catalogue import PIXEL_SET
 from pixelproof.run import Run, slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_table import Spec
@@ -201,7 +208,7 @@ def test_a_layer_of_the_table_ranks_as_the_verdicts_do(run):
 
 
 def test_twins_keep_their_halves(run):
-    twins = run.load(PIXEL_SET, PixelSet)
+    twins = PIXEL_SET.load(run)
     said = verdict(run, "pixels")
     assert torch.equal(near(run, "pixels").index, twins.found.index)
     assert torch.equal(said.validation, twins.validation)
@@ -223,7 +230,7 @@ def test_moved_is_the_distance_from_the_original_in_units_of_its_nearest_neighbo
 
 
 def test_witnesses_are_the_first_of_each_case(run):
-    kept, said, record = run.load("guards/witnesses", WitnessRecord), verdict(run, PGD), near(run, PGD)
+    kept, said, record = run.load("guards/witnesses", CaseRecord), verdict(run, PGD), near(run, PGD)
     alarmed = said.validation & said.fooled & said.alarm[:, -1]
     wanted = record.index[alarmed].sort().values[:3].tolist()
     assert [int(kept.index[row]) for row, case in enumerate(kept.case) if case == "true positive"] == wanted

@@ -9,9 +9,9 @@ import torch
 from pixelproof import report, study, views
 from pixelproof.data import load
 from pixelproof.errors import BadInput, UnknownName
-from pixelproof.measure import CertificateRecord, CleanRecord, PixelSet, PixelSurvey, RepairRecord
-from pixelproof.measure.pixels import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, SURVEY
 from pixelproof.models import open_saved
+from pixelproof.results import CleanRecord
+from pixelproof.results.catalogue import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, SURVEY
 from pixelproof.run import Run
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def model(run):
 
 @pytest.fixture(scope="module")
 def twins(run):
-    return run.load(PIXEL_SET, PixelSet)
+    return PIXEL_SET.load(run)
 
 
 def originals(index):
@@ -54,7 +54,7 @@ def originals(index):
 
 
 def test_the_survey_holds_what_trying_every_pixel_gives(run, model):
-    record = run.load(SURVEY, PixelSurvey)
+    record = SURVEY.load(run)
     images = originals(record.index).images
     assert len(record) == 30
     assert record.complete.all()
@@ -72,7 +72,7 @@ def test_the_survey_holds_what_trying_every_pixel_gives(run, model):
 
 
 def test_only_correctly_classified_images_are_searched(run):
-    record, clean = run.load(SCREENED, PixelSurvey), run.load("clean", CleanRecord)
+    record, clean = SCREENED.load(run), run.load("clean", CleanRecord)
     assert len(record) == 60
     assert not record.complete.any()
     right = set(clean.index[clean.predicted == clean.labels].tolist())
@@ -81,7 +81,7 @@ def test_only_correctly_classified_images_are_searched(run):
 
 
 def test_what_the_likeliest_pixels_reach_every_pixel_reaches(run):
-    few, all_ = run.load(SCREENED, PixelSurvey), run.load(SURVEY, PixelSurvey)
+    few, all_ = SCREENED.load(run), SURVEY.load(run)
     rows = [few.index.tolist().index(position) for position in all_.index.tolist()]
     part = few.rows(torch.tensor(rows))
     assert not (part.vulnerable & ~all_.vulnerable).any()
@@ -107,7 +107,7 @@ def test_a_twin_differs_in_the_one_pixel_noted_and_is_taken_for_its_target(twins
 def test_every_attacked_image_is_in_one_half_with_its_twin(run, twins):
     tuning, validation = twins.half("tuning"), twins.half("validation")
     assert not set(tuning.found.index.tolist()) & set(validation.found.index.tolist())
-    assert len(tuning) + len(validation) == run.load(SCREENED, PixelSurvey).untargeted.hits
+    assert len(tuning) + len(validation) == SCREENED.load(run).untargeted.hits
     assert 0 <= len(tuning) - len(validation) <= 1
     images, attacked = validation.examples()
     assert len(images) == 2 * len(validation) >= 8
@@ -117,7 +117,7 @@ def test_every_attacked_image_is_in_one_half_with_its_twin(run, twins):
 
 
 def test_targets_are_drawn_among_those_reached_and_are_not_always_the_nearest(run, twins):
-    record = run.load(SCREENED, PixelSurvey)
+    record = SCREENED.load(run)
     place = {index: row for row, index in enumerate(record.index.tolist())}
     rows = torch.tensor([place[index] for index in twins.found.index.tolist()])
     assert record.targets[rows, twins.found.goal.labels].all()
@@ -138,7 +138,7 @@ def test_a_killed_survey_goes_on_with_the_blocks_that_are_kept(run, twins, tmp_p
     monkeypatch.setattr(one_pixel, "BLOCK", 25)
     copy = tmp_path / "copy"
     shutil.copytree(run.folder, copy)
-    for name in ("run.json", f"{SCREENED}.safetensors", f"{PIXEL_SET}.safetensors"):
+    for name in ("run.json", f"{SCREENED.name()}.safetensors", f"{PIXEL_SET.name()}.safetensors"):
         (copy / name).unlink()
 
     def kill(event):
@@ -147,15 +147,15 @@ def test_a_killed_survey_goes_on_with_the_blocks_that_are_kept(run, twins, tmp_p
 
     with pytest.raises(KeyboardInterrupt):
         study.conduct(study.parse(CONTENT), copy, device="cpu", listener=kill)
-    assert f"{SCREENED}-00000" in Run.open(copy).names("pixels/")
+    assert f"{SCREENED.name()}-00000" in Run.open(copy).names("pixels/")
     told = []
     again = study.conduct(study.parse(CONTENT), copy, device="cpu", listener=told.append)
     assert min(event.done for event in told if event.stage.startswith("one pixel")) == 26
-    assert again.names("pixels/") == sorted([CERTIFICATE, REPAIR, SCREENED, PIXEL_SET, SURVEY])
-    before, after = run.load(SCREENED, PixelSurvey), again.load(SCREENED, PixelSurvey)
+    assert again.names("pixels/") == sorted(each.name() for each in (CERTIFICATE, REPAIR, SCREENED, PIXEL_SET, SURVEY))
+    before, after = SCREENED.load(run), SCREENED.load(again)
     assert torch.equal(before.vulnerable, after.vulnerable)
     assert torch.equal(before.index, after.index)
-    assert torch.equal(again.load(PIXEL_SET, PixelSet).found.images, twins.found.images)
+    assert torch.equal(PIXEL_SET.load(again).found.images, twins.found.images)
 
 
 def test_too_few_attacked_images_are_an_error_that_says_what_to_do(run, tmp_path):
@@ -165,7 +165,7 @@ def test_too_few_attacked_images_are_an_error_that_says_what_to_do(run, tmp_path
 
 
 def test_the_certificate_is_about_the_first_images_that_are_right(run, model):
-    record, clean = run.load(CERTIFICATE, CertificateRecord), run.load("clean", CleanRecord)
+    record, clean = CERTIFICATE.load(run), run.load("clean", CleanRecord)
     right = clean.index[clean.predicted == clean.labels]
     assert torch.equal(record.index, right[:2])
     assert clean.index[record.offered - 1] == record.index[-1]
@@ -181,7 +181,7 @@ def test_the_certificate_is_about_the_first_images_that_are_right(run, model):
 
 
 def test_repair_is_judged_on_the_validation_half_only(run, twins, model):
-    record = run.load(REPAIR, RepairRecord)
+    record = REPAIR.load(run)
     n = min(10, len(twins.half("validation")))
     assert record.caught.n == record.located.n == record.false_on_twins.n == n
     assert record.false_alarms.n == 10
@@ -197,7 +197,7 @@ def test_views_are_plain_json_and_agree_with_the_records(run, name):
 
 
 def test_rates_per_class_add_up(run):
-    facts, record = views.one_pixel(run), run.load(SURVEY, PixelSurvey)
+    facts, record = views.one_pixel(run), SURVEY.load(run)
     assert sum(row["from"]["hits"] for row in facts["classes"]) == facts["untargeted"]["hits"]
     assert (
         sum(row["to"]["hits"] for row in facts["classes"]) == facts["targeted"]["hits"] == sum(map(sum, facts["pairs"]))

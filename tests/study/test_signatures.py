@@ -12,9 +12,9 @@ from pixelproof.attacks import AdversarialSet
 from pixelproof.detect.evaluation.noise import KINDS, matched_noise
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.explain import Attribution
-from pixelproof.measure import CriticalRecord, DetectorRecord, RowTable
-from pixelproof.measure.detection import Split, check_enough, twin
+from pixelproof.measure.signature_detectors import Split, check_enough, twin
 from pixelproof.models import open_saved
+from pixelproof.results import CriticalRecord, DetectorRecord, RowTable
 from pixelproof.run import Run
 
 pytestmark = pytest.mark.slow

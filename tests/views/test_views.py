@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelproof import attacks, data, models, views
-from pixelproof.measure import AttackRecord
+from pixelproof.results import AttackRecord
 from pixelproof.scores import Scores
 from pixelproof.types import Rate
 from tiny_runs import CONTENT, forge, real

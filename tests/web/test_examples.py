@@ -13,10 +13,9 @@ from explorer_run import PGD, example, explored
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import load
 from pixelproof.explain import Attribution
-from pixelproof.measure import CertificateRecord, VerdictRecord
-from pixelproof.measure.pixels import CERTIFICATE, SURVEY, PixelSurvey
 from pixelproof.models import open_saved
-from pixelproof.prove.certificate import OnePixelCertificate
+from pixelproof.results import CertificateRecord, VerdictRecord
+from pixelproof.results.catalogue import CERTIFICATE, SURVEY
 from pixelproof.run import Run
 from pixelproof.web.app import create
 from pixelproof.web.library import Library
@@ -235,7 +234,7 @@ def test_attributions_made_now_use_the_studys_backgrounds(ask, numbers, run):
 
 
 def test_attackability_is_the_survey(ask, run):
-    survey = run.load(SURVEY, PixelSurvey)
+    survey = SURVEY.load(run)
     gallery = ask("/gallery")
     clean = {i for s, i in zip(gallery["set"], gallery["index"], strict=True) if s == 0}
     row = next(row for row, index in enumerate(survey.index.tolist()) if index in clean)
@@ -247,7 +246,7 @@ def test_attackability_is_the_survey(ask, run):
 def test_the_certificates_verdict_stands_beside_the_map(run, tmp_path):
     shutil.copytree(run.folder, tmp_path / "run")
     own = Run.open(tmp_path / "run")
-    survey = own.load(SURVEY, PixelSurvey)
+    survey = SURVEY.load(own)
     first = own.load(f"guards/sets/{PGD}", AdversarialSet).index
     index = survey.index[torch.isin(survey.index, first)][:3]
     none = torch.zeros(3, dtype=torch.bool)
@@ -262,7 +261,7 @@ def test_the_certificates_verdict_stands_beside_the_map(run, tmp_path):
         seconds=torch.ones(3),
         corner_margin=torch.ones(3),
     )
-    own.save(CERTIFICATE, CertificateRecord(index, torch.zeros(3, dtype=torch.long), proof, 3, 5.0))
+    CERTIFICATE.save(own, CertificateRecord(index, torch.zeros(3, dtype=torch.long), proof, 3, 5.0))
     client = TestClient(create(Library([tmp_path / "run"]), hosts=("testserver",)))
     said = [client.get(f"/api/runs/run/examples/clean~{each}/attackability").json() for each in index.tolist()]
     assert [each["certificate"].split(" ")[0] for each in said] == ["Proven", "Refuted", "Undecided"]

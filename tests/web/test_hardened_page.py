@@ -9,9 +9,9 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from pixelproof.measure import CleanRecord, HardenedRecord, VerdictOfAudit
 from pixelproof.measure.significance import paired
 from pixelproof.models import History
+from pixelproof.results import AuditRecord, CleanRecord, HardenedRecord
 from pixelproof.run import Run
 from pixelproof.web.app import create
 from pixelproof.web.library import Library
@@ -59,12 +59,12 @@ def hardened(folder, seeds):
         masked = {"clean": 0.8, "fgsm": 0.7, "pgd": 0.6, "auto": 0.5, "auto@0.2": 0.1, "on:pgd + eot": 0.4}
         run.save(f"defences/rows/mlp/plain-{seed}", record("plain", seed, plain))
         run.save(f"defences/rows/mlp/masked-{seed}", record("masked", seed, masked))
-    said = VerdictOfAudit("mlp", "masked", N, 0.1, "not shown robust, because ...", False, ("transfer",))
+    said = AuditRecord("mlp", "masked", N, 0.1, "not shown robust, because ...", False, ("transfer",))
     run.save("defences/audit/mlp/masked", said)
     older = replace(said, verdict="robust accuracy <= 99.0 %", believable=True, raised=())
     run.save("defences/audit/masked", older)  # an older version kept them without the network
     run.save("defences/audit/zebra/masked", older)  # of a network that the study does not have
-    on = VerdictOfAudit("mlp", "masked", N, 0.1, "robust accuracy <= 40.0 %", True, (), mask_on=True)
+    on = AuditRecord("mlp", "masked", N, 0.1, "robust accuracy <= 40.0 %", True, (), mask_on=True)
     run.save("defences/audit/mlp/masked-mask-on", on)
     return run
 

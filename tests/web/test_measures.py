@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 from explorer_run import CONTENT, PGD, explored
 from pixelproof import views
 from pixelproof.attacks import AdversarialSet
-from pixelproof.measure import AttackRecord, GuardRecord, VerdictRecord
 from pixelproof.models import History
+from pixelproof.results import AttackRecord, GuardRecord, VerdictRecord
 from pixelproof.types import Rate
 from pixelproof.web.contract import Gallery
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from pixelproof.measure import AttackRecord, CleanRecord
 from pixelproof.measure.significance import holm, mcnemar, paired
+from pixelproof.results import AttackRecord, CleanRecord
 from pixelproof.run import Run
 from pixelproof.web.app import create
 from pixelproof.web.library import Library

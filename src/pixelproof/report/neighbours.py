@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pixelproof import views
-from pixelproof.measure.neighbours import CLEAN
 from pixelproof.report.neighbour_cases import cases, galleries
 from pixelproof.report.neighbour_figures import accuracy_over_k, rocs, thresholds
 from pixelproof.report.page import Block, Cell, Fold, Prose, Section, Table, brief, cells, decimals, interval, percent
+from pixelproof.results.neighbours import CLEAN
 from pixelproof.run import Run
 
 

@@ -1,6 +1,6 @@
 """Studies: one small TOML file, its stages in order, one run folder."""
 
-from pixelproof.measure import AttackRecord, CleanRecord
+from pixelproof.results import AttackRecord, CleanRecord
 from pixelproof.study.conduct import Event, conduct
 from pixelproof.study.spec import Study, load, parse
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pixelproof import attacks, specs
 from pixelproof.attacks import Attack
-from pixelproof.measure import AttackRecord
+from pixelproof.results import AttackRecord
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 

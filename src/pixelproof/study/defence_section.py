@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from pixelproof import defend, specs
 from pixelproof.defend import Defence, Hardening, LearnedMask, Mask
 from pixelproof.errors import BadInput
-from pixelproof.measure import VerdictOfAudit
 from pixelproof.models import NETS, PREPROCESSORS
 from pixelproof.models.preprocessors import Masked
+from pixelproof.results import catalogue
 from pixelproof.run import slug
 from pixelproof.study.section import Budget, Section
 
@@ -117,9 +117,9 @@ class DefenceSection(Section):
         names = [row.name for row in self.rows]
         if len({slug(name) for name in names}) < len(names):
             raise BadInput("defences", "expected each row's name once", ", ".join(names))
-        taken = {VerdictOfAudit.place("", name, mask_on=False): name for name in names}
+        taken = {catalogue.audits(mask_on=False).name(net="", row=name): name for name in names}
         for row in self.rows:
-            other = taken.get(VerdictOfAudit.place("", row.name, mask_on=True)) if row.test else None
+            other = taken.get(catalogue.audits(mask_on=True).name(net="", row=row.name)) if row.test else None
             if other is not None:
                 wanted = f"expected another name than that of row '{row.name}' with its mask on at test"
                 raise BadInput("defences", wanted, other)

@@ -15,8 +15,9 @@ from pixelproof.detect.detectors.heads import HeadHistory, fit_line, fit_network
 from pixelproof.detect.detectors.signature import FITTED, SignatureScorer, rows_of
 from pixelproof.detect.evaluation.noise import KINDS
 from pixelproof.detect.guards.guard import SameModel
-from pixelproof.measure import AdaptiveRecord, Candidate, Examination, RowTable, Split
-from pixelproof.measure.detection import CALIBRATE, CLEAN, FIT, JUDGE, Score, check_enough, fitting_rows, twin
+from pixelproof.measure import Candidate, Examination, Split
+from pixelproof.measure.signature_detectors import CALIBRATE, CLEAN, FIT, JUDGE, Score, check_enough, fitting_rows, twin
+from pixelproof.results import AdaptiveRecord, RowTable, catalogue
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import background, twins
@@ -141,7 +142,7 @@ def _rows(context: Context, images: Images, space: str) -> Tensor:
 def adaptive(context: Context) -> None:
     """Attacks that fool the classifier and lower the strong detector's score at once, its weight swept."""
     section = context.study.signatures
-    if section is None or not section.adaptive or context.run.has("signatures/adaptive"):
+    if section is None or not section.adaptive or catalogue.ADAPTIVE.has(context.run):
         return
     split = splitting(context, section)
     rows = table(context, section, "evidence")
@@ -180,7 +181,7 @@ def adaptive(context: Context) -> None:
         ),
         lost=result.lost,
     )
-    context.run.save("signatures/adaptive", record)
+    catalogue.ADAPTIVE.save(context.run, record)
     context.tell("adaptive attack", 1, 1)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pixelproof.detect import Store, Tuned, difference, figures, near_duplicates
+from pixelproof.detect import Store, difference, figures, near_duplicates
 from pixelproof.detect.neighbours.lookup import look
-from pixelproof.measure.neighbours import CLEAN, DuplicateRecord
-from pixelproof.run import slug
+from pixelproof.results import DuplicateRecord, catalogue
+from pixelproof.results.neighbours import CLEAN
 from pixelproof.study.context import Context
 from pixelproof.study.guarding import built, held, images_of, neighbours, stored, training, wanted
 
@@ -23,7 +23,7 @@ def duplicates(context: Context) -> None:
     context.tell("near-duplicates", 0, 3, f"{len(whole)} images")
     found = near_duplicates(whole, section.duplicates)
     context.tell("near-duplicates", 1, 3, f"{len(found.pairs)} pairs")
-    tuned = run.load(f"guards/tuned/{slug(section.focus)}", Tuned)
+    tuned = catalogue.TUNED.load(run, attack=section.focus)
     scores = [
         _scores(context, store, tuned.best)
         for store in (built(context, whole, "near-duplicates: activations"), stored(context))

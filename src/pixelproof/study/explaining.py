@@ -12,7 +12,7 @@ from pixelproof.data import Dataset
 from pixelproof.detect import matched_noise
 from pixelproof.errors import RunError
 from pixelproof.explain import Attribution, DeepShap
-from pixelproof.measure import CleanRecord
+from pixelproof.results import catalogue
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.spec import SignatureSection
@@ -32,7 +32,7 @@ def signatures(context: Context) -> None:
     attacked = (*section.attacks, *((deep,) if deep and deep not in section.attacks else ()))
     names = (*attacked, NOISE)
     for number, spec in enumerate(names):
-        if not context.run.has(f"signatures/twins/{slug(spec)}"):
+        if not catalogue.TWINS.has(context.run, attack=spec):
             _attack(context, section, spec, f"{number + 1} of {len(names)}")
     states = ("clean", *attacked, TRUE, TRUE_NOISE)
     for number, state in enumerate(states):
@@ -80,7 +80,7 @@ def _attack(context: Context, section: SignatureSection, spec: str, which: str) 
             f"{len(found)} of them",
             "Run the study again in another folder; was this one begun on another device?",
         )
-    context.run.save(f"signatures/twins/{slug(spec)}", found)
+    catalogue.TWINS.save(context.run, found, attack=spec)
 
 
 def _explain(context: Context, images: Images, classes: Labels | None, *, which: tuple[int, int]) -> Attribution:
@@ -97,7 +97,7 @@ def _explain(context: Context, images: Images, classes: Labels | None, *, which:
 
 def subjects(context: Context, section: SignatureSection) -> Dataset:
     """The images that are attacked and explained: a stratified sample of the correctly classified ones."""
-    clean = context.run.load("clean", CleanRecord)
+    clean = catalogue.CLEAN.load(context.run)
     return context.test[clean.predicted == clean.labels].sample(section.n, context.study.seed)
 
 
@@ -111,9 +111,9 @@ def background(context: Context, draw: int = 0) -> Images:
 
 def twins(context: Context, spec: str) -> AdversarialSet:
     """The attacked images of one attack, with their clean twins."""
-    return context.run.load(f"signatures/twins/{slug(spec)}", AdversarialSet)
+    return catalogue.TWINS.load(context.run, attack=spec)
 
 
 def maps(context: Context, state: str) -> Attribution:
     """The signatures of the clean images ("clean") or of an attack's."""
-    return context.run.load(f"signatures/maps/{slug(state)}", Attribution)
+    return catalogue.MAPS.load(context.run, state=state)

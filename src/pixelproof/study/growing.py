@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pixelproof.errors import PixelproofError, RunError
-from pixelproof.measure import VerdictOfAudit
+from pixelproof.results import catalogue
 from pixelproof.run import Run, slug
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
 from pixelproof.study.hardening import place
@@ -81,7 +81,7 @@ def _made(section: DefenceSection) -> frozenset[str]:
                     place("rows", net, row, seed),
                 }
             for on in row.sides if section.audit else ():
-                name = VerdictOfAudit.place(net, row.name, mask_on=on)
+                name = catalogue.audits(mask_on=on).name(net=net, row=row.name)
                 found |= {name, name.replace(f"/{slug(net)}/", "/", 1)}
     return frozenset(found)
 

@@ -17,7 +17,6 @@ from pixelproof.detect import (
     DeepNeighbours,
     Guard,
     Store,
-    Tuned,
     adapt,
     adapt_pixel,
     divide,
@@ -27,8 +26,8 @@ from pixelproof.detect import (
 from pixelproof.detect.evaluation.evaluate import on_attack, on_clean, summary
 from pixelproof.detect.guards.guard import Recalibrated, Verdict
 from pixelproof.errors import BadInput
-from pixelproof.measure.guards import GuardRecord, Judgement, KnownRecord
-from pixelproof.measure.neighbours import CLEAN
+from pixelproof.results import GuardRecord, Judgement, KnownRecord, catalogue
+from pixelproof.results.neighbours import CLEAN
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_section import PIXELS
@@ -116,7 +115,7 @@ def compare(context: Context) -> None:
 def detectors(context: Context) -> Mapping[str, Making]:
     """Every detector of the table by name, with how its guard is made."""
     section = wanted(context)
-    tuned = context.run.load(f"guards/tuned/{slug(section.focus)}", Tuned)
+    tuned = catalogue.TUNED.load(context.run, attack=section.focus)
     found: dict[str, Making] = {
         f"neighbours, {layer}": Layer(layer, k, section.focus)
         for layer, k in zip(tuned.tuning.layers, tuned.best, strict=True)

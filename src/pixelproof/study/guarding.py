@@ -11,12 +11,13 @@ from torch import Tensor
 from pixelproof import attacks
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset, stratified
-from pixelproof.detect import Store, Tuned, without_duplicates
+from pixelproof.detect import Store, without_duplicates
 from pixelproof.detect.neighbours.layers import default_layers
 from pixelproof.detect.neighbours.tune import choose
 from pixelproof.errors import BadInput
-from pixelproof.measure.neighbours import CALIBRATION, CLEAN, NeighbourRecord, Subject, verdicts
-from pixelproof.measure.pixels import PIXEL_SET, PixelSet
+from pixelproof.measure.neighbours import verdicts
+from pixelproof.results import NeighbourRecord, catalogue
+from pixelproof.results.neighbours import CALIBRATION, CLEAN, Subject
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_section import PIXELS, GuardSection, attack_of
@@ -41,7 +42,7 @@ def attack(context: Context) -> None:
 
 def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
     if spec == PIXELS:
-        return context.run.load(PIXEL_SET, PixelSet).found
+        return catalogue.PIXEL_SET.load(context.run).found
     return attacks.mount(
         attack_of(spec, wanted(context).eps),
         context.model,
@@ -55,7 +56,7 @@ def index(context: Context) -> None:
     """Index the training images' activations, and look up the neighbours of every state's images."""
     section, run = wanted(context), context.run
     states = (CALIBRATION, CLEAN, *section.attacks)
-    missing = [state for state in states if not run.has(f"guards/neighbours/{slug(state)}")]
+    missing = [state for state in states if not catalogue.NEIGHBOURS.has(run, state=state)]
     if not missing and (index_folder(context) / "store.safetensors").exists():
         return
     store = stored(context)
@@ -67,7 +68,7 @@ def index(context: Context) -> None:
             part = subject.part(slice(start, start + PORTION))
             parts.append(NeighbourRecord.of(store, context.model, part, k=section.k))
             context.tell(f"index: neighbours, {state}", min(start + PORTION, total), total)
-        run.save(f"guards/neighbours/{slug(state)}", NeighbourRecord.joined(parts))
+        catalogue.NEIGHBOURS.save(run, NeighbourRecord.joined(parts), state=state)
 
 
 def tune(context: Context) -> None:
@@ -104,7 +105,7 @@ def validate(context: Context) -> None:
             found = verdicts(
                 record,
                 neighbours(context, CALIBRATION),
-                run.load(f"guards/tuned/{slug(section.focus)}", Tuned),
+                catalogue.TUNED.load(run, attack=section.focus),
                 rate=section.rate,
                 validation=held(context, record.index),
                 tuned_on=section.focus,
@@ -132,19 +133,19 @@ def held(context: Context, index: Tensor) -> Mask:
     half = torch.isin(index, test.index[stratified(test.labels, len(test) // 2, context.study.seed + APART)])
     if PIXELS not in wanted(context).attacks:
         return half
-    twins = context.run.load(PIXEL_SET, PixelSet)  # it has halves of its own, which the other images join
+    twins = catalogue.PIXEL_SET.load(context.run)  # it has halves of its own, which the other images join
     judging = torch.isin(index, twins.found.index[twins.validation])
     return torch.where(torch.isin(index, twins.found.index), judging, half)
 
 
 def adversarial(context: Context, spec: str) -> AdversarialSet:
     """The images of one attack."""
-    return context.run.load(f"guards/sets/{slug(spec)}", AdversarialSet)
+    return catalogue.SETS.load(context.run, attack=spec)
 
 
 def neighbours(context: Context, state: str) -> NeighbourRecord:
     """The neighbours of the images of one state."""
-    return context.run.load(f"guards/neighbours/{slug(state)}", NeighbourRecord)
+    return catalogue.NEIGHBOURS.load(context.run, state=state)
 
 
 def images_of(context: Context, state: str) -> Subject:

@@ -14,9 +14,9 @@ from pixelproof.attacks import FGSM, PGD
 from pixelproof.data import Dataset
 from pixelproof.defend import Hardening
 from pixelproof.errors import BadInput
-from pixelproof.measure import BudgetRecord, SearchRecord
 from pixelproof.models import Card, Classifier, History, Training, suited
 from pixelproof.models.nets import build
+from pixelproof.results import BudgetRecord, SearchRecord, catalogue
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
@@ -106,9 +106,9 @@ def search(context: Context) -> None:
     """
     section, run = wanted(context), context.run
     asked, net = section.search, section.nets[0]
-    if asked is None or run.has("defences/search"):
+    if asked is None or catalogue.SEARCH.has(run):
         return
-    eps = run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
+    eps = catalogue.BUDGETS.load(run, net=net).eps
     train = load(context, "train")
     train = train.sample(asked.train, context.study.seed)
     validation = load(context, "val")
@@ -126,8 +126,8 @@ def search(context: Context) -> None:
     masks, trainings, clean_, robust_, spent_ = zip(*found, strict=True)
     values = torch.tensor(clean_), torch.tensor(robust_)
     gain = (1 - section.weight) * values[0] + section.weight * values[1]
-    run.save(
-        "defences/search",
+    catalogue.SEARCH.save(
+        run,
         SearchRecord(net, eps, len(few), masks, trainings, *values, gain, torch.tensor(spent_)),
     )
 
@@ -147,9 +147,9 @@ def rows(context: Context, net: str) -> list[DefenceRow]:
     """The rows of a network; a searched one, of the network searched on, has what the search found, once there is."""
     section, run = wanted(context), context.run
     own = [row for row in section.own(net) if not row.searched]
-    if not run.has("defences/search"):
+    if not catalogue.SEARCH.has(run):
         return own
-    record = run.load("defences/search", SearchRecord)
+    record = catalogue.SEARCH.load(run)
     best = int(record.utility.argmax())
     found = specs.parse(record.trainings[best], {"training": Training})
     text = f"batch={found.batch},learning_rate={found.learning_rate:g}"

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.explain import PROJECTIONS, drift, penultimate_layer, separability, shift
-from pixelproof.measure import InsideRecord, ProjectionRecord
 from pixelproof.models import evaluating
+from pixelproof.results import InsideRecord, ProjectionRecord
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import NOISE, twins

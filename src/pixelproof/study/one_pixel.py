@@ -9,9 +9,9 @@ from pixelproof.attacks.pixel import OnePixel
 from pixelproof.data import Dataset, stratified
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, RunError
-from pixelproof.measure import CertificateRecord, CleanRecord, PixelSet, PixelSurvey
-from pixelproof.measure.pixels import CERTIFICATE, PIXEL_SET, SCREENED, SURVEY
 from pixelproof.prove import Journal, certify_one_pixel
+from pixelproof.results import CertificateRecord, PixelSet, PixelSurvey, catalogue
+from pixelproof.results.catalogue import Result
 from pixelproof.study.context import Context
 from pixelproof.study.spec import PixelSection
 from pixelproof.types import Goal, Labels
@@ -24,51 +24,54 @@ RANKED = OnePixel(sweep="never")
 def survey(context: Context) -> None:
     """Every pixel of some of the study's images in every corner colour: rates and attackability maps."""
     section = context.study.pixels
-    if section is not None and not context.run.has(SURVEY):
+    if section is not None and not catalogue.SURVEY.has(context.run):
         images = subjects(context, section)
-        _search(context, COMPLETE, images.sample(section.maps, context.study.seed), SURVEY)
+        _search(
+            context, COMPLETE, images.sample(section.maps, context.study.seed), catalogue.SURVEY, catalogue.SURVEY_BLOCK
+        )
 
 
 def screen(context: Context) -> None:
     """The pixels that the gradient points at, of all the study's images: cheap, and it finds nearly all that fall."""
     section = context.study.pixels
-    if section is not None and not context.run.has(SCREENED):
-        _search(context, RANKED, subjects(context, section), SCREENED)
+    if section is not None and not catalogue.SCREENED.has(context.run):
+        _search(context, RANKED, subjects(context, section), catalogue.SCREENED, catalogue.SCREENED_BLOCK)
 
 
-def _search(context: Context, attack: OnePixel, images: Dataset, name: str) -> None:
+def _search(
+    context: Context, attack: OnePixel, images: Dataset, whole: Result[PixelSurvey], block: Result[PixelSurvey]
+) -> None:
     """One search of many images, kept block by block."""
-    place = context.model.device
+    run, place = context.run, context.model.device
     stage = "one pixel: every pixel" if attack is COMPLETE else "one pixel: the likeliest pixels"
-    names = []
-    for start in range(0, len(images), BLOCK):
-        part = images[start : start + BLOCK]
-        names.append(f"{name}-{start:05d}")
-        if context.run.has(names[-1]):
+    starts = [f"{start:05d}" for start in range(0, len(images), BLOCK)]
+    for start in starts:
+        if block.has(run, start=start):
             continue
+        part = images[int(start) : int(start) + BLOCK]
 
-        def tell(done: int, _: int, start: int = start) -> None:
-            context.tell(stage, start + done, len(images))
+        def tell(done: int, _: int, start: str = start) -> None:
+            context.tell(stage, int(start) + done, len(images))
 
         found = attack.search(context.model, part.images.to(place), Goal(part.labels.to(place)), progress=tell)
-        context.run.save(names[-1], PixelSurvey.of(found, part))
-    context.run.save(name, PixelSurvey.joined([context.run.load(each, PixelSurvey) for each in names]))
-    for each in names:
-        context.run.path(each).unlink()
+        block.save(run, PixelSurvey.of(found, part), start=start)
+    whole.save(run, PixelSurvey.joined([block.load(run, start=start) for start in starts]))
+    for start in starts:
+        block.remove(run, start=start)
 
 
 def subjects(context: Context, section: PixelSection) -> Dataset:
     """The images that are searched: a stratified sample of the correctly classified test images."""
-    clean = context.run.load("clean", CleanRecord)
+    clean = catalogue.CLEAN.load(context.run)
     return context.test[clean.predicted == clean.labels].sample(section.n, context.study.seed)
 
 
 def pixel_set(context: Context) -> None:
     """The data set of paper 3: every attacked image with its twin for one target, in a tuning and a validation half."""
     section = context.study.pixels
-    if section is None or context.run.has(PIXEL_SET):
+    if section is None or catalogue.PIXEL_SET.has(context.run):
         return
-    record = context.run.load(SCREENED, PixelSurvey)
+    record = catalogue.SCREENED.load(context.run)
     attacked = record.attacked.nonzero()[:, 0]
     if 2 * (len(attacked) // 2) < section.validation:
         expected = f"needs {section.validation // 2} attacked images in each half"
@@ -93,7 +96,7 @@ def pixel_set(context: Context) -> None:
     half = torch.zeros(len(found), dtype=torch.bool)
     half[stratified(found.labels, len(found) // 2, context.study.seed)] = True
     made = PixelSet(found, fallen.position[rows, targets], fallen.colour[rows, targets], half)
-    context.run.save(PIXEL_SET, made.only(found.success))
+    catalogue.PIXEL_SET.save(context.run, made.only(found.success))
 
 
 def drawn(record: PixelSurvey, seed: int) -> Labels:
@@ -105,9 +108,9 @@ def drawn(record: PixelSurvey, seed: int) -> Labels:
 def certify(context: Context) -> None:
     """The first correctly classified test images, each attacked or proven; resumed pixel by pixel."""
     section = context.study.pixels
-    if section is None or not section.certify or context.run.has(CERTIFICATE):
+    if section is None or not section.certify or catalogue.CERTIFICATE.has(context.run):
         return
-    clean = context.run.load("clean", CleanRecord)
+    clean = catalogue.CLEAN.load(context.run)
     rows = (clean.predicted == clean.labels).nonzero()[: section.certify, 0]
     images = context.test[rows]
 
@@ -118,4 +121,4 @@ def certify(context: Context) -> None:
     journal = Journal(context.run.folder / "pixels" / "proof", tell)
     proof = certify_one_pixel(context.model, images.images, images.labels, budget=section.budget, journal=journal)
     record = CertificateRecord(images.index, images.labels, proof, int(rows[-1]) + 1, section.budget)
-    context.run.save(CERTIFICATE, record)
+    catalogue.CERTIFICATE.save(context.run, record)

@@ -28,8 +28,8 @@ from pixelproof.explain import (
     rankings,
     twin_run,
 )
-from pixelproof.measure import Confined, CriticalRecord, FixedClass, Histogram, SanityRecord
 from pixelproof.models import frozen
+from pixelproof.results import Confined, CriticalRecord, FixedClass, Histogram, SanityRecord, catalogue
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import TRUE, TRUE_NOISE, background, going_on, maps, twins
 from pixelproof.study.spec import SignatureSection
@@ -46,7 +46,7 @@ SANITY_IMAGES = 60
 def critical(context: Context) -> None:
     """Everything about the critical pixels of the focus attack's successes."""
     section = context.study.signatures
-    if section is None or context.run.has("signatures/critical"):
+    if section is None or catalogue.CRITICAL.has(context.run):
         return
     found, clean, attacked = twins(context, section.focus), maps(context, "clean"), maps(context, section.focus)
     fooled = found.success
@@ -91,7 +91,7 @@ def critical(context: Context) -> None:
         null=null,
         pixels=pixel_test(change, generator),
     )
-    context.run.save("signatures/critical", record)
+    catalogue.CRITICAL.save(context.run, record)
     context.tell("critical pixels", 5, 5)
 
 
@@ -167,20 +167,20 @@ def _confined(
 def near_zero(context: Context) -> None:
     """Paper 1's Table II on the clean images: do pixels with signatures near 0 matter less than those far from it?"""
     section = context.study.signatures
-    if section is None or context.run.has("signatures/proximity"):
+    if section is None or catalogue.PROXIMITY.has(context.run):
         return
     found, explained = twins(context, section.focus), maps(context, "clean")
     draws = Draws.keyed(context.study.seed, found.index)
     backgrounds = background(context)
     measured = proximity(context.model, found.clean, explained, backgrounds, k=section.critical, draws=draws)
-    context.run.save("signatures/proximity", measured)
+    catalogue.PROXIMITY.save(context.run, measured)
     context.tell("proximity to 0", 1, 1)
 
 
 def sanity(context: Context) -> None:
     """Do the signatures depend on the model, and how stable are they over backgrounds and over retrained models?"""
     section = context.study.signatures
-    if section is None or context.run.has("signatures/sanity"):
+    if section is None or catalogue.SANITY.has(context.run):
         return
     found = twins(context, section.focus)
     images, labels = found.clean[:SANITY_IMAGES], found.labels[:SANITY_IMAGES]
@@ -215,5 +215,5 @@ def sanity(context: Context) -> None:
             DeepShap(background(context)), context.model, images, generator, k=k, seed=context.study.seed
         ),
     )
-    context.run.save("signatures/sanity", record)
+    catalogue.SANITY.save(context.run, record)
     context.tell("sanity", steps, steps)

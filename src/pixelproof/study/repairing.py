@@ -8,8 +8,7 @@ import torch
 
 from pixelproof import data
 from pixelproof.detect import Repair, RepairGuard, evade, figures
-from pixelproof.measure import CleanRecord, PixelSet, RepairRecord
-from pixelproof.measure.pixels import PIXEL_SET, REPAIR
+from pixelproof.results import RepairRecord, catalogue
 from pixelproof.study.context import Context
 from pixelproof.types import Images, Mask, Rate
 
@@ -21,12 +20,12 @@ CALIBRATE = 40  # clean validation images that the p-values rest on; the alarm i
 def repair(context: Context) -> None:
     """Repair on the validation half and as many other correct test images; then evasion with one and two pixels."""
     section = context.study.pixels
-    if section is None or not section.repair or context.run.has(REPAIR):
+    if section is None or not section.repair or catalogue.REPAIR.has(context.run):
         return
     seed = context.study.seed
-    clean = context.run.load("clean", CleanRecord)
+    clean = catalogue.CLEAN.load(context.run)
     others = context.test[clean.predicted == clean.labels].sample(section.repair, seed + 1)
-    half = context.run.load(PIXEL_SET, PixelSet).half("validation")
+    half = catalogue.PIXEL_SET.load(context.run).half("validation")
     twins = half.only(torch.arange(len(half)) < section.repair)
     held = data.load(context.study.data.name, "val", context.root).sample(4 * CALIBRATE, seed)
     guard = Repair(rate=None, calibrate=CALIBRATE, most=MOST).fit(
@@ -61,7 +60,7 @@ def repair(context: Context) -> None:
         fooled=tuple(fooled for fooled, _ in evasions),
         unseen=tuple(unseen for _, unseen in evasions),
     )
-    context.run.save(REPAIR, record)
+    catalogue.REPAIR.save(context.run, record)
 
 
 def _evaded(

@@ -12,9 +12,9 @@ from pixelproof.attacks import FGSM, PGD, Auto
 from pixelproof.attacks.stochastic import descend, expect, fooling_rates
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend import kept_features
-from pixelproof.measure import BudgetRecord, Effort, HardenedRecord, VerdictOfAudit
+from pixelproof.measure import Effort
 from pixelproof.models import PREPROCESSORS, Classifier, History
-from pixelproof.run import slug
+from pixelproof.results import AuditRecord, HardenedRecord, catalogue
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
 from pixelproof.study.hardening import jobs, opened, place, rows, wanted
@@ -32,7 +32,7 @@ def resist(context: Context) -> None:
         if context.run.has(name):
             continue
         context.tell("resist", number, len(places), f"{net}, {row.name}, seed {seed}")
-        eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
+        eps = catalogue.BUDGETS.load(context.run, net=net).eps
         chosen = stratified(labels, min(section.size(net), len(labels)), context.study.seed)
         context.run.save(name, judged(context, net, row, seed, eps, chosen))
     context.tell("resist", len(places), len(places))
@@ -120,11 +120,11 @@ def audit(context: Context) -> None:
     sample = context.test.sample(section.audit, context.study.seed)
     places = [(net, row, on) for net in section.nets for row in rows(context, net) for on in row.sides]
     for number, (net, row, mask_on) in enumerate(places):
-        name = VerdictOfAudit.place(net, row.name, mask_on)
+        name = catalogue.audits(mask_on).name(net=net, row=row.name)
         if context.run.has(name):
             continue
         context.tell("audit", number, len(places), f"{net}, {row.name}{', mask on' if mask_on else ''}")
-        eps = context.run.load(f"defences/budget/{slug(net)}", BudgetRecord).eps
+        eps = catalogue.BUDGETS.load(context.run, net=net).eps
         model = opened(context, net, row, 0)
         first = section.rows[0]
         said = measure.audit(
@@ -137,6 +137,6 @@ def audit(context: Context) -> None:
             seed=context.study.seed,
         )
         raised = tuple(flag.name for flag in said.raised)
-        verdict = VerdictOfAudit(net, row.name, len(sample), eps, said.verdict, said.believable, raised, mask_on)
+        verdict = AuditRecord(net, row.name, len(sample), eps, said.verdict, said.believable, raised, mask_on)
         context.run.save(name, verdict)
     context.tell("audit", len(places), len(places))

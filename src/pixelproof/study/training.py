@@ -11,9 +11,9 @@ import torch
 from pixelproof import data, models
 from pixelproof.data import Dataset
 from pixelproof.errors import RunError
-from pixelproof.measure import CleanRecord
 from pixelproof.models import Card, Classifier, History
 from pixelproof.models.nets import build
+from pixelproof.results import CleanRecord, catalogue
 from pixelproof.study.context import Context
 
 
@@ -24,12 +24,12 @@ def train(context: Context) -> None:
         device = str(context.device)
         context.model = models.load(section.net, data=context.test, weights=section.weights, device=device)
         return
-    if run.has("history"):
+    if catalogue.HISTORY.has(run):
         context.model = models.open_saved(run.path("model"), context.device)
         return
     context.model, history = trained(context, "train")
     models.save(context.model, run.path("model"))
-    run.save("history", history)
+    catalogue.HISTORY.save(run, history)
 
 
 def trained(context: Context, stage: str, *, further: int = 0) -> tuple[Classifier, History]:
@@ -71,8 +71,8 @@ def clean(context: Context) -> None:
     """Predictions on the clean test images; a run that was begun with another model or other data is refused."""
     run, model, test = context.run, context.model, context.test
     digest, data_digest = model.digest(), test.digest()
-    if run.has("clean"):
-        kept = run.load("clean", CleanRecord)
+    if catalogue.CLEAN.has(run):
+        kept = catalogue.CLEAN.load(run)
         pairs = (("model", kept.digest, digest), ("test images", kept.data_digest or data_digest, data_digest))
         changed = [what for what, before, now in pairs if before != now]
         if changed:
@@ -95,4 +95,4 @@ def clean(context: Context) -> None:
         digest=digest,
         data_digest=data_digest,
     )
-    run.save("clean", record)
+    catalogue.CLEAN.save(run, record)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pixelproof.measure.neighbours import CLEAN, NeighbourRecord, VerdictRecord, WitnessRecord
-from pixelproof.run import slug
+from pixelproof.results import CaseRecord, NeighbourRecord, VerdictRecord, catalogue
+from pixelproof.results.neighbours import CLEAN
 from pixelproof.study.context import Context
 from pixelproof.study.guarding import images_of, neighbours, wanted
 from pixelproof.study.training import load
@@ -28,7 +28,7 @@ def witness(context: Context) -> None:
     if context.run.has(name):
         return
     records = {state: neighbours(context, state) for state in (CLEAN, attack)}
-    said = {state: context.run.load(f"guards/verdicts/{slug(state)}", VerdictRecord) for state in (CLEAN, attack)}
+    said = {state: catalogue.VERDICTS.load(context.run, state=state) for state in (CLEAN, attack)}
     chosen = [
         (case, attack if attacked else CLEAN, row)
         for case, (attacked, alarm) in CASES.items()
@@ -58,7 +58,7 @@ def _record(
     chosen: list[tuple[str, str, int]],
     records: dict[str, NeighbourRecord],
     said: dict[str, VerdictRecord],
-) -> WitnessRecord:
+) -> CaseRecord:
     images = {state: images_of(context, state).images for state in records}
     training = load(context, "train")
     place = {int(index): row for row, index in enumerate(training.index)}
@@ -68,7 +68,7 @@ def _record(
 
     near = gathered("neighbours", records)[:, -1, :NEAREST]
     rows = torch.tensor([place[int(index)] for index in near.flatten()])
-    return WitnessRecord(
+    return CaseRecord(
         attack=attack,
         layers=said[CLEAN].layers,
         k=said[CLEAN].k[-1],

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelproof.measure import AttackRecord, CleanRecord
+from pixelproof.results import AttackRecord, catalogue
 from pixelproof.run import Run
 from pixelproof.scores import Scores, median
 from pixelproof.scores import confusion as count
@@ -21,7 +21,7 @@ CONTROLS = ("uniform-noise", "sign-noise")
 def records(run: Run) -> Iterator[AttackRecord]:
     """Every attack record of a run, in the order of the study's attacks and then by eps."""
     order = {spec: position for position, spec in enumerate(run.spec["attacks"]["specs"])}
-    found = [run.load(name, AttackRecord) for name in run.names("attack/")]
+    found = list(catalogue.ATTACKED.all(run))
     yield from sorted(found, key=lambda record: (order.get(record.label, len(order)), record.eps or 0.0))
 
 
@@ -106,7 +106,7 @@ def unpaired(run: Run) -> list[dict[str, Any]]:
 
 def images(run: Run, *, attack: str, eps: float | None) -> list[dict[str, Any]]:
     """One row per attacked image; distances and first break are null where the attack failed or never looked."""
-    names = run.load("clean", CleanRecord).classes
+    names = catalogue.CLEAN.load(run).classes
     return [
         {
             "attack": record.label,
@@ -131,7 +131,7 @@ def images(run: Run, *, attack: str, eps: float | None) -> list[dict[str, Any]]:
 
 def classes(run: Run) -> list[dict[str, Any]]:
     """One row per attack, budget and class: precision, recall and F1 on the attacked images (paper 1, Table IV)."""
-    names = run.load("clean", CleanRecord).classes
+    names = catalogue.CLEAN.load(run).classes
     rows = []
     for record in records(run):
         scores = Scores.of(count(record.labels, record.predicted, len(names)))
@@ -152,7 +152,7 @@ def classes(run: Run) -> list[dict[str, Any]]:
 
 def confusion(run: Run) -> list[dict[str, Any]]:
     """The confusion matrix (rows true, columns predicted) of the clean test images and of every attack and budget."""
-    clean = run.load("clean", CleanRecord)
+    clean = catalogue.CLEAN.load(run)
     width = len(clean.classes)
     matrices = [{"attack": "clean", "eps": 0.0, "counts": count(clean.labels, clean.predicted, width).tolist()}]
     for record in records(run):

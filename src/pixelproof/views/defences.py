@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelproof.measure import BudgetRecord, HardenedRecord, SearchRecord, VerdictOfAudit
+from pixelproof.results import AuditRecord, HardenedRecord, catalogue
 from pixelproof.run import Run
 from pixelproof.scores import Scores, confusion
 from pixelproof.types import Rate
@@ -28,7 +28,7 @@ def defences(run: Run) -> list[dict[str, Any]]:
 
 def hardened_records(run: Run) -> list[HardenedRecord]:
     """What was measured of every hardened model, one record per network, row and seed."""
-    return [run.load(name, HardenedRecord) for name in run.names("defences/rows/")]
+    return list(catalogue.HARDENED.all(run))
 
 
 def summaries(run: Run, found: Sequence[HardenedRecord]) -> list[Summary]:
@@ -75,7 +75,7 @@ def summaries(run: Run, found: Sequence[HardenedRecord]) -> list[Summary]:
 
 def budgets(run: Run) -> list[dict[str, Any]]:
     """The eps found for each network, in the study's order, and every eps that was tried."""
-    found = [run.load(name, BudgetRecord) for name in run.names("defences/budget/")]
+    found = list(catalogue.BUDGETS.all(run))
     if not found:
         return []
     order = run.spec["defences"]["nets"]
@@ -156,9 +156,9 @@ def front(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def searched(run: Run) -> list[dict[str, Any]]:
     """Every setting of the random search, best utility first."""
-    if not run.has("defences/search"):
+    if not catalogue.SEARCH.has(run):
         return []
-    record = run.load("defences/search", SearchRecord)
+    record = catalogue.SEARCH.load(run)
     order = record.utility.argsort(descending=True).tolist()
     return [
         {
@@ -177,10 +177,10 @@ def searched(run: Run) -> list[dict[str, Any]]:
 
 
 def _audited(run: Run, net: str, row: str, *, mask_on: bool) -> Summary | None:
-    place = VerdictOfAudit.place(net, row, mask_on)
+    place = catalogue.audits(mask_on).name(net=net, row=row)
     if not run.has(place):
         return None
-    said = run.load(place, VerdictOfAudit)
+    said = run.load(place, AuditRecord)
     return {"verdict": said.verdict, "believable": said.believable, "raised": list(said.raised), "n": said.n}
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from pixelproof.detect import Figures
-from pixelproof.measure import AdaptiveRecord, DetectorRecord
+from pixelproof.results import DetectorRecord, catalogue
 from pixelproof.run import Run
 from pixelproof.views.overview import rate
 
@@ -15,7 +15,7 @@ NAMES = ("auroc", "tpr1", "tpr5", "eer", "accuracy")
 
 def detectors(run: Run) -> list[dict[str, Any]]:
     """One row per detector, controls last: the focus attack closely, and the means over all pairs of two attacks."""
-    found = [run.load(name, DetectorRecord) for name in run.names("signatures/detectors/")]
+    found = list(catalogue.SIGNATURE_DETECTORS.all(run))
     return [
         _row(record) for record in sorted(found, key=lambda record: (record.control, len(record.noise), record.name))
     ]
@@ -53,9 +53,9 @@ def _figures(found: Figures) -> dict[str, dict[str, float]]:
 
 def adaptive(run: Run) -> list[dict[str, Any]]:
     """One row per attack that knows the detector (the first does not): fooled, fooled without alarm, AUROC."""
-    if not run.has("signatures/adaptive"):
+    if not catalogue.ADAPTIVE.has(run):
         return []
-    record = run.load("signatures/adaptive", AdaptiveRecord)
+    record = catalogue.ADAPTIVE.load(run)
     return [
         {
             "detector": record.detector,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pixelproof.measure import CleanRecord
+from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.views.attacks import records
 
@@ -28,7 +28,7 @@ class Example:
 
 def examples(run: Run, *, attack: str, eps: float, limit: int) -> list[Example]:
     """The first `limit` of the images kept for an attack and budget: a stratified sample, successes or not."""
-    names = run.load("clean", CleanRecord).classes
+    names = catalogue.CLEAN.load(run).classes
     found = []
     for record in records(run):
         if record.label != attack or record.eps != eps:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pixelproof.detect import Evaluation, Figures
-from pixelproof.measure import GuardRecord, KnownRecord, VerdictRecord
+from pixelproof.results import GuardRecord, KnownRecord, catalogue
 from pixelproof.run import Run, slug
 from pixelproof.types import Rate
 from pixelproof.views.overview import rate
@@ -23,7 +23,7 @@ def guard_names(run: Run) -> list[str]:
     section = run.spec.get("guards") or {"detectors": []}
     found = {record.name: record for record in _records(run)}
     listed = [name for name in section["detectors"] if name in found]
-    layers = run.load("guards/verdicts/clean", VerdictRecord).layers if found else ()
+    layers = catalogue.VERDICTS.load(run, state="clean").layers if found else ()
     return [name for layer in layers if (name := f"neighbours, {layer}") in found] + listed
 
 
@@ -104,7 +104,7 @@ def known(run: Run) -> list[dict[str, Any]]:
 
 
 def _records(run: Run) -> list[GuardRecord]:
-    return [run.load(name, GuardRecord) for name in run.names("guards/detectors/")]
+    return list(catalogue.DETECTORS.all(run))
 
 
 def _known(run: Run, name: str, kind: str = "known") -> KnownRecord | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pixelproof.measure import InsideRecord, ProjectionRecord
+from pixelproof.results import InsideRecord, catalogue
 from pixelproof.run import Run
 
 UNITS = 10
@@ -14,7 +14,7 @@ def _records(run: Run) -> list[InsideRecord]:
     """Attacks in the study's order, the noise last."""
     section = run.spec.get("signatures") or {"attacks": []}
     order = {name: place for place, name in enumerate(section["attacks"])}
-    found = [run.load(name, InsideRecord) for name in run.names("signatures/inside/")]
+    found = list(catalogue.INSIDE.all(run))
     return sorted(found, key=lambda record: order.get(record.attack, len(order)))
 
 
@@ -64,7 +64,7 @@ def drift(run: Run) -> list[dict[str, Any]]:
 
 def projections(run: Run) -> list[dict[str, Any]]:
     """Coordinates of clean and attacked images, one entry per space; only attacked images that fooled."""
-    found = [run.load(name, ProjectionRecord) for name in run.names("signatures/projection/")]
+    found = list(catalogue.PROJECTIONS.all(run))
     return [
         {
             "method": record.method,

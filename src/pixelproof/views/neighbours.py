@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pixelproof.detect import Cases, Tuned, difference, figures
 from pixelproof.detect.evaluation.evaluate import second_class
-from pixelproof.measure import NeighbourRecord, VerdictRecord
-from pixelproof.run import Run, slug
+from pixelproof.results import NeighbourRecord, VerdictRecord, catalogue
+from pixelproof.run import Run
 from pixelproof.types import Rate
 from pixelproof.views.overview import rate
 
@@ -43,20 +43,20 @@ class Seen:
 def focus_of(run: Run) -> str | None:
     """The attack that the alarm rule was tuned on; None for a run without [guards]."""
     section = run.spec.get("guards")
-    return section["focus"] if section and run.has("guards/verdicts/clean") else None
+    return section["focus"] if section and catalogue.VERDICTS.has(run, state="clean") else None
 
 
 def guarded_attacks(run: Run) -> list[str]:
     """The attacks of [guards] in the study's order."""
     section = run.spec.get("guards") or {"attacks": []}
-    return [spec for spec in section["attacks"] if run.has(f"guards/verdicts/{slug(spec)}")]
+    return [spec for spec in section["attacks"] if catalogue.VERDICTS.has(run, state=spec)]
 
 
 def seen(run: Run, state: str) -> Seen:
     """The judging half of a state's images."""
-    verdict = run.load(f"guards/verdicts/{slug(state)}", VerdictRecord)
+    verdict = catalogue.VERDICTS.load(run, state=state)
     keep = verdict.validation & (~verdict.fooled if state == "clean" else verdict.fooled)
-    record = run.load(f"guards/neighbours/{slug(state)}", NeighbourRecord)
+    record = catalogue.NEIGHBOURS.load(run, state=state)
     return Seen(record, verdict, keep.nonzero()[:, 0])
 
 
@@ -100,7 +100,7 @@ def alarm_rule(run: Run) -> list[dict[str, Any]]:
 
 def threshold_curves(run: Run, attack: str) -> list[dict[str, Any]]:
     """Figs. 4 to 7: accuracy, FPR and FNR over the threshold on the tuning half, at the chosen k of every layer."""
-    tuned = run.load(f"guards/tuned/{slug(attack)}", Tuned)
+    tuned = catalogue.TUNED.load(run, attack=attack)
     grid = tuned.tuning
     return [
         {
@@ -118,7 +118,7 @@ def threshold_curves(run: Run, attack: str) -> list[dict[str, Any]]:
 
 def k_curves(run: Run, attack: str) -> list[dict[str, Any]]:
     """Figs. 8 to 11: accuracy over k on both halves, every k with its equal-error threshold of the tuning half."""
-    tuned = run.load(f"guards/tuned/{slug(attack)}", Tuned)
+    tuned = catalogue.TUNED.load(run, attack=attack)
     reached = tuned.tuning.at(tuned.tuning.accuracy, tuned.tuning.thresholds)
     return [
         {
@@ -134,7 +134,7 @@ def k_curves(run: Run, attack: str) -> list[dict[str, Any]]:
 
 def layer_rocs(run: Run, attack: str) -> list[dict[str, Any]]:
     """Fig. 12: FPR and TPR of every layer at its chosen k over all thresholds, on the validation half."""
-    tuned = run.load(f"guards/tuned/{slug(attack)}", Tuned)
+    tuned = catalogue.TUNED.load(run, attack=attack)
     return [
         {
             "layer": layer,
@@ -240,8 +240,8 @@ def depth(run: Run) -> list[dict[str, Any]]:
 
 def _tuned(run: Run) -> Iterator[tuple[str, Tuned]]:
     for attack in guarded_attacks(run):
-        if run.has(f"guards/tuned/{slug(attack)}"):
-            yield attack, run.load(f"guards/tuned/{slug(attack)}", Tuned)
+        if catalogue.TUNED.has(run, attack=attack):
+            yield attack, catalogue.TUNED.load(run, attack=attack)
 
 
 def _rate(mask: Tensor) -> dict[str, float]:

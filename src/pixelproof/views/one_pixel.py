@@ -8,8 +8,7 @@ from typing import Any
 from jaxtyping import Bool
 from torch import Tensor
 
-from pixelproof.measure import CertificateRecord, CleanRecord, PixelSet, PixelSurvey, RepairRecord
-from pixelproof.measure.pixels import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, SURVEY
+from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.types import Rate
 from pixelproof.views.overview import rate
@@ -30,13 +29,13 @@ class PixelExample:
 
 def one_pixel(run: Run) -> dict[str, Any] | None:
     """Attack rates over all images, per class and per target, and the attackability map; None without the stage."""
-    if not run.has(SURVEY):
+    if not catalogue.SURVEY.has(run):
         return None
-    record, quick = run.load(SURVEY, PixelSurvey), run.load(SCREENED, PixelSurvey)
-    classes = run.load("clean", CleanRecord).classes
+    record, quick = catalogue.SURVEY.load(run), catalogue.SCREENED.load(run)
+    classes = catalogue.CLEAN.load(run).classes
     fallen = record.attacked
     vulnerable = record.vulnerable.flatten(1).sum(1)[fallen]
-    twins = run.load(PIXEL_SET, PixelSet)
+    twins = catalogue.PIXEL_SET.load(run)
     return {
         "n": len(record),
         "seed": run.spec["seed"],
@@ -68,9 +67,9 @@ def one_pixel(run: Run) -> dict[str, Any] | None:
 
 def certificate(run: Run) -> dict[str, Any] | None:
     """Attacked and certified accuracy side by side, and what the proofs cost; None where none were made."""
-    if not run.has(CERTIFICATE):
+    if not catalogue.CERTIFICATE.has(run):
         return None
-    record = run.load(CERTIFICATE, CertificateRecord)
+    record = catalogue.CERTIFICATE.load(run)
     proof, seconds = record.certificate, record.certificate.seconds
     spent = seconds[~proof.attacked & ~proof.wrong]
     return {
@@ -90,9 +89,9 @@ def certificate(run: Run) -> dict[str, Any] | None:
 
 def repairs(run: Run) -> dict[str, Any] | None:
     """How repair does on the validation half, and against attacks that know it; None where it was not tried."""
-    if not run.has(REPAIR):
+    if not catalogue.REPAIR.has(run):
         return None
-    record = run.load(REPAIR, RepairRecord)
+    record = catalogue.REPAIR.load(run)
     return {
         "caught": rate(record.caught),
         "false_alarms": rate(record.false_alarms),
@@ -110,10 +109,10 @@ def repairs(run: Run) -> dict[str, Any] | None:
 
 def pixel_examples(run: Run, limit: int) -> list[PixelExample]:
     """The first images of the validation half, in file order, with the pixels at which they were vulnerable."""
-    if not run.has(PIXEL_SET):
+    if not catalogue.PIXEL_SET.has(run):
         return []
-    twins, record = run.load(PIXEL_SET, PixelSet).half("validation"), run.load(SCREENED, PixelSurvey)
-    classes = run.load("clean", CleanRecord).classes
+    twins, record = catalogue.PIXEL_SET.load(run).half("validation"), catalogue.SCREENED.load(run)
+    classes = catalogue.CLEAN.load(run).classes
     places = {index: row for row, index in enumerate(record.index.tolist())}
     width = twins.found.clean.shape[3]
     return [

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from pixelproof.measure import CleanRecord
 from pixelproof.models import History
+from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.scores import Scores, confusion
 from pixelproof.types import Rate
@@ -21,7 +21,7 @@ def rate(value: Rate) -> dict[str, Any]:
 
 def overview(run: Run) -> dict[str, Any]:
     """Title, settings, classifier, clean scores and the facts of the run."""
-    clean = run.load("clean", CleanRecord)
+    clean = catalogue.CLEAN.load(run)
     right = clean.labels == clean.predicted
     scores = Scores.of(confusion(clean.labels, clean.predicted, len(clean.classes)))
     offered = torch.bincount(clean.labels, minlength=len(clean.classes)).tolist()
@@ -58,9 +58,9 @@ def overview(run: Run) -> dict[str, Any]:
 
 def history(run: Run) -> dict[str, Any] | None:
     """Per epoch: loss, accuracy, precision, recall and F1 on training and validation data; None without training."""
-    if not run.has("history"):
+    if not catalogue.HISTORY.has(run):
         return None
-    record = run.load("history", History)
+    record = catalogue.HISTORY.load(run)
     return {
         "columns": list(History.COLUMNS),
         "training": record.training.tolist(),

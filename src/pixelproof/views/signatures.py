@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pixelproof.attacks import AdversarialSet
-from pixelproof.explain import Attribution, HeldOutTest, NullRun, Proximity, critical_pixels, verdict
+from pixelproof.explain import Attribution, HeldOutTest, NullRun, critical_pixels, verdict
 from pixelproof.explain.critical import CriticalPixels, Sense
-from pixelproof.measure import CleanRecord, CriticalRecord, SanityRecord
+from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.types import Rate
 from pixelproof.views.overview import rate
@@ -35,15 +34,15 @@ class Explained:
 
 def overall(run: Run) -> dict[str, Tensor]:
     """Masks (h, w) of the k pixels with the largest mean score over all images that the focus attack fooled."""
-    record = run.load("signatures/critical", CriticalRecord)
+    record = catalogue.CRITICAL.load(run)
     return {sense: CriticalPixels(sense, record.k, getattr(record, sense)[None]).masks[0] for sense in get_args(Sense)}
 
 
 def critical(run: Run) -> dict[str, Any] | None:
     """Both senses of critical pixels, the pooled test, the held-out test and the null run; None without signatures."""
-    if not run.has("signatures/critical"):
+    if not catalogue.CRITICAL.has(run):
         return None
-    record = run.load("signatures/critical", CriticalRecord)
+    record = catalogue.CRITICAL.load(run)
     pooled, held_out, null = record.pooled, record.held_out, record.null
     used = record.deep_curves or record.curves
     repaired = {curve.ranking: _at(curve.sizes, curve.repaired, record.k) for curve in used}
@@ -103,9 +102,9 @@ def curves(run: Run) -> list[dict[str, Any]]:
 
     The attack without early stop comes first, where there is one.
     """
-    if not run.has("signatures/critical"):
+    if not catalogue.CRITICAL.has(run):
         return []
-    record = run.load("signatures/critical", CriticalRecord)
+    record = catalogue.CRITICAL.load(run)
     fooled = {each.ranking: rate(each.fooled) for each in record.confined}
     return [
         {
@@ -131,15 +130,15 @@ def _area(value: float, interval: tuple[float, float]) -> dict[str, float]:
 
 def confined(run: Run) -> list[dict[str, Any]]:
     """One row per ranking: what an attack reaches that may change only its first k pixels."""
-    if not run.has("signatures/critical"):
+    if not catalogue.CRITICAL.has(run):
         return []
-    record = run.load("signatures/critical", CriticalRecord)
+    record = catalogue.CRITICAL.load(run)
     return [{"ranking": each.ranking, "k": each.k, "fooled": rate(each.fooled)} for each in record.confined]
 
 
 def histograms(run: Run) -> dict[str, list[float]]:
     """Bin edges and counts of |change| for critical and other pixels."""
-    found = run.load("signatures/critical", CriticalRecord).histogram
+    found = catalogue.CRITICAL.load(run).histogram
     return {"edges": found.edges.tolist(), "critical": found.critical.tolist(), "other": found.other.tolist()}
 
 
@@ -149,9 +148,9 @@ def proximity(run: Run) -> list[dict[str, Any]]:
     `size` is the mean |change| of the explained logit, `change` the signed mean, each with the 95 % interval of a mean
     over n images (normal approximation); `relabelled` is a share, with a Wilson interval that counts images.
     """
-    if not run.has("signatures/proximity"):
+    if not catalogue.PROXIMITY.has(run):
         return []
-    record = run.load("signatures/proximity", Proximity)
+    record = catalogue.PROXIMITY.load(run)
     return [
         {
             "group": group,
@@ -172,9 +171,9 @@ def _mean(values: Tensor) -> dict[str, float]:
 
 def sanity(run: Run) -> dict[str, Any] | None:
     """How much signatures depend on the backgrounds, and whether they depend on the model; None without signatures."""
-    if not run.has("signatures/sanity"):
+    if not catalogue.SANITY.has(run):
         return None
-    record = run.load("signatures/sanity", SanityRecord)
+    record = catalogue.SANITY.load(run)
     return {
         "n": record.n,
         "k": record.k,
@@ -195,11 +194,11 @@ def sanity(run: Run) -> dict[str, Any] | None:
 
 def explained(run: Run, limit: int) -> list[Explained]:
     """The first `limit` images that the focus attack fooled, in file order."""
-    record = run.load("signatures/critical", CriticalRecord)
+    record = catalogue.CRITICAL.load(run)
     slug = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in record.attack)
-    found = run.load(f"signatures/twins/{slug}", AdversarialSet)
-    before, after = (run.load(f"signatures/maps/{name}", Attribution) for name in ("clean", slug))
-    names = run.load("clean", CleanRecord).classes
+    found = catalogue.TWINS.load(run, attack=slug)
+    before, after = (catalogue.MAPS.load(run, state=name) for name in ("clean", slug))
+    names = catalogue.CLEAN.load(run).classes
     rows = found.success.nonzero()[:limit, 0]
     cut = [Attribution(m.values[rows], m.classes[rows], m.base[rows], m.gap[rows]) for m in (before, after)]
     masks = [critical_pixels(*cut, sense=sense, k=record.k).masks for sense in get_args(Sense)]

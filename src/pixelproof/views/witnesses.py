@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pixelproof.measure import DuplicateRecord, WitnessRecord
+from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.views.overview import overview
 
@@ -33,9 +33,9 @@ class Witness:
 
 def witnesses(run: Run) -> list[Witness]:
     """The kept images of each of the four cases, and of those on which the layers disagree."""
-    if not run.has("guards/witnesses"):
+    if not catalogue.CASES.has(run):
         return []
-    kept = run.load("guards/witnesses", WitnessRecord)
+    kept = catalogue.CASES.load(run)
     classes = overview(run)["classes"]
     return [
         Witness(
@@ -62,9 +62,9 @@ def duplicates(run: Run) -> dict[str, Any] | None:
 
     `pairs` holds at most the `SHOWN` nearest ones.
     """
-    if not run.has("guards/duplicates"):
+    if not catalogue.DUPLICATES.has(run):
         return None
-    found = run.load("guards/duplicates", DuplicateRecord)
+    found = catalogue.DUPLICATES.load(run)
     rows = zip(found.layers, found.k, found.with_them, found.without, found.change, strict=True)
     return {
         "limit": found.limit,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pixelproof.measure import CertificateRecord, PixelSurvey
-from pixelproof.measure.pixels import CERTIFICATE, SURVEY
+from pixelproof.results import CertificateRecord, PixelSurvey, catalogue
 from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.shelf import Shelf
 
@@ -14,7 +13,7 @@ ABSENT = Lacking("attackability", "This image's pixels were not searched.", "Add
 
 def survey(shelf: Shelf) -> PixelSurvey | None:
     """The run's survey; None where its study has no [pixels]."""
-    return shelf.run.load(SURVEY, PixelSurvey) if shelf.run.has(SURVEY) else None
+    return catalogue.SURVEY.load(shelf.run) if catalogue.SURVEY.has(shelf.run) else None
 
 
 def surveyed(shelf: Shelf, index: int) -> int | None:
@@ -43,7 +42,7 @@ def attackability(shelf: Shelf, example: str) -> dict[str, Any]:
 
 def certificates(shelf: Shelf) -> CertificateRecord | None:
     """The run's one-pixel certificates; None where its study asked for none."""
-    return shelf.run.load(CERTIFICATE, CertificateRecord) if shelf.run.has(CERTIFICATE) else None
+    return catalogue.CERTIFICATE.load(shelf.run) if catalogue.CERTIFICATE.has(shelf.run) else None
 
 
 def certified(shelf: Shelf, index: int) -> str | None:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pixelproof.measure import CleanRecord
+from pixelproof.results import CleanRecord
 from pixelproof.run import Run
 from pixelproof.types import Goal
 

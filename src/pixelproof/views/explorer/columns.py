@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pixelproof.errors import UnknownName
-from pixelproof.measure import GuardRecord
+from pixelproof.results import GuardRecord
 from pixelproof.views.explorer.catalog import CLEAN, Shown, slug
 from pixelproof.views.explorer.gallery import CASES, UNKNOWN, case, gallery
 from pixelproof.views.explorer.shelf import Shelf

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pixelproof.measure import VerdictRecord
+from pixelproof.results import VerdictRecord
 
 
 def decisions(record: VerdictRecord, row: int, predicted: int, classes: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pixelproof.detect import roc
-from pixelproof.measure import DetectorRecord, GuardRecord, KnownRecord
+from pixelproof.results import DetectorRecord, GuardRecord, KnownRecord
 from pixelproof.types import Rate
 from pixelproof.views.detection import adaptive
 from pixelproof.views.explorer.catalog import CLEAN, slug

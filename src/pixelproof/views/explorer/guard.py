@@ -12,12 +12,12 @@ from torch import Tensor
 
 from pixelproof.detect import Store, Tuned
 from pixelproof.detect.neighbours.index import ExactIndex, Metric
-from pixelproof.measure import NeighbourRecord, VerdictRecord
-from pixelproof.measure.neighbours import CALIBRATION, CLEAN, Subject, verdicts
+from pixelproof.measure.neighbours import verdicts
 from pixelproof.models import Classifier
+from pixelproof.results import NeighbourRecord, VerdictRecord, catalogue
+from pixelproof.results.neighbours import CALIBRATION, CLEAN, Subject
 from pixelproof.run import Run
 from pixelproof.types import Images, Labels
-from pixelproof.views.explorer.catalog import slug
 from pixelproof.views.explorer.missing import Lacking
 
 GUARDS = Lacking("guards", "This run does not know what its layers' neighbours say.", "Add [guards] to the study.")
@@ -33,7 +33,7 @@ class Watch:
     @classmethod
     def of(cls, run: Run, model: Classifier) -> Watch:
         """The watch of a run; Lacking when its study has no [guards] or has not come that far."""
-        if not run.has(f"guards/verdicts/{CLEAN}"):
+        if not catalogue.VERDICTS.has(run, state=CLEAN):
             raise GUARDS
         return cls(run, model)
 
@@ -46,12 +46,12 @@ class Watch:
     @cached_property
     def tuned(self) -> Tuned:
         """k and threshold per layer, tuned on the focus attack."""
-        return self.run.load(f"guards/tuned/{slug(self.section['focus'])}", Tuned)
+        return catalogue.TUNED.load(self.run, attack=self.section["focus"])
 
     @cached_property
     def calibration(self) -> NeighbourRecord:
         """Neighbours of the clean images that set the thresholds of the calibrated rule."""
-        return self.run.load(f"guards/neighbours/{CALIBRATION}", NeighbourRecord)
+        return catalogue.NEIGHBOURS.load(self.run, state=CALIBRATION)
 
     @cached_property
     def clean(self) -> VerdictRecord:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelproof.measure import HardenedRecord
 from pixelproof.measure.significance import Difference, nested, paired
+from pixelproof.results import HardenedRecord
 from pixelproof.views.defences import hardened_records, summaries
 from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.shelf import Shelf

@@ -14,7 +14,7 @@ from pixelproof.data import stratified
 from pixelproof.detect.neighbours.layers import MEAN, activations
 from pixelproof.errors import UnknownName
 from pixelproof.explain import PROJECTIONS
-from pixelproof.measure import ProjectionRecord
+from pixelproof.results import ProjectionRecord, catalogue
 from pixelproof.views.explorer.catalog import Shown, slug
 from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.runs import layers
@@ -155,7 +155,7 @@ def _rows(shelf: Shelf, images: Tensor, space: str) -> Float[Tensor, "n d"]:
 
 def _stored(shelf: Shelf, name: str) -> Drawn:
     """A map of the study: the clean images of [signatures], and what each attack fooled the classifier with."""
-    record = shelf.run.load(f"signatures/projection/{name}", ProjectionRecord)
+    record = catalogue.PROJECTIONS.load(shelf.run, space=name)
     own = {each.attack: place for place, each in enumerate(shelf.sets) if each.source == "signatures"}
     first: Shown = shelf.sets[next(iter(own.values()))]
     where = {index: row for row, index in enumerate(shelf.sets[0].index.tolist())}

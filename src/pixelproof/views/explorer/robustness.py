@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pixelproof.measure import AttackRecord
+from pixelproof.results import AttackRecord
 from pixelproof.types import Rate
 from pixelproof.views import attacks
 from pixelproof.views.explorer.audits import audits

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from pixelproof.results import catalogue
 from pixelproof.types import Rate
 from pixelproof.views.attacks import focus
 from pixelproof.views.explorer.catalog import Shown
@@ -29,7 +30,7 @@ def card(shelf: Shelf) -> dict[str, Any]:
     """One line of the list of runs; what an unfinished run does not know yet is null or empty."""
     run = shelf.run
     spec = run.spec
-    clean = shelf.clean if run.has("clean") else None
+    clean = shelf.clean if catalogue.CLEAN.has(run) else None
     right = None if clean is None else Rate(int((clean.labels == clean.predicted).sum()), len(clean.labels))
     sets = shelf.sets if clean is not None else ()
     return {

@@ -16,8 +16,8 @@ from pixelproof.data.storage import find
 from pixelproof.detect.neighbours.layers import activations
 from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import BadInput, CorruptFile, DataUnavailable
-from pixelproof.measure import CleanRecord
 from pixelproof.models import Classifier
+from pixelproof.results import CleanRecord, catalogue
 from pixelproof.run import Run
 from pixelproof.views.explorer.catalog import Shown, catalog
 from pixelproof.views.explorer.guard import Watch
@@ -39,9 +39,9 @@ class Shelf:
     @cached_property
     def clean(self) -> CleanRecord:
         """Predictions on the clean test images; Lacking when the study has not come that far."""
-        if not self.run.has("clean"):
+        if not catalogue.CLEAN.has(self.run):
             raise Lacking("clean predictions", "This run has not come that far.", "Let the study run to its end.")
-        return self.run.load("clean", CleanRecord)
+        return catalogue.CLEAN.load(self.run)
 
     @cached_property
     def sets(self) -> tuple[Shown, ...]:
@@ -62,7 +62,7 @@ class Shelf:
     def model(self) -> Classifier:
         """The run's classifier on the CPU; Lacking for a network that only its own code could build."""
         place = torch.device("cpu")
-        if self.run.has("model"):
+        if catalogue.MODEL.has(self.run):
             return models.open_saved(self.run.path("model"), place)
         section = self.run.spec["model"]
         if section["net"] in models.NETS and section.get("weights"):

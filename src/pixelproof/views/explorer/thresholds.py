@@ -12,7 +12,7 @@ from torch import Tensor
 from pixelproof.detect import Figures, figures, roc
 from pixelproof.detect.neighbours.rules import BETWEEN
 from pixelproof.errors import UnknownName
-from pixelproof.measure import GuardRecord, VerdictRecord
+from pixelproof.results import GuardRecord, VerdictRecord
 from pixelproof.views.explorer.catalog import CLEAN, slug
 from pixelproof.views.explorer.shelf import Shelf
 

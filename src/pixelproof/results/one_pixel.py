@@ -16,12 +16,6 @@ from pixelproof.data import Dataset
 from pixelproof.prove import OnePixelCertificate
 from pixelproof.types import Images, Labels, Mask, PerImage, Rate
 
-SURVEY = "pixels/survey"  # complete: every pixel of some images
-CERTIFICATE = "pixels/certificate"
-REPAIR = "pixels/repair"
-SCREENED = "pixels/screened"  # only the pixels that the gradient points at, of all images
-PIXEL_SET = "pixels/set"
-
 
 @dataclass(frozen=True, eq=False)
 class PixelSurvey:
@@ -144,7 +138,7 @@ class PixelSet:
     judged), its position `found.index[i]` in the original test file, its source label `found.labels[i]`, the target
     class `found.goal.labels[i]` that the twin is taken for, the changed pixel `position[i]` (row * width + column) and
     its `colour[i]` in [0, 1]. `validation[i]` says in which half the image is: an image and its twin never straddle the
-    halves, and each half has as many clean as attacked examples. Load it with `run.load(PIXEL_SET, PixelSet)`.
+    halves, and each half has as many clean as attacked examples. Load it with `results.PIXEL_SET.load(run)`.
     """
 
     found: AdversarialSet

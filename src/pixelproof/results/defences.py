@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.models import History
-from pixelproof.run import slug
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,7 @@ class SearchRecord:
 
 
 @dataclass(frozen=True)
-class VerdictOfAudit:
+class AuditRecord:
     """What the audit said of one row: its sentence, whether it may be believed, and the flags that were raised.
 
     `mask_on`: of the classifier with the row's mask on at test, and not of the one that was trained.
@@ -86,8 +85,3 @@ class VerdictOfAudit:
     believable: bool
     raised: tuple[str, ...]
     mask_on: bool = False
-
-    @staticmethod
-    def place(net: str, row: str, mask_on: bool) -> str:
-        """The name in a run of what was said of a row; of each network its own."""
-        return f"defences/audit/{slug(net)}/{slug(row)}{'-mask-on' if mask_on else ''}"

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelproof.explain import Curve, Drift, HeldOutTest, NullRun, PixelTest, PooledTest, Randomisation, Shift
-from pixelproof.types import Labels, Mask, PerImage, Rate
+from pixelproof.explain import Curve, HeldOutTest, NullRun, PixelTest, PooledTest, Randomisation
+from pixelproof.types import PerImage, Rate
 
 BINS = 60
 
@@ -104,27 +104,3 @@ class SanityRecord:
     over_models: Float[Tensor, "q m"] | None
     chance: float
     randomisation: Randomisation
-
-
-@dataclass(frozen=True, eq=False)
-class InsideRecord:
-    """One attack seen from inside: unit shifts in the penultimate layer, drift per layer, linear separability."""
-
-    attack: str
-    layer: str
-    shift: Shift
-    drift: tuple[Drift, ...]
-    separability: float | None
-    separability_n: int
-
-
-@dataclass(frozen=True, eq=False)
-class ProjectionRecord:
-    """Two coordinates per image: the clean images, and each attack's (only those that fooled the classifier)."""
-
-    method: str
-    space: str
-    labels: Labels
-    clean: Float[Tensor, "n 2"]
-    attacked: dict[str, Float[Tensor, "_ 2"]]
-    fooled: dict[str, Mask]

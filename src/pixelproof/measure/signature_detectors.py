@@ -15,6 +15,7 @@ from pixelproof.detect.detectors.heads import HeadHistory
 from pixelproof.detect.evaluation.noise import KINDS, Noise
 from pixelproof.errors import BadInput
 from pixelproof.measure.pairs import Pair, joint
+from pixelproof.results.signature_detectors import DetectorRecord, RowTable
 from pixelproof.types import PerImage, Rate
 
 FIT, CALIBRATE, JUDGE = 0, 1, 2
@@ -31,13 +32,6 @@ Scores: TypeAlias = Mapping[str, Mapping[str, Tensor]]  # attack fitted on -> st
 def twin(kind: Noise, attack: str) -> str:
     """The name of the images that carry noise of one kind, each as large as its image under an attack."""
     return f"{kind} noise like {attack}"
-
-
-@dataclass(frozen=True, eq=False)
-class RowTable:
-    """Rows of numbers of the same images in several states (clean, attacked, noisy), in one order."""
-
-    rows: dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,59 +63,6 @@ class Candidate:
     def control(self) -> bool:
         """Whether it only shows what a detector without explanations reaches."""
         return "control" in self.name
-
-
-@dataclass(frozen=True, eq=False)
-class DetectorRecord:
-    """One detector: AUROC of each attack (column) after fitting on each attack (row), and the focus attack closely.
-
-    `against` has a matrix for each sort of harmless images: clean ones, and noise twins of the tested attack (noise of
-    one kind, each image's as large as the attack's change of it). They hold for the fit with the kinds in `noise`; in
-    "from sign" the fit saw sign noise and the other three kinds are judged (their mean), in "to sign" the reverse, and
-    "left out" is the mean of both; a detector that sees no noise has only one fit. `cross`: the means over pairs of two
-    different attacks with intervals joint over the pairs, "noise" over all four kinds; empty with a single attack.
-    For a detector that is not `fitted`, values below 0.5 are turned around.
-
-    `judged`: successful images per attack that the columns rest on. The rest belongs to fitting and testing on `focus`:
-    figures against clean images and against its noise twins of all kinds, ROC curve, accuracy per epoch (networks),
-    and what the threshold at false-alarm rate `rate` does.
-    """
-
-    name: str
-    control: bool
-    fitted: bool
-    noise: tuple[str, ...]
-    attacks: tuple[str, ...]
-    fitted_on: Int[Tensor, " a"]
-    judged: Int[Tensor, " a"]
-    against: dict[str, Float[Tensor, "a a"]]
-    cross: dict[str, Estimate]
-    focus: str
-    figures: Figures
-    figures_noise: Figures
-    fpr: Float[Tensor, " t"]
-    tpr: Float[Tensor, " t"]
-    history: HeadHistory | None
-    rate: float
-    alarms: Rate
-    false_alarms: Rate
-    noise_alarms: Rate
-
-
-@dataclass(frozen=True, eq=False)
-class AdaptiveRecord:
-    """What attacks that know a detector reach: fooled, fooled without an alarm, and AUROC of their successes."""
-
-    detector: str
-    n: int
-    eps: float
-    steps: int
-    rate: float
-    attacks: tuple[str, ...]
-    fooled: tuple[Rate, ...]
-    evaded: tuple[Rate, ...]
-    auroc: tuple[float | None, ...]
-    lost: Rate
 
 
 @dataclass(frozen=True)
