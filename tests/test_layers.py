@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "pixelproof"
 LEVELS = [
-    {"types", "errors", "specs", "draws", "lp", "masks", "scores", "atomic", "tensorfile", "tree"},
+    {"types", "errors", "specs", "draws", "lp", "masks", "scores", "atomic", "owner", "tensorfile", "tree"},
     {"data", "run"},
     {"models"},
     {"attacks", "explain"},

@@ -2,9 +2,12 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 from hypothesis import given
@@ -197,6 +200,143 @@ def test_a_corrupt_spec_is_one_clear_error(run, text):
     (run.folder / "spec.json").write_text(text)
     with pytest.raises(RunError, match="must be readable"):
         Run.open(run.folder)
+
+
+@pytest.mark.parametrize("number", [0, -1, True, 1.5, "1"])
+def test_a_format_that_never_was_is_refused(run, number):
+    (run.folder / "spec.json").write_text(json.dumps({"format": number, "spec": SPEC}))
+    with pytest.raises(RunError, match=f"must be readable; got format {number}"):
+        Run.open(run.folder)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": ' + "9" * 5000 + "}", '{"format": 1e400, "spec": {}}'])
+def test_json_that_no_study_writes_is_one_clear_error(run, text):
+    (run.folder / "spec.json").write_text(text)
+    with pytest.raises(RunError, match="must be readable"):
+        Run.open(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seconds": [1]}, "seconds of type list"),
+        ({"device": 3}, "device of type int"),
+        ({"versions": None}, "NoneType"),
+    ],
+)
+def test_facts_of_other_types_are_one_clear_error(run, change, said):
+    run.finish({"device": "cpu", "seconds": {}} | change)
+    with pytest.raises(RunError, match=f"{said}.*Run the same study again"):
+        _ = run.facts
+    (run.folder / "run.json").write_text('{"format": 1}')
+    with pytest.raises(RunError, match="no finished, versions"):
+        _ = run.facts
+
+
+def flip(path, position):
+    """One bit of a file, from its end where the position is negative."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("position", [-1, -30, 200])
+def test_a_flipped_bit_is_noticed_and_the_result_made_again(run, position):
+    run.save("result", outer())
+    run.save("other", outer())
+    run.finish({})
+    run.release()
+    flip(run.path("result"), position)
+    with pytest.raises(CorruptFile, match=r"expected a saved Outer.*Delete it and run again"):
+        run.load("result", Outer)
+    again = Run.create(run.folder, SPEC)
+    assert list(again.damaged) == ["result"]
+    assert again.names() == ["other"]
+    assert not again.complete
+    assert not Run.create(run.folder, SPEC).damaged
+
+
+def test_what_says_that_a_folder_is_whole_goes_with_a_damaged_part_of_it(run):
+    for name in ("index/guard.store/layer0", "index/guard.store/store", "index/guard", "index2/store"):
+        run.save(name, outer())
+    flip(run.path("index/guard.store/layer0"), -1)
+    assert Run.create(run.folder, SPEC).names() == ["index2/store"]
+
+
+@pytest.mark.parametrize("name", ["seconds.json", "run.json"])
+def test_a_damaged_note_beside_the_results_is_written_anew(run, name):
+    run.save("result", outer())
+    run.spend("train", 1.0)
+    run.finish({})
+    (run.folder / name).write_text("{")
+    again = Run.create(run.folder, SPEC)
+    assert list(again.damaged) == [name]
+    assert again.names() == ["result"]
+    again.spend("train", 1.0)
+    assert again.seconds == {"train": 1.0 if name == "seconds.json" else 2.0}
+
+
+def test_a_result_without_checksums_is_taken_as_it_is(run):
+    run.save("result", outer(count=1))
+    with safetensors.safe_open(run.path("result"), "pt") as file:
+        notes, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    safetensors.torch.save_file(tensors, run.path("result"), {"plain": notes["plain"]})
+    assert run.load("result", Outer).count == 1
+    assert not Run.create(run.folder, SPEC).damaged
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from pixelproof.run import Run
+run = Run.create(Path(sys.argv[1]), {"name": "a", "eps": [0.1, 0.2]})
+(run.folder / f".result.safetensors.{__import__('os').getpid()}.part").write_text("half")
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_one_process_at_a_time_writes_into_a_run(run):
+    run.save("result", outer())
+    run.release()
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, run.folder], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match=rf"written by another process; got process {holder.pid} on .+ since 20"):
+            Run.create(run.folder, SPEC)
+        assert Run.open(run.folder).load("result", Outer).count == 3  # who only reads is not kept waiting
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    assert list(run.folder.rglob("*.part"))
+    again = Run.create(run.folder, SPEC)  # a dead owner's folder is taken over, and tidied
+    assert not list(run.folder.rglob("*.part"))
+    assert Run.create(run.folder, SPEC).names() == ["result"]  # the same process may begin again
+    again.release()
+    assert not (run.folder / ".owner").exists()
+
+
+def test_what_a_dead_process_left_beside_a_file_is_removed(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    old, fresh, living = (tmp_path / f".file.{pid}.part" for pid in (dead.pid, dead.pid + 0.5, os.getppid()))
+    for left in (old, living):
+        left.write_text("half")
+        os.utime(left, (0, 0))
+    fresh.write_text("half")
+    write_whole(tmp_path / "file", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([fresh.name, living.name, "file"])
+
+
+def test_a_run_that_could_not_begin_leaves_nothing(tmp_path):
+    run = Run.create(tmp_path / "run", SPEC)
+    run.withdraw()
+    assert not list(tmp_path.iterdir())
+    run = Run.create(tmp_path / "run", SPEC)
+    run.save("result", outer())
+    run.withdraw()
+    assert Run.open(run.folder).names() == ["result"]
 
 
 def test_a_folder_of_something_else_is_refused_and_untouched(tmp_path):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from pixelproof.errors import RunError
+
+STALE = 60.0  # seconds without a write
 
 
 @contextmanager
@@ -19,6 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(path)
         yield part
         os.replace(part, path)
     except OSError as reason:
@@ -26,6 +32,27 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _tidy(path: Path) -> None:
+    """Remove what processes that died on this machine while writing `path` left behind."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
+        pid = left.name.removesuffix(".part").rpartition(".")[2]
+        old = time.time() - left.stat().st_mtime > STALE  # a folder may be shared with machines of other processes
+        if pid.isdigit() and old and not _alive(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    if sys.platform == "win32":
+        return True  # asking would end the process
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -1,13 +1,14 @@
 """A study gives the same numbers however often it was killed, and a kill loses nothing that was done."""
 
 import json
+import shutil
 import time
 
 import pytest
 import torch
 
 from pixelproof import study
-from pixelproof.errors import RunError
+from pixelproof.errors import PixelproofError, RunError
 from pixelproof.models import History, open_saved
 from pixelproof.results import AttackRecord, CleanRecord
 from pixelproof.run import Run
@@ -150,3 +151,23 @@ def test_the_kept_images_are_those_of_the_facts(whole):
     assert len(record.shown) == 5
     size = (record.images - record.clean).abs().flatten(1).amax(1)
     assert torch.allclose(size, record.distance["linf"][record.shown])
+
+
+def test_a_damaged_result_is_said_and_made_again(tmp_path, whole):
+    folder = shutil.copytree(whole["swept"].folder, tmp_path / "run")
+    for name in ("attack/fgsm/eps-0.1", "model"):
+        content = bytearray((folder / f"{name}.safetensors").read_bytes())
+        content[-5] ^= 8
+        (folder / f"{name}.safetensors").write_bytes(content)
+    told = []
+    assert_same(conduct(SWEPT, folder, lambda event: told.append(event.stage)), whole["swept"])
+    assert told[:2] == ["attack/fgsm/eps-0.1 is damaged and made again", "model is damaged and made again"]
+
+
+@pytest.mark.parametrize("change", [{"device": "tpu"}, {"root": "nowhere"}])
+def test_a_study_that_cannot_begin_leaves_no_folder(tmp_path, monkeypatch, change):
+    monkeypatch.setenv("PIXELPROOF_CACHE", str(tmp_path / "cache"))
+    wanted = study.parse(SWEPT | {"data": {"name": str(tmp_path / "absent")}} if "root" in change else SWEPT)
+    with pytest.raises(PixelproofError):
+        study.conduct(wanted, tmp_path / "run", **{"device": "cpu"} | change)
+    assert not (tmp_path / "run").exists()

@@ -95,7 +95,13 @@ def conduct(
     RunError where something lies there that its own study did not make.
     """
     run = Run.create(Path(folder), study.model_dump(mode="json"), grows=taken_up)
-    context = Context(study, run, root, device, listener or (lambda event: None))
+    try:
+        context = Context(study, run, root, device, listener or (lambda event: None))
+    except BaseException:
+        run.withdraw()
+        raise
+    for name, why in run.damaged.items():
+        context.tell(f"{name} is damaged and made again", 1, 1, why)
     wanted = dict(STAGES)
     for section, stages in SECTION_STAGES.items():
         wanted |= stages if getattr(study, section) is not None else {}
@@ -110,6 +116,7 @@ def conduct(
         place = context.model.device
         facts = {"device": str(place), "native_bf16": models.native_bf16(place), "seconds": run.seconds}
         run.finish({**facts, "threads": torch.get_num_threads()})
+    run.release()
     return run
 
 

@@ -24,7 +24,7 @@ def train(context: Context) -> None:
         device = str(context.device)
         context.model = models.load(section.net, data=context.test, weights=section.weights, device=device)
         return
-    if catalogue.HISTORY.has(run):
+    if catalogue.HISTORY.has(run) and run.path("model").is_file():
         context.model = models.open_saved(run.path("model"), context.device)
         return
     context.model, history = trained(context, "train")
