@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pixelproof import attacks, detect, specs
 from pixelproof.attacks import Attack
 from pixelproof.attacks.pixel import OnePixel
-from pixelproof.detect.neighbours.index import Metric
+from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.study.section import Budget, Section
 

@@ -13,8 +13,9 @@ from pixelproof.detect.detectors.ensemble import Ensemble, EnsembleGuard, joined
 from pixelproof.detect.detectors.repair import Repair, RepairGuard, neighbour_medians, outlying
 from pixelproof.detect.guards.guard import Guard
 from pixelproof.detect.guards.scored import ScoreGuard
-from pixelproof.detect.neighbours.index import ExactIndex, join
+from pixelproof.detect.neighbours.index import ExactIndex
 from pixelproof.detect.neighbours.layers import features
+from pixelproof.detect.neighbours.metrics import join
 from pixelproof.detect.neighbours.store import Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier

@@ -18,9 +18,9 @@ from pixelproof.data import Dataset
 from pixelproof.detect.guards.guard import Calibration, Neighbours, SameModel, Verdict, divide
 from pixelproof.detect.guards.scored import check_fit
 from pixelproof.detect.neighbours.duplicates import without_duplicates
-from pixelproof.detect.neighbours.index import Metric
 from pixelproof.detect.neighbours.layers import default_layers
 from pixelproof.detect.neighbours.lookup import HALF, Look, look, recovered, votes_of
+from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.detect.neighbours.rules import Rule, RuleName, learn
 from pixelproof.detect.neighbours.store import Engine, Store
 from pixelproof.errors import BadInput

@@ -1,8 +1,10 @@
 """Nearest rows of a table, exactly: blocked matrix products and top-k with torch, on any device.
 
-|q - x|^2 = |q|^2 - 2 q.x + |x|^2 costs one matrix product; the best candidates' distances are then computed again from
-their differences, for that formula loses digits exactly where rows are near. `torch.cdist` is not used for it: for a
-single query it takes a path without matrix product.
+|q - x|^2 = |q|^2 - 2 q.x + |x|^2 costs one matrix product, from the rows' mean, for a common offset would eat the
+digits; the best candidates' distances are then computed again from their differences. A query whose candidates lie so
+close together that rounding may have hidden a neighbour (ties, above all) is searched again among all rows that could
+be one, so the answer is that of a loop over all rows: equal distances by the lower id, whatever else is asked with it.
+`torch.cdist` is not used for it: for a single query it takes a path without matrix product.
 """
 
 from __future__ import annotations
@@ -10,21 +12,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pixelproof.detect.neighbours.metrics import ORDER, Metric, join, join_keys, share
 from pixelproof.detect.storage import read, write
 from pixelproof.errors import BadInput, CorruptFile
 
-Metric: TypeAlias = Literal["euclidean", "cosine", "manhattan", "chebyshev"]
-
 ROWS = 16_384  # rows per block: with 512 queries its distances (32 MB) are still near the cache when top-k reads them
 QUERIES = 512
-ORDER = {"euclidean": 2.0, "manhattan": 1.0, "chebyshev": float("inf")}
-SPARE = 8  # candidates beyond k whose distances are computed again, so that rounding cannot cost a neighbour
+PIECE = 1024  # candidates of one query whose differences are held at once
+SPARE = 8  # candidates beyond k whose distances are computed again, so that rounding seldom hides a neighbour
+EPSILON = torch.finfo(torch.float32).eps
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class ExactIndex:
         self.metric: Metric = metric
         self.rows = torch.empty(0, dimension, device=device)
         self.ids = torch.empty(0, dtype=torch.long)
-        self.offset = torch.empty(0, device=device)
+        self._measure()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -78,20 +80,18 @@ class ExactIndex:
         if torch.isin(ids, self.ids).any() or len(set(ids.tolist())) < len(ids):
             raise BadInput("index", "ids must be new and different", "an id that is already taken")
         rows = self.prepared(rows)
-        size = torch.linalg.vector_norm(rows, dim=1)
-        offset = size.square() if self.metric == "euclidean" else torch.zeros_like(size)
         first = not len(self)
         self.rows = rows if first else torch.cat([self.rows, rows])
-        self.offset = offset if first else torch.cat([self.offset, offset])
         self.ids = ids.clone() if first else torch.cat([self.ids, ids])
+        self._measure()
 
     def remove(self, ids: Int[Tensor, " m"]) -> None:
         """Take rows out; raises BadInput for an id that is not there."""
         if not torch.isin(ids, self.ids).all():
             raise BadInput("index", "only ids of the index can be removed", ids[~torch.isin(ids, self.ids)].tolist())
         keep = ~torch.isin(self.ids, ids)
-        at = keep.to(self.rows.device)
-        self.rows, self.offset, self.ids = self.rows[at], self.offset[at], self.ids[keep]
+        self.rows, self.ids = self.rows[keep.to(self.rows.device)], self.ids[keep]
+        self._measure()
 
     def search(self, queries: Float[Tensor, "q d"], k: int) -> Found:
         """The k nearest rows of each query; raises BadInput when k is larger than the index."""
@@ -106,20 +106,44 @@ class ExactIndex:
         """What rows start..stop are ordered by, per query: a distance, or one without the terms equal for all rows."""
         rows = self.rows[start:stop]
         if self.metric in ("euclidean", "cosine"):
-            scale = -2.0 if self.metric == "euclidean" else -1.0
-            return torch.addmm(self.offset[start:stop], queries, rows.T, alpha=scale)
+            scale = -2.0 if self.metric == "euclidean" else -1.0  # half of the squared chord is the cosine distance
+            return torch.addmm(self.offset[start:stop], queries - self.centre, rows.T, alpha=scale)
         return torch.cdist(queries, rows, p=1.0 if self.metric == "manhattan" else float("inf"))
+
+    def rounding(self, queries: Tensor, within: Tensor) -> Tensor:
+        """How far rounding may move the key of a row that lies `within` that distance of its query (q)."""
+        unit = EPSILON * (4 + self.rows.shape[1] ** 0.5 / 4)  # sums of d products: their roundings walk at random
+        if self.metric not in ("euclidean", "cosine"):
+            return unit * within
+        cosine = self.metric == "cosine"
+        size = torch.linalg.vector_norm(queries - self.centre, dim=1)
+        near = size + (2 * within.clamp_min(0)).sqrt() if cosine else size + within
+        return unit * (near.square() + 2 * size * (self.centre.norm() + near)) / (2 if cosine else 1)
 
     def between(self, queries: Tensor, places: Tensor) -> Tensor:
         """Distances (q, k) of each query to its own candidates at `places` (q, k), from their differences."""
         found = []
         for query, place in zip(torch.split(queries, 64), torch.split(places, 64), strict=True):
-            rows = self.rows[place]
+            change = self.rows[place].sub_(query[:, None])
             if self.metric == "cosine":
-                found.append(1 - torch.bmm(rows, query[:, :, None])[:, :, 0])
+                found.append(change.square().sum(2) / 2 + self.blank[place] + blank(query)[:, None])
                 continue
-            found.append(torch.linalg.vector_norm(rows.sub_(query[:, None]), ord=ORDER[self.metric], dim=2))
+            found.append(torch.linalg.vector_norm(change, ord=ORDER[self.metric], dim=2))
         return torch.cat(found)
+
+    def _measure(self) -> None:
+        """The rows' mean and each row's squared distance from it, on which keys are built."""
+        parts = torch.split(self.rows, ROWS)
+        self.centre = torch.zeros_like(self.rows[:1]).sum(0)
+        self.offset = self.rows.new_zeros(len(self.rows))
+        self.blank = self.offset
+        if self.metric not in ("euclidean", "cosine") or not len(self.rows):
+            return
+        self.centre = sum((part.mean(0) * (len(part) / len(self.rows)) for part in parts), self.centre)
+        self.offset = torch.cat([(part - self.centre).square().sum(1) for part in parts])
+        if self.metric == "cosine":
+            self.blank = torch.cat([blank(part) for part in parts])
+            self.offset = self.offset / 2 + self.blank
 
     def save(self, path: Path, digest: str) -> None:
         """Write the index to a safetensors file, whole or not at all."""
@@ -139,6 +163,11 @@ class ExactIndex:
         except (KeyError, IndexError) as reason:
             raise CorruptFile(str(path), "expected rows and ids", reason, "Delete it; it is built again.") from reason
         return index
+
+
+def blank(rows: Tensor) -> Tensor:
+    """Half for a row of zeros, which has no direction: its cosine distance is 1, its chord to a unit row gives half."""
+    return (rows == 0).all(1).to(rows.dtype) / 2
 
 
 def search_together(
@@ -172,58 +201,66 @@ def _search_block(
 ) -> list[tuple[Tensor, Tensor]]:
     """Places and distances of the k best rows for a block of queries, per index and together."""
     n = len(indexes[0])
-    together = len(indexes) > 1
+    each = [SearchSpace(indexes[place : place + 1], weights[place : place + 1]) for place in range(len(indexes))]
+    spaces = each if len(each) == 1 else [*each, SearchSpace(indexes, weights)]
+    asked = [[rows] for rows in queries] if len(each) == 1 else [*([rows] for rows in queries), queries]
     wanted = min(k + SPARE, n)
-    kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(len(indexes) + together)]
+    kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in spaces]
     for start in range(0, n, ROWS):
         stop = min(start + ROWS, n)
         keys = [index.keys(rows, start, stop) for index, rows in zip(indexes, queries, strict=True)]
-        if together:
+        if len(spaces) > len(keys):
             keys.append(join_keys(keys, weights, indexes[0].metric))
         for entry, key in zip(kept, keys, strict=True):
             best, place = key.topk(min(wanted, stop - start), largest=False, sorted=False)
             entry.append((best, place + start))
     results = []
-    for position, entry in enumerate(kept):
+    for space, entry, own in zip(spaces, kept, asked, strict=True):
         best, place = (torch.cat(items, 1) for items in zip(*entry, strict=True))
-        place = place.gather(1, best.topk(wanted, largest=False, sorted=False).indices)
-        if position < len(indexes):
-            exact = indexes[position].between(queries[position], place)
-        else:
-            each = [index.between(rows, place) for index, rows in zip(indexes, queries, strict=True)]
-            exact = join(each, weights, indexes[0].metric)
-        distance, order = exact.topk(k, largest=False)
-        results.append((place.gather(1, order), distance))
+        best, chosen = best.topk(wanted, largest=False, sorted=False)
+        results.append(space.settled(own, place.gather(1, chosen), best, k))
     return results
 
 
-def join_keys(keys: Sequence[Tensor], weights: Sequence[float], metric: Metric) -> Tensor:
-    """Keys of several spaces as one: the order of `join`, up to terms equal for all rows."""
-    if metric == "euclidean":
-        total = keys[0] * weights[0] ** 2
-        for key, weight in zip(keys[1:], weights[1:], strict=True):
-            total.add_(key, alpha=weight**2)
-        return total
-    return join(keys, weights, metric)
+@dataclass(frozen=True, eq=False)
+class SearchSpace:
+    """One index, or several over the same ids whose distances are joined."""
 
+    indexes: Sequence[ExactIndex]
+    weights: Sequence[float]
 
-def join(distances: Sequence[Tensor], weights: Sequence[float], metric: Metric) -> Tensor:
-    """Distances in several spaces as one distance; cosine distances have a scale of their own and are averaged."""
-    if metric == "cosine":
-        return torch.stack(list(distances)).mean(0)
-    scaled = torch.stack([distance * weight for distance, weight in zip(distances, weights, strict=True)])
-    if metric == "euclidean":
-        joined: Tensor = torch.linalg.vector_norm(scaled, dim=0)
-        return joined
-    return scaled.sum(0) if metric == "manhattan" else scaled.amax(0)
+    def settled(self, queries: list[Tensor], place: Tensor, key: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k nearest of the candidates at `place`, which have the lowest keys, or of all rows where that is open."""
+        nearest, distance, order = self.ordered(queries, place, k)
+        n, metric = len(self.indexes[0]), self.indexes[0].metric
+        if place.shape[1] == n:
+            return nearest, distance
+        errors = [
+            index.rounding(rows, share(distance[:, -1], weight if len(queries) > 1 else 1.0, len(queries), metric))
+            for index, weight, rows in zip(self.indexes, self.weights, queries, strict=True)
+        ]
+        error = errors[0] if len(errors) == 1 else join_keys(errors, self.weights, metric)
+        bound = key.gather(1, order).amax(1) + 2 * error  # every row as near as the k-th has a key below this
+        for row in (key.amax(1) <= bound).nonzero()[:, 0].tolist():
+            alone = [rows[row : row + 1] for rows in queries]
+            keys = [index.keys(rows, 0, n) for index, rows in zip(self.indexes, alone, strict=True)]
+            whole = keys[0] if len(keys) == 1 else join_keys(keys, self.weights, metric)
+            places = (whole[0] <= bound[row]).nonzero()[:, 0][None]
+            if places.shape[1] >= k:
+                nearest[row : row + 1], distance[row : row + 1], _ = self.ordered(alone, places, k)
+        return nearest, distance
 
-
-def apart(rows: Float[Tensor, "n d"], others: Float[Tensor, "n d"], metric: Metric) -> Float[Tensor, " n"]:
-    """The distance of each row to the one beside it."""
-    if metric == "cosine":
-        return 1 - torch.cosine_similarity(rows, others, dim=1)
-    distance: Tensor = torch.linalg.vector_norm(rows - others, ord=ORDER[metric], dim=1)
-    return distance
+    def ordered(self, queries: list[Tensor], place: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The k nearest of the rows at `place`: places, distances, and where they stood; equal ones by the lower id."""
+        own = self.indexes[0].ids.to(place.device)[place].argsort(1)
+        sorted_ = place.gather(1, own)
+        parts = []
+        for piece in torch.split(sorted_, PIECE, 1):
+            each = [index.between(rows, piece) for index, rows in zip(self.indexes, queries, strict=True)]
+            parts.append(each[0] if len(each) == 1 else join(each, self.weights, self.indexes[0].metric))
+        distance, order = torch.cat(parts, 1).sort(dim=1, stable=True)
+        order = order[:, :k]
+        return sorted_.gather(1, order), distance[:, :k], own.gather(1, order)
 
 
 def check_rows(rows: Tensor, ids: Tensor, dimension: int) -> None:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from pixelproof.data import Dataset
 from pixelproof.detect.neighbours.engines import Faiss
-from pixelproof.detect.neighbours.index import ExactIndex, Found, Index, Metric, apart, join, search_together
+from pixelproof.detect.neighbours.index import ExactIndex, Found, Index, search_together
 from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.metrics import Metric, apart, join
 from pixelproof.detect.storage import mapped, read, write
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.models import Classifier

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelproof.detect.neighbours.index import Metric
 from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.views.explorer.missing import Lacking

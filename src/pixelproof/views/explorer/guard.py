@@ -11,7 +11,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from pixelproof.detect import Store, Tuned
-from pixelproof.detect.neighbours.index import ExactIndex, Metric
+from pixelproof.detect.neighbours.index import ExactIndex
+from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.measure.neighbours import verdicts
 from pixelproof.models import Classifier
 from pixelproof.results import NeighbourRecord, VerdictRecord, catalogue

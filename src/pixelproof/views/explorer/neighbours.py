@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelproof.detect.neighbours.index import ExactIndex, Found, Metric, join, search_together
+from pixelproof.detect.neighbours.index import ExactIndex, Found, search_together
 from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.metrics import Metric, join
 from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import UnknownName
 from pixelproof.types import Images
