@@ -105,3 +105,60 @@ def test_together_offsets_and_ties_cost_nothing_either(metric):
 def test_a_row_of_zeros_has_cosine_distance_one():
     index = indexed(torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]), "cosine")
     assert index.search(torch.tensor([[2.0, 0.0], [0.0, 0.0]]), 3).distance.tolist() == [[0.0, 1.0, 2.0], [1.0] * 3]
+
+
+@pytest.fixture
+def engine():
+    """FAISS's flat index over the rows, which promises to be exact, too."""
+    pytest.importorskip("faiss", reason="needs the faiss extra")
+    from pixelproof.detect.neighbours.engines import Faiss
+
+    def made(rows: torch.Tensor, kind: str = "flat") -> Faiss:
+        index = Faiss(rows.shape[1], kind)
+        index.add(rows, torch.arange(len(rows)))
+        return index
+
+    return made
+
+
+def test_faiss_keeps_its_digits_however_many_are_asked(engine, tmp_path):
+    """Beyond 128,000 values of queries it computes distances by a formula that loses them: 0.0156 where 0 is right."""
+    rows = torch.rand((1000, 784), generator=torch.Generator().manual_seed(0))
+    index = engine(rows)
+    whole, alone = index.search(rows[:300], 4), index.search(rows[299:300], 4)
+    assert whole.ids[:, 0].tolist() == list(range(300))
+    assert whole.distance[:, 0].abs().max() < 1e-5
+    assert torch.equal(whole.distance[299], alone.distance[0])
+    assert torch.equal(whole.ids[299], alone.ids[0])
+    index.save(tmp_path / "rows.safetensors", "digest")
+    again = type(index).load(tmp_path / "rows.safetensors", "digest").search(rows[:300], 4)
+    assert torch.equal(again.ids, whole.ids)
+    assert torch.equal(again.distance, whole.distance)
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+def test_faiss_has_the_order_of_the_exact_index(engine, kind):
+    """With an offset of a thousand spreads and with ties; ivf and hnsw where they look at every row."""
+    rows = 100 + 0.1 * table(300, 40).round(decimals=1)
+    rows[100:200] = rows[:100]
+    expected = indexed(rows).search(rows[:60], 3)
+    index = engine(rows, kind)
+    if kind == "ivf":
+        index._inner.nprobe = 256
+    found = index.search(rows[:60], 3)
+    assert torch.equal(found.ids, expected.ids)
+    assert torch.allclose(found.distance, expected.distance, atol=1e-4)
+
+
+def test_ties_beyond_faiss_spare_candidates_go_to_the_lowest_id(engine):
+    index = engine(torch.zeros(60, 3))
+    assert index.search(torch.zeros(2, 3), 18).ids.tolist() == 2 * [list(range(18))]
+
+
+def test_qdrant_puts_near_ties_in_order():
+    pytest.importorskip("qdrant_client", reason="needs the qdrant extra")
+    from pixelproof.detect.neighbours.engines import Qdrant
+
+    index = Qdrant(2, "ties")
+    index.add(torch.tensor([[1.0, 0.0]] * 6), torch.tensor([5, 3, 4, 0, 2, 1]))
+    assert index.search(torch.zeros(1, 2), 4).ids[0].tolist() == [0, 1, 2, 3]

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pixelproof.detect.neighbours.index import Found, check_rows
+from pixelproof.detect.neighbours.index import SPARE, ExactIndex, Found, SearchSpace, check_rows
 from pixelproof.detect.storage import read, write
 from pixelproof.errors import BadInput, CorruptFile
 
@@ -27,6 +27,10 @@ class Faiss:
 
     "flat" is exact; "hnsw" and "ivf" are approximate: measure what they miss with `recall`. `effort` is efSearch or
     nprobe. An ivf index learns its cells from the first rows added and needs at least 256 of them; hnsw cannot remove.
+
+    FAISS only names candidates, on rows less the mean of the first ones: for many queries its distances come from
+    |q|^2 - 2 q.x + |x|^2 and have lost their digits. Distances and order are those of an `ExactIndex` beside it (which
+    costs the rows' memory once more), so they do not depend on how many queries are asked together.
     """
 
     def __init__(self, dimension: int, kind: Literal["flat", "hnsw", "ivf"] = "flat", *, effort: int = 64) -> None:
@@ -44,44 +48,57 @@ class Faiss:
             inner = flat
         self._inner = inner
         self._index = self.faiss.IndexIDMap2(inner)
+        self.centre = torch.zeros(dimension)
+        self.table = ExactIndex(dimension)
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return len(self.table)
 
     def add(self, rows: Float[Tensor, "n d"], ids: Int[Tensor, " n"]) -> None:
         """Put rows in under new ids."""
         check_rows(rows, ids, self.dimension)
-        table = rows.detach().cpu().float().contiguous().numpy()
+        rows = rows.detach().cpu().float()
+        if not len(self):
+            self.centre = rows.mean(0)
+        table = (rows - self.centre).contiguous().numpy()
         if not self._inner.is_trained:
             if len(table) < IVF_CELLS:
                 raise BadInput("faiss", f"ivf learns from at least {IVF_CELLS} rows", len(table), "Use kind='flat'.")
             self._inner.train(table)
+        self.table.add(torch.from_numpy(table), ids)
         self._index.add_with_ids(table, ids.numpy())
 
     def remove(self, ids: Int[Tensor, " m"]) -> None:
         """Take rows out; raises BadInput for hnsw, which cannot, and for an id that is not there."""
         if self.kind == "hnsw":
             raise BadInput("faiss", "an hnsw index cannot remove rows", "remove", "Use kind='flat', or build it again.")
-        before = len(self)
+        self.table.remove(ids)
         self._index.remove_ids(self.faiss.IDSelectorBatch(ids.numpy()))
-        if before - len(self) != len(ids):
-            raise BadInput("faiss", "only ids of the index can be removed", f"{len(ids) - before + len(self)} unknown")
 
     def search(self, queries: Float[Tensor, "q d"], k: int) -> Found:
         """The k nearest rows of each query; raises BadInput when the index has fewer, or finds fewer."""
         if not 1 <= k <= len(self):
             raise BadInput("index", f"k must lie in 1..{len(self)}, the number of rows", k, "Lower k, or add rows.")
         check_rows(queries, torch.arange(len(queries)), self.dimension)
-        squares, ids = self._index.search(queries.detach().cpu().float().contiguous().numpy(), k)
-        if (ids < 0).any():  # FAISS marks a missing neighbour with id -1; it must not be counted as a row
+        asked = (queries.detach().cpu().float() - self.centre).contiguous()
+        wanted = min(k + SPARE, len(self))
+        keys, ids = (torch.from_numpy(found) for found in self._index.search(asked.numpy(), wanted))
+        if (ids[:, :k] < 0).any():  # FAISS marks a missing neighbour with id -1; it must not be counted as a row
             raise BadInput("faiss", f"must find {k} rows per query", "fewer", "Raise effort.")
-        return Found(torch.from_numpy(ids), torch.from_numpy(squares).clamp_min(0).sqrt())
+        ids = torch.where(ids < 0, ids[:, :1], ids)  # a spare candidate that is missing: the nearest once more
+        place = self.table.places(ids)
+        whole = SearchSpace([self.table], [1.0])
+        if self.kind == "flat":
+            nearest, distance = whole.settled([asked], place, keys, k)
+        else:
+            nearest, distance, _ = whole.ordered([asked], place, k)
+        return Found(self.table.ids[nearest], distance)
 
     def save(self, path: Path, digest: str) -> None:
         """Write the index to a safetensors file, whole or not at all."""
         facts = {"index": "faiss", "kind": self.kind, "dimension": self.dimension, "effort": self.effort}
         table = torch.from_numpy(self.faiss.serialize_index(self._index))
-        write(path, {"faiss": table}, {**facts, "digest": digest})
+        write(path, {"faiss": table, "centre": self.centre}, {**facts, "digest": digest})
 
     @classmethod
     def load(cls, path: Path, digest: str) -> Faiss:
@@ -92,6 +109,9 @@ class Faiss:
         found = cls(facts["dimension"], facts["kind"], effort=facts["effort"])
         found._index = found.faiss.deserialize_index(tensors["faiss"].numpy())
         found._inner = found.faiss.downcast_index(found._index.index)
+        found.centre = tensors.get("centre", found.centre)  # files from before rows were centred have none
+        ids = torch.from_numpy(found.faiss.vector_to_array(found._index.id_map))
+        found.table.add(torch.from_numpy(found._inner.reconstruct_n(0, len(ids))), ids)
         return found
 
 
@@ -139,10 +159,20 @@ class Qdrant:
         check_rows(queries, torch.arange(len(queries)), self.dimension)
         kinds = self.module.models
         params = kinds.SearchParams(exact=True) if self.served else None  # the client's own memory is always exact
-        asked = [kinds.QueryRequest(query=row, limit=k, params=params) for row in queries.tolist()]
-        answers = [answer.points for answer in self.client.query_batch_points(self.collection, requests=asked)]
-        ids = torch.tensor([[point.id for point in points] for points in answers])
-        return Found(ids, torch.tensor([[point.score for point in points] for points in answers]))
+        wanted = min(k + SPARE, len(self))  # spare ones, so that near ties can be put in order
+        asked = [
+            kinds.QueryRequest(query=row, limit=wanted, params=params, with_vector=True) for row in queries.tolist()
+        ]
+        ids, distance = [], []
+        for query, answer in zip(queries, self.client.query_batch_points(self.collection, requests=asked), strict=True):
+            own = ExactIndex(self.dimension)
+            own.add(
+                torch.tensor([point.vector for point in answer.points]), torch.tensor([p.id for p in answer.points])
+            )
+            found = own.search(query[None], k)
+            ids.append(found.ids)
+            distance.append(found.distance)
+        return Found(torch.cat(ids), torch.cat(distance))
 
     def save(self, path: Path, digest: str) -> None:
         """Refused: the engine keeps its own files."""

@@ -102,6 +102,11 @@ class ExactIndex:
         rows = rows.detach().to(self.rows.device).float()
         return torch.nn.functional.normalize(rows, dim=1) if self.metric == "cosine" else rows
 
+    def places(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """Where the rows with these ids stand in the table."""
+        order = self.ids.argsort()
+        return order[torch.searchsorted(self.ids[order], ids)]
+
     def keys(self, queries: Tensor, start: int, stop: int) -> Tensor:
         """What rows start..stop are ordered by, per query: a distance, or one without the terms equal for all rows."""
         rows = self.rows[start:stop]
