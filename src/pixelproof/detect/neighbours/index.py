@@ -105,7 +105,8 @@ class ExactIndex:
     def places(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """Where the rows with these ids stand in the table."""
         order = self.ids.argsort()
-        return order[torch.searchsorted(self.ids[order], ids)]
+        found: Tensor = order[torch.searchsorted(self.ids[order], ids)]
+        return found
 
     def keys(self, queries: Tensor, start: int, stop: int) -> Tensor:
         """What rows start..stop are ordered by, per query: a distance, or one without the terms equal for all rows."""
@@ -117,13 +118,16 @@ class ExactIndex:
 
     def rounding(self, queries: Tensor, within: Tensor) -> Tensor:
         """How far rounding may move the key of a row that lies `within` that distance of its query (q)."""
-        unit = EPSILON * (4 + self.rows.shape[1] ** 0.5 / 4)  # sums of d products: their roundings walk at random
+        unit: float = EPSILON * (
+            4 + self.rows.shape[1] ** 0.5 / 4
+        )  # sums of d products: their roundings walk at random
         if self.metric not in ("euclidean", "cosine"):
             return unit * within
         cosine = self.metric == "cosine"
         size = torch.linalg.vector_norm(queries - self.centre, dim=1)
         near = size + (2 * within.clamp_min(0)).sqrt() if cosine else size + within
-        return unit * (near.square() + 2 * size * (self.centre.norm() + near)) / (2 if cosine else 1)
+        moved: Tensor = unit * (near.square() + 2 * size * (self.centre.norm() + near))
+        return moved / 2 if cosine else moved
 
     def between(self, queries: Tensor, places: Tensor) -> Tensor:
         """Distances (q, k) of each query to its own candidates at `places` (q, k), from their differences."""
