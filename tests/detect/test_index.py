@@ -142,7 +142,7 @@ def test_a_half_written_index_is_never_read(tmp_path):
     save_file({"rows": table(3, 4)}, path)
     with pytest.raises(CorruptFile, match="expected an index"):
         ExactIndex.load(path, "digest")
-    with pytest.raises(BadInput, match="must exist"):
+    with pytest.raises(CorruptFile, match="no nothing"):
         ExactIndex.load(tmp_path / "nothing.safetensors", "digest")
 
 
