@@ -18,6 +18,14 @@ from torch import Tensor
 Rng: TypeAlias = "torch.Generator | Draws"
 
 
+def subseed(seed: int, part: int, parts: int = 1000) -> int:
+    """The seed of one part of a whole that was given `seed`: one of `parts` in a row, wrapped to stay below 2**63.
+
+    Every seed that a user may give (0 to 2**63 - 1) has its parts, and parts of neighbouring seeds do not meet.
+    """
+    return (parts * seed + part) % 2**63
+
+
 class Draws:
     """One independent random stream per image."""
 

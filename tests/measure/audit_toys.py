@@ -13,7 +13,7 @@ from pixelproof.data import Dataset
 from pixelproof.measure.audit import prepare
 from pixelproof.measure.redflags import Claim, Effort
 
-SMALL = Effort(probes=60, draws=20, doubled=30, noisy=4, noise=200, planted=6, inner=60, width=1.0)
+SMALL = Effort(probes=60, draws=20, doubled=30, noisy=4, noise=200, queries=300, planted=6, inner=60, width=1.0)
 
 
 def linear(classes=5, *, before=None, after=None, scale=4.0, seed=0):
@@ -87,6 +87,43 @@ class Jitter(nn.Module):
 
     def forward(self, logits):
         return logits + 20 * (1e5 * logits).sin()
+
+
+class Decided(nn.Module):
+    """The decision of one network, and the slope of another that points elsewhere."""
+
+    def __init__(self, net, other, slope):
+        super().__init__()
+        self.net, self.other, self.slope = net, other, slope
+
+    def forward(self, x):
+        with torch.no_grad():
+            logits = self.net(x)
+        decided = nn.functional.one_hot(logits.argmax(1), logits.shape[1])
+        return 10 * decided + self.slope * self.other(x)
+
+
+class Scale(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, logits):
+        return self.factor * logits
+
+
+class Root(nn.Module):
+    """Changes nothing, but its gradient is infinite at black pixels."""
+
+    def forward(self, x):
+        return x.sqrt() ** 2
+
+
+class Company(nn.Module):
+    """Subtracts the mean of the batch, as a batch norm in training mode does."""
+
+    def forward(self, x):
+        return x - x.mean(0, keepdim=True) if len(x) > 1 else x
 
 
 class Dream(nn.Module):

@@ -1,17 +1,22 @@
 """Every red flag: a model built to raise it, and one that must not."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from audit_toys import (
+    Company,
+    Decided,
     Detach,
     Dream,
     Forgetful,
     Jitter,
     Noise,
     Quantise,
+    Root,
+    Scale,
     Shatter,
     linear,
     profile,
@@ -20,10 +25,12 @@ from audit_toys import (
 from torch import nn
 
 from pixelproof.attacks import APGD, BIM, FGSM, PGD, parse
+from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.measure import RED_FLAGS, Effort
 from pixelproof.measure.redflags.planted import Features, plant
 from pixelproof.measure.redflags.search import falling, meaning
+from pixelproof.measure.redflags.subject import Hits
 from pixelproof.models import PREPROCESSORS
 from pixelproof.models.preprocessors import Committee
 from pixelproof.types import Goal
@@ -49,6 +56,8 @@ CUTS = {
     "weak DLR": lambda: subject(linear(classes=2)),
     "train and test attack identical": lambda: subject(linear(), trained_with=PGD(0.05, 7), reported=PGD(0.05, 7)),
     "planted images missed": lambda: subject(shattered()),
+    "margin off its gradient": lambda: subject(decided()),
+    "answers depend on the batch": lambda: subject(accompanied()),
 }
 LOOK = {flag.name: flag.look for flag in RED_FLAGS}
 
@@ -57,6 +66,19 @@ LOOK = {flag.name: flag.look for flag in RED_FLAGS}
 def hidden():
     """A net that hides its gradient."""
     return subject(linear(before=Quantise()))
+
+
+def decided(slope=1e-4):
+    """A linear net that shows its decision alone, with a slope from elsewhere."""
+    model, data = linear()
+    model.net = Decided(model.net, linear(seed=1)[0].net, slope)
+    return model, data
+
+
+def accompanied():
+    """A linear net that subtracts the mean of its batch, where that is more than one image."""
+    model, data = linear(before=Company())
+    return model, type(data)("toy", data.images, model.predict(data.images).argmax(1), data.classes, data.index)
 
 
 def shattered():
@@ -75,7 +97,7 @@ def honest():
 
 
 def test_every_row_of_the_table_is_tested():
-    assert len(RED_FLAGS) == 17
+    assert len(RED_FLAGS) == 19
     assert set(CUTS) == {flag.name for flag in RED_FLAGS}
     assert all(flag.test and flag.threshold and flag.source for flag in RED_FLAGS)
 
@@ -127,6 +149,49 @@ def test_one_reported_step_is_enough_for_the_flag(honest):
     found = LOOK["single step only"](subject(linear(), reported=FGSM(0.05)))
     assert found.raised
     assert "one step" in found.reason
+
+
+@pytest.mark.parametrize(("of", "only", "raised"), [(94, 2, False), (100, 2, False), (150, 2, False), (150, 6, True)])
+def test_two_images_that_one_step_alone_breaks_are_chance(of, only, raised):
+    """FGSM alone breaks two of a hundred images of an ordinary network; six of 150 it does not break by chance."""
+    found = subject(linear())
+    rates = torch.zeros(of)
+    images = torch.zeros(of, 1, 4, 4)
+    forty = Hits(images, rates, rates.bool())
+    one = Hits(images, torch.where(torch.arange(of) < only, 1.0, 0.0), rates.bool())
+    data = Dataset("many", images, rates.long(), found.field.data.classes)
+    probes = replace(found.field, data=data, goal=Goal(data.labels))
+    vars(found).update(one_step=one, iterated=forty, probes=probes)  # as if they had been computed
+    assert LOOK["one step beats iterative"](found).raised is raised
+
+
+@pytest.mark.parametrize("slope", [0.0, 1e-6, 1e-4, 1e-2, 1.0, 10.0])
+def test_hard_decisions_are_caught_whatever_slope_is_laid_over_them(slope):
+    assert LOOK["margin off its gradient"](subject(decided(slope))).raised
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
+def test_the_scale_of_the_logits_says_nothing_about_the_margin_and_its_gradient(factor):
+    found = LOOK["margin off its gradient"](subject(linear(after=Scale(factor))))
+    assert found.raised is False, found.detail
+
+
+def test_queries_meet_what_stands_whatever_the_ensembles_rule_says():
+    """The evaluation broke nothing; decisions alone tell which images are near the boundary."""
+    flag = LOOK["black box beats white box"](subject(decided(0.0), missed=True))
+    assert flag.raised
+    assert "of 20 images that stood" in flag.detail
+    assert len(flag.images) >= 10
+
+
+def test_gradients_that_are_not_finite_in_places_are_told_and_are_no_accusation():
+    model, data = linear(before=Root())
+    images = data.images.clone()
+    images[:, :, 0, :2] = 0
+    dark = Dataset("dark", images, model.predict(images).argmax(1), data.classes, data.index)
+    found = LOOK["zero gradient"](subject((model, dark)))
+    assert found.raised is False
+    assert "infinite or NaN at 30" in found.detail
 
 
 def test_what_was_not_given_is_not_run():

@@ -14,6 +14,7 @@ from torch import nn
 from pixelproof import specs
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend.defence import Defence, Part, Role, Setting, TrainingDefence
+from pixelproof.draws import subseed
 from pixelproof.errors import BadInput
 from pixelproof.models import NETS, Classifier, History, Preprocessor, Recipe, Training, suited, train
 from pixelproof.models.nets import build
@@ -89,7 +90,7 @@ class Hardening:
             members = next((item.members for item in learning if isinstance(item, Ensemble)), 1)
             trained = []
             for member in range(members):
-                apart = replace(settings, seed=settings.seed + member)
+                apart = replace(settings, seed=subseed(settings.seed, member, parts=1))
                 made, history = self._train(model, (present, learning), data, validation, apart, progress)
                 trained.append(made)
                 histories.append(history)

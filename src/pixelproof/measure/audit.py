@@ -12,6 +12,7 @@ from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
 from pixelproof.attacks.mount import Field
 from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, expect, is_stochastic, seeded
 from pixelproof.data import Dataset
+from pixelproof.draws import subseed
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure import flags
@@ -138,7 +139,7 @@ def prepare(
     random = is_stochastic(model, probe.images)
     blind = bool(flags.silent(model, probe.images, probe.labels, "margin").all())
     attacked = connected(model) if blind else model  # attacks must be able to run although no gradient leads anywhere
-    found = evaluate(attacked, data, attack, seed=seed, run=run, tell=_heard(tell))
+    found = evaluate(model, data, attack, seed=seed, run=run, tell=_heard(tell))
     field, kept = Field.of(attacked, data, None, None), data[torch.isin(data.index, found.index)]
     seen = expect(attacked, ATTACK_DRAWS) if random else attacked
     field = replace(field, model=seen, data=kept, goal=Goal(kept.labels))
@@ -173,7 +174,7 @@ def _looked(subject: Subject, flag: RedFlag, number: int, run: Run | None) -> Fi
     name = f"flag/{number + 1:02d}"
     if run is not None and run.has(name):
         return run.load(name, Finding)
-    with seeded(1000 * subject.seed + number, wanted=True):
+    with seeded(subseed(subject.seed, number), wanted=True):
         finding = flag.look(subject)
     if run is not None:
         run.save(name, finding)

@@ -12,10 +12,11 @@ from torch import Tensor
 from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
 from pixelproof.attacks.auto.square import Square
+from pixelproof.attacks.hopskip import HopSkipJump
 from pixelproof.attacks.mount import LOOKED_AT, Field
 from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates, seeded
 from pixelproof.data import Dataset
-from pixelproof.draws import Draws
+from pixelproof.draws import Draws, subseed
 from pixelproof.errors import BadInput
 from pixelproof.measure import flags
 from pixelproof.measure.clock import Clock, TimeUp
@@ -62,9 +63,10 @@ def evaluate(
     With `targets` (one label per image) only images that are taken for their target count as broken.
     The result is saved in `run` as "evaluation"; an evaluation that ran out of time, or was interrupted, goes on where
     it stopped when it is called again with the same run. Of a deterministic model the same parts give the same result,
-    whatever the batches and the interruptions. What broke a random model is judged once more, by fresh draws, in the
-    end: with many parts, some images are lucky once. Raises BadInput for data that does not fit the model and for a
-    run that holds another evaluation.
+    whatever the batches and the interruptions. A network through which no gradient can be computed is attacked by
+    queries alone, Square and HopSkipJump at full length, and a flag says so. What broke a random model is judged once
+    more, by fresh draws, in the end: with many parts, some images are lucky once. Raises BadInput for data that does
+    not fit the model and for a run that holds another evaluation.
     """
     if budget is not None and not budget > 0:
         raise BadInput("evaluate", "the time budget must be positive", budget)
@@ -72,6 +74,14 @@ def evaluate(
     if run is not None and run.has("progress"):
         evaluator.resume(run.load("progress", Saved))
     return evaluator.conduct(Clock(budget, evaluator.seconds), run, tell or (lambda live: None))
+
+
+def by_queries(attack: Auto) -> tuple[Stage, ...]:
+    """What takes the place of the ensemble where no gradient can be computed: scores, then bare decisions."""
+    square = Stage(Square(attack.eps, norm=attack.norm), 0, False)
+    if attack.norm == "l1":
+        return (square,)
+    return square, Stage(HopSkipJump(norm=attack.norm, eps=attack.eps), 0, False)
 
 
 class Evaluator:
@@ -85,7 +95,9 @@ class Evaluator:
         with seeded(seed, wanted=True):
             self.flags = flags.before(model, probe.images, probe.labels, random=self.random)
         self.stages = attack.stages(len(model.card.classes), targeted=targets is not None)
-        if self.random:  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
+        if flags.GRADIENT_FREE in self.flags:
+            self.stages = by_queries(attack)
+        elif self.random:  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
         n = len(self.field.data)
         with seeded(seed, wanted=self.random):
@@ -143,7 +155,7 @@ class Evaluator:
             self.seconds = clock.seconds
             if run is not None:
                 self._save(run)
-        with seeded(self.seed + 1, wanted=self.random):
+        with seeded(subseed(self.seed, 1, parts=1), wanted=self.random):
             result = self._result(ended)
         if run is not None:
             run.save("evaluation", result)
@@ -178,7 +190,7 @@ class Evaluator:
     def _attack(self, stage: Stage, batch: Tensor) -> None:
         """One part on one batch, judged in float32."""
         part = replace(self.field, data=self.field.data[batch], goal=self.field.goal[batch])
-        outcome = part.run(stage.attack, Draws.keyed(1000 * self.seed + self.stage, part.data.index))
+        outcome = part.run(stage.attack, Draws.keyed(subseed(self.seed, self.stage), part.data.index))
         logits = part.model.predict(outcome.images)
         reached = self._rate(outcome.images, part.goal) > 0.5 if self.random else part.goal.reached(logits)
         self.ledger.record(batch, outcome.images, reached, part.goal.margin(logits))
@@ -237,6 +249,8 @@ class Evaluator:
         elif ended == "finished" and any(k and not part.attacked for k, part in zip(rounds, parts, strict=False)):
             ended = "stopped by rule"
         black = [part for part in parts if part.spec.startswith(Square.name) and part.attacked]
+        if flags.GRADIENT_FREE in self.flags:
+            black = []  # nothing stood before it
         late = flags.after(sum(part.broke for part in black), black[0].attacked if black else 0)
         return Evaluation(
             attack=specs.write(self.attack),

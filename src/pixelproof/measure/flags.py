@@ -1,4 +1,4 @@
-"""Warning signs that a robust accuracy is not what it seems: the five of AutoAttack."""
+"""Warning signs that a robust accuracy is not what it seems: AutoAttack's, and missing gradients."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pixelproof.types import Goal, Images, Labels, Logits, Mask
 RANDOMISED = "randomised: two passes over the same images differ; success is judged as a rate over draws"
 PROBABILITIES = "probabilities: the outputs lie in [0, 1] and sum to 1; gradients vanish where the softmax saturates"
 NO_GRADIENT = "zero gradient"
+GRADIENT_FREE = "no gradient: none can be computed through the network; it was attacked by queries alone"
+NOT_FINITE = "gradient not finite"
 BLACK_BOX = "black box beats white box"
 ROUNDING = 1e-5  # by how much probabilities may miss [0, 1] and a sum of 1 (AutoAttack's own tolerance)
 INFERENCE = "optimisation at inference: the forward pass computes gradients itself; attack the whole process"
@@ -28,8 +30,14 @@ def before(model: Classifier, images: Images, labels: Labels, *, random: bool) -
         found.append(PROBABILITIES)
     if optimises(model, images[:2]):
         found.append(INFERENCE)
-    elif still := int(silent(model, images, labels).sum()):
-        found.append(f"{NO_GRADIENT}: the loss has none at {still} of {len(images)} clean images")
+    elif (gradient := slope(model, images, labels)) is None:
+        found.append(GRADIENT_FREE)
+    else:
+        finite = gradient.isfinite().flatten(1)
+        if still := int(silent(model, images, labels).sum()):
+            found.append(f"{NO_GRADIENT}: the loss has none at {still} of {len(images)} clean images")
+        if broken := int((~finite.all(1)).sum()):
+            found.append(f"{NOT_FINITE}: infinite or NaN entries at {broken} of {len(images)} clean images")
     return tuple(found)
 
 
@@ -48,16 +56,23 @@ def are_probabilities(outputs: Logits) -> bool:
 
 
 def silent(model: Classifier, images: Images, labels: Labels, loss: Loss = "ce") -> Mask:
-    """At which images the gradient of the loss is exactly zero, or cannot be computed at all."""
-    x = images.to(model.device).requires_grad_()
+    """At which images the gradient of the loss is exactly zero, nowhere finite, or cannot be computed at all."""
+    gradient = slope(model, images, labels, loss)
+    if gradient is None:
+        return torch.ones(len(images), dtype=torch.bool)
+    return (gradient.nan_to_num(0.0, 0.0, 0.0) == 0).flatten(1).all(1)
+
+
+def slope(model: Classifier, images: Images, labels: Labels, loss: Loss = "ce") -> Tensor | None:
+    """The gradient of the loss at each image, on the CPU, as it comes; None where no gradient can be computed."""
+    x = images.to(model.device, copy=True).requires_grad_()
     objective = Objective.of(Goal(labels.to(model.device)), loss)
     with frozen(model), torch.enable_grad():
-        value = objective.loss(model(x)).sum()
         try:
-            gradient: Tensor = torch.autograd.grad(value, x)[0]
+            gradient: Tensor = torch.autograd.grad(objective.loss(model(x)).sum(), x)[0]
         except RuntimeError:  # nothing leads back to the image, or an operation on the way has no derivative
-            return torch.ones(len(images), dtype=torch.bool)
-    return (gradient == 0).flatten(1).all(1).cpu()
+            return None
+    return gradient.cpu()
 
 
 def optimises(model: Classifier, images: Images) -> bool:

@@ -7,7 +7,9 @@ arXiv 2106.09947; Athalye: Athalye et al. 2018, arXiv 1802.00420; "ours": from m
 
 from pixelproof.measure.redflags.budget import not_monotone, unbounded
 from pixelproof.measure.redflags.finding import Finding, RedFlag
+from pixelproof.measure.redflags.follows import not_followed
 from pixelproof.measure.redflags.passes import (
+    company,
     noisy_surface,
     non_determinism,
     optimises,
@@ -16,10 +18,10 @@ from pixelproof.measure.redflags.passes import (
     zero_gradient,
 )
 from pixelproof.measure.redflags.planted import planted
+from pixelproof.measure.redflags.queries import black_box
 from pixelproof.measure.redflags.search import not_converged, silent_success, trained_on_the_attack
 from pixelproof.measure.redflags.subject import Claim, Effort, Subject, connected
 from pixelproof.measure.redflags.versus import (
-    black_box,
     noise_beats_gradient,
     one_step_beats_iterative,
     single_step,
@@ -53,7 +55,8 @@ RED_FLAGS: tuple[RedFlag, ...] = (
     ),
     RedFlag(
         "black box beats white box",
-        "images that Square, or a transfer from the surrogate, breaks and no gradient attack does, even afterwards",
+        "images that the ensemble's Square, Square and HopSkipJump of 5000 queries on 20 standing images, or a "
+        "transfer from the surrogate, break and no gradient attack does, even afterwards",
         "> 0.2 % of all images",
         "AutoAttack, Carlini",
         True,
@@ -62,7 +65,7 @@ RED_FLAGS: tuple[RedFlag, ...] = (
     RedFlag(
         "one step beats iterative",
         "images that FGSM breaks and PGD-40 at the same eps does not",
-        "> 1 % of the images",
+        "significantly > 1 % of the images (exact binomial test, 5 %)",
         "Carlini; threshold ours",
         True,
         one_step_beats_iterative,
@@ -162,6 +165,23 @@ RED_FLAGS: tuple[RedFlag, ...] = (
         "Zimmermann et al. 2022, arXiv 2206.13991",
         True,
         planted,
+    ),
+    RedFlag(
+        "margin off its gradient",
+        "on the line to the nearest image of another class: the margin's fall that the integral of its gradient does "
+        "not account for, and the margin left at 99 % of the way to where the decision falls",
+        "either > 50 %, at > 20 % of 50 images",
+        "IoAF, Sundararajan et al. 2017, arXiv 1703.01365; thresholds ours",
+        True,
+        not_followed,
+    ),
+    RedFlag(
+        "answers depend on the batch",
+        "50 images alone and together",
+        "predictions differ, or logits lie > 1e-3 of the length of the longest apart",
+        "ours",
+        True,
+        company,
     ),
 )
 

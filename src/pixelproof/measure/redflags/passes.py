@@ -1,4 +1,4 @@
-"""What a few passes over clean images tell: flags 1, 2, 3, 11, 13 and 15."""
+"""What a few passes over clean images tell: flags 1, 2, 3, 11, 13, 15 and 19."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pixelproof.measure.redflags.subject import Subject
 RADIUS = 8 / 255  # of which half is drawn to either side, as in the indicators of attack failure
 ROUGH = 0.5  # mean relative change of the margin from which the surface is called noisy
 SURFACE_IMAGES = 50
+ALONE = 1e-3  # logits of an image alone and in company, in lengths of the longest, that lie further apart
 MULTICLASS = 4  # classes that a targeted DLR loss needs; an untargeted one needs one fewer
 
 
@@ -44,16 +45,20 @@ def zero_gradient(subject: Subject) -> Finding:
     """3: images without a gradient; the margin's decides, for the cross-entropy's may only have underflowed."""
     data = subject.probes.data
     none = torch.zeros(len(data), dtype=torch.bool)
-    mute, still = none.clone(), none.clone()
+    mute, still, broken = none.clone(), none.clone(), none.clone()
     for start in range(0, len(data), FLAG_IMAGES):
         rows = slice(start, start + FLAG_IMAGES)
         mute[rows] = flags.silent(subject.field.model, data.images[rows], data.labels[rows])
         still[rows] = flags.silent(subject.field.model, data.images[rows], data.labels[rows], "margin")
+        gradient = flags.slope(subject.field.model, data.images[rows], data.labels[rows], "margin")
+        broken[rows] = False if gradient is None else ~gradient.isfinite().flatten(1).all(1)
     share = float(still.double().mean())
     if still.any():
         said = f"the margin has no gradient at {int(still.sum())} of {len(data)} images"
         return Finding(True, share, f"{said}, the cross-entropy at {int(mute.sum())}", said, data.index[still])
     detail = f"the margin has a gradient at all {len(data)} images"
+    if broken.any():
+        detail += f"; entries are infinite or NaN at {int(broken.sum())} and count as 0"
     if mute.any():
         detail += f"; the cross-entropy underflows at {int(mute.sum())}, where margin and DLR losses go on"
     return Finding(False, share, detail)
@@ -92,3 +97,16 @@ def weak_dlr(subject: Subject) -> Finding:
     kind = "DLR is" if count < MULTICLASS - 1 else "targeted DLR is"
     detail = f"{count} classes: {kind} not defined, and the ensemble uses the margin in its place"
     return Finding(True, float(count), detail, f"{kind} not defined for {count} classes")
+
+
+def company(subject: Subject) -> Finding:
+    """19: an image's answer that changes with the other images of its batch."""
+    if subject.random:
+        return Finding.not_run("every pass of a random model differs")
+    data = subject.field.data[:FLAG_IMAGES]
+    together, alone = subject.model.predict(data.images), subject.model.predict(data.images, batch=1)
+    scale = torch.maximum(together.norm(dim=1), alone.norm(dim=1)).clamp_min(lp.TINY)
+    moved = (together.argmax(1) != alone.argmax(1)) | ((together - alone).norm(dim=1) / scale > ALONE)
+    detail = f"alone, {int(moved.sum())} of {len(data)} images get another answer than in company"
+    reason = "answers depend on the other images of the batch"
+    return Finding(bool(moved.any()), float(moved.double().mean()), detail, reason, data.index[moved])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pixelproof import lp
 from pixelproof.attacks import UniformNoise
 from pixelproof.data import Dataset
-from pixelproof.draws import Draws
+from pixelproof.draws import Draws, subseed
 from pixelproof.measure.redflags.finding import Finding
 from pixelproof.measure.redflags.subject import Subject
 from pixelproof.models import Classifier, evaluating, frozen
@@ -110,7 +110,7 @@ def _draw(subject: Subject, trap: Classifier, one: Dataset) -> Tensor:
 
 
 def _draws(subject: Subject, one: Dataset) -> Draws:
-    return Draws.keyed(subject.seed + 1, one.index)
+    return Draws.keyed(subseed(subject.seed, 1, parts=1), one.index)
 
 
 class Features(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pixelproof.attacks import FGSM, PGD, Attack, Auto
 from pixelproof.attacks.mount import Field
 from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates
-from pixelproof.draws import Draws
+from pixelproof.draws import Draws, subseed
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure.evaluation import Evaluation
@@ -28,7 +28,8 @@ class Effort:
 
     `probes` images at most serve the tests that attack (all that are correct, when fewer), `draws` copies with noise
     show the loss surface. Of the images that stand, `doubled` are attacked with twice the steps, and `noisy` with
-    `noise` uniform draws each. `planted` images get an adversarial twin planted, beside `inner` points. `width` is the
+    `noise` uniform draws each; of `ranked` of them the `queried` nearest to the boundary meet attacks of `queries`
+    queries. `planted` images get an adversarial twin planted, beside `inner` points. `width` is the
     widest 95 % interval that a set of images may give, at a robust accuracy of one half.
     """
 
@@ -37,14 +38,17 @@ class Effort:
     doubled: int = 50
     noisy: int = 5
     noise: int = 10_000
+    ranked: int = 100
+    queried: int = 20
+    queries: int = 5000
     planted: int = 20
     inner: int = 499
     width: float = 0.2
 
     def __post_init__(self) -> None:
-        for key in ("probes", "draws", "doubled", "noisy", "noise", "planted", "inner"):
-            if getattr(self, key) < 1:
-                raise BadInput("audit", f"{key} must be at least 1", getattr(self, key))
+        for field in fields(self):
+            if field.name != "width" and getattr(self, field.name) < 1:
+                raise BadInput("audit", f"{field.name} must be at least 1", getattr(self, field.name))
         if not 0 < self.width <= 1:
             raise BadInput("audit", "width must lie in (0, 1]", self.width)
 
@@ -131,7 +135,7 @@ class Subject:
 
     def attack(self, attack: Attack, field: Field, *, salt: int = 0) -> Hits:
         """Run `attack` on a field and judge it, a random model by ten passes per image."""
-        outcome = field.run(attack, Draws.keyed(1000 * self.seed + salt, field.data.index))
+        outcome = field.run(attack, Draws.keyed(subseed(self.seed, salt), field.data.index))
         rate = self.fooling(outcome.images, field.goal)
         return Hits(outcome.images, rate, (outcome.first_break >= 0) & (rate <= 0.5))
 

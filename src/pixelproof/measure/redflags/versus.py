@@ -1,85 +1,38 @@
-"""Attacks against one another: a weaker one that finds more convicts the stronger. Flags 4, 5, 6, 12 and 14."""
+"""Attacks against one another: a weaker one that finds more convicts the stronger. Flags 5, 6, 12 and 14."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import torch
+from scipy import stats
 from torch import Tensor
 
-from pixelproof.attacks import APGD, FGSM, PGD, Square, UniformNoise
+from pixelproof.attacks import FGSM, UniformNoise
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.mount import Field
 from pixelproof.draws import Draws
-from pixelproof.measure.redflags.finding import NONE, Finding, listed, points
+from pixelproof.measure.redflags.finding import NONE, Finding, listed
+from pixelproof.measure.redflags.queries import transferred
 from pixelproof.measure.redflags.subject import Subject
-from pixelproof.types import Images, Mask
 
-BLACK_BOX = 0.002  # of all images: AutoAttack's own tolerance
 ONE_STEP = 0.01  # of the images; in 50 models x 4 budgets without masking 0.6 % was the most
+SURE = 0.05  # level of the exact test that there are more
 GAP = 0.2
 NOISE_BATCH = 500
 
 
-def black_box(subject: Subject) -> Finding:
-    """4: images that only a search without gradients breaks, or a transfer from the surrogate."""
-    found = torch.zeros(len(subject.field.data), dtype=torch.bool)
-    tried = []
-    if not subject.random:  # Square compares single passes, which mean little when every pass differs
-        found |= _only_by_square(subject)
-        tried.append("Square")
-    if subject.claim.surrogate is not None:
-        found |= _only_by_transfer(subject)
-        tried.append("transfer")
-    if not tried:
-        return Finding.not_run("the model is random, and no surrogate was given")
-    share = float(found.sum()) / subject.field.offered
-    names = " or ".join(tried)
-    detail = f"{names} broke {int(found.sum())} images ({points(share)}) that no gradient attack broke"
-    return Finding(
-        share > BLACK_BOX,
-        share,
-        detail,
-        f"{names} breaks what no gradient attack does",
-        subject.field.data.index[found],
-    )
-
-
-def _only_by_square(subject: Subject) -> Mask:
-    """What Square broke and margin APGD towards every rival, from another start, does not break even afterwards."""
-    by_square = torch.tensor([part.spec.startswith(f"{Square.name}:") for part in subject.evaluation.parts])
-    number = subject.evaluation.broken_by
-    found = (number >= 0) & by_square[number.clamp_min(0)] if len(by_square) else number >= 0
-    if found.any():
-        rivals = min(9, subject.classes - 1)
-        attack = APGD(subject.eps, loss="margin", targets=rivals, norm=subject.norm)
-        found[found.clone()] = ~subject.attack(attack, subject.among(found), salt=4).success
-    return found
-
-
-def _only_by_transfer(subject: Subject) -> Mask:
-    """What PGD on the surrogate breaks among the images that the evaluation left standing."""
-    found = subject.standing.clone()
-    if found.any():
-        field = subject.among(found)
-        found[found.clone()] = subject.broken(_transferred(subject, field)[0], field)
-    return found
-
-
-def _transferred(subject: Subject, field: Field) -> tuple[Images, Mask]:
-    """What PGD finds on the surrogate, and where it fools the surrogate."""
-    assert subject.claim.surrogate is not None
-    attack = PGD(subject.eps, norm=subject.norm)
-    outcome = replace(field, model=subject.claim.surrogate).run(attack, Draws.keyed(subject.seed, field.data.index))
-    return outcome.images, field.goal.reached(subject.claim.surrogate.predict(outcome.images))
-
-
 def one_step_beats_iterative(subject: Subject) -> Finding:
-    """5: images that FGSM breaks and PGD, at the same budget, does not."""
+    """5: images that FGSM breaks and PGD, at the same budget, does not: significantly more of them than happen anyway.
+
+    A step in another direction finds one image in a hundred that forty steps miss, also where nothing is masked. Two
+    of a hundred images may be that chance (an exact binomial test says so); what is masked shows in many.
+    """
     found = subject.one_step.rate - subject.iterated.rate > 0.5
     share, index = float(found.double().mean()), subject.probes.data.index[found]
-    detail = f"FGSM breaks {int(found.sum())} of {len(found)} images that PGD-40 does not"
-    return Finding(share > ONE_STEP, share, detail, "one step breaks images that forty do not", index)
+    p = float(stats.binomtest(int(found.sum()), len(found), ONE_STEP, alternative="greater").pvalue)
+    detail = f"FGSM breaks {int(found.sum())} of {len(found)} images that PGD-40 does not (p = {p:.2g})"
+    return Finding(p < SURE, share, detail, "one step breaks images that forty do not", index)
 
 
 def single_step(subject: Subject) -> Finding:
@@ -105,7 +58,7 @@ def transfer_failure(subject: Subject) -> Finding:
     """12: adversarial on the surrogate, not on the model: what was found there says nothing here."""
     if subject.claim.surrogate is None:
         return Finding.not_run("no surrogate was given; every attack went through the model end to end")
-    images, there = _transferred(subject, subject.probes)
+    images, there = transferred(subject, subject.probes)
     failed = there & (subject.fooling(images, subject.probes.goal) <= 0.5)
     share = float(failed.sum()) / max(1, int(there.sum()))
     detail = f"of {int(there.sum())} images that fool the surrogate {int(failed.sum())} do not fool the model"

@@ -61,7 +61,7 @@ class Mount(Answer):
     label: int = Field(ge=0)
     target: int | None = Field(default=None, ge=0)
     attack: str = Field(min_length=1, max_length=200)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class Job(Answer):
