@@ -1,5 +1,6 @@
 """pixelproof explore: a real server on a real socket, its link, and the end of the demo."""
 
+import base64
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from explorer_run import explored
 from pixelproof.cli.main import app
+from tiny_runs import real
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +66,32 @@ def test_with_a_token_the_link_carries_it():
         base = link.partition("/?")[0]
         assert refused(f"{base}/api") == 401
         assert get(f"{base}/api", Authorization="Bearer a-long-secret")
+
+
+def test_ctrl_c_says_that_the_explorer_stopped_also_while_somebody_listens():
+    process = subprocess.Popen(
+        [*START, "explore", str(real().folder), "--no-browser", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+    run = json.loads(get(f"{found[0]}/api")[0])["runs"][0]["id"]
+    pixels = base64.b64encode(bytes(4 * 64)).decode()
+    asked = {"session": "one", "pixels": pixels, "label": 3, "attack": "pgd:eps=0.1,steps=5000"}
+    body = urllib.request.Request(
+        f"{found[0]}/api/runs/{run}/live/attacks", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(body, timeout=60) as answer:
+        events = json.loads(answer.read())["events"]
+    with urllib.request.urlopen(f"{found[0]}/api/{events}", timeout=60) as stream:
+        assert stream.readline().startswith(b"data:")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "explorer has stopped" in said
+    assert "Traceback" not in said
+    assert "interrupted" not in said
 
 
 def test_bad_runs_are_one_sentence(tmp_path):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pixelproof.cli.interrupts import CODE, Interrupted
 from pixelproof.cli.options import DataDir, Quiet
 from pixelproof.cli.screen import err, out, progress
 
@@ -33,11 +34,16 @@ def explore(
     from pixelproof.web.serve import Place, serve
 
     def tell(link: str) -> None:
-        out.print(f"explorer: {link}", soft_wrap=True, highlight=False, markup=False)
+        out.print(f"explorer: {link}", soft_wrap=True, highlight=False)
         if not quiet:
             err.print("Press Ctrl-C to stop.", style="dim")
 
-    serve(Library(folders, data_dir), Place(host, port, token), tell=tell, browser=not no_browser)
+    try:
+        serve(Library(folders, data_dir), Place(host, port, token), tell=tell, browser=not no_browser)
+    except Interrupted:
+        if not quiet:
+            err.print("the explorer has stopped; the runs are as they were", style="dim")
+        raise typer.Exit(CODE) from None
 
 
 def export(
@@ -55,4 +61,4 @@ def export(
         written = write(
             Library(folders, data_dir), site, examples=examples, tell=lambda done, n: tell("export", done, n, "")
         )
-    out.print(f"site: {site / 'index.html'} ({written} answers)", soft_wrap=True, highlight=False, markup=False)
+    out.print(f"site: {site / 'index.html'} ({written} answers)", soft_wrap=True, highlight=False)

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from pixelproof import __version__
-from pixelproof.cli import audit, certify, compare, data, defend, detect, evaluate, explore, single, studies
+from pixelproof.cli import audit, certify, compare, data, defend, detect, evaluate, explore, interrupts, single, studies
 from pixelproof.cli.screen import err
 from pixelproof.errors import BadInput, PixelproofError
 
@@ -40,6 +39,8 @@ app.command("train")(single.train)
 app.command("defend")(defend.defend)
 app.command("list")(single.components)
 app.add_typer(data.app, name="data")
+for each in (*app.registered_commands, *data.app.registered_commands):
+    each.epilog = "--debug, with any command: show the traceback of an error."
 
 
 def _version(wanted: bool | None) -> None:
@@ -60,36 +61,39 @@ def options(
     """
 
 
-class Interrupted(BaseException):
-    """Ctrl-C; not a KeyboardInterrupt, which the command-line library would turn into a plain failure."""
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise Interrupted
-
-
 def main() -> None:
     """Run the command line; errors are one line each unless --debug is given."""
-    signal.signal(signal.SIGINT, _interrupt)
+    interrupts.watch()
     # Threads that wait must sleep, not spin: on a busy machine spinning made small networks eight times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(args=arguments, prog_name="pixelproof")
-    except Interrupted:
-        err.print(
-            "interrupted: the results a study has finished are kept, and the same command continues it", style="yellow"
-        )
-        sys.exit(130)
+    except interrupts.Interrupted:
+        _interrupted()
     except PixelproofError as error:
         if debug:
             raise
-        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _error(str(error))
         sys.exit(2 if isinstance(error, BadInput) else 1)
     except Exception as error:
+        if interrupts.came():
+            _interrupted()
         if debug:
             raise
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        err.print(f"error: unexpected {what}. Run again with --debug for the traceback.", style="red", markup=False)
+        what = f"{type(error).__name__}: {error}"[:300]
+        _error(f"unexpected {what}. Run again with --debug for the traceback.")
         sys.exit(1)
+
+
+def _error(text: str) -> None:
+    """One line, whatever names are in it."""
+    err.print(f"error: {' '.join(text.split())}", style="red", highlight=False, soft_wrap=True)
+
+
+def _interrupted() -> NoReturn:
+    err.print(
+        "interrupted: the results a study has finished are kept, and the same command continues it", style="yellow"
+    )
+    sys.exit(interrupts.CODE)

@@ -1,14 +1,19 @@
-"""What the terminal shows: progress bars with time left, tables, or JSON."""
+"""What the terminal shows: progress bars with time left, tables, or JSON.
+
+Text is text: names of classes, files and studies come out as they are, not as markup, and control characters in them
+are written out, so that no name can move the cursor or colour the screen.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable, RenderHook
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -24,8 +29,37 @@ from rich.text import Text
 Tell = Callable[[str, int, int, str], None]
 EVERY = 60.0  # seconds between two lines about the same work in a log file
 
-out = Console()
-err = Console(stderr=True)
+DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they turn text round
+
+
+def shown(text: object) -> str:
+    """Text for the terminal: what is no letter but a command to it is written as its code, such as "\\x1b"."""
+    return "".join(letter if _harmless(letter) else repr(letter)[1:-1] for letter in str(text))
+
+
+def _harmless(letter: str) -> bool:
+    return letter in "\n\t" or (unicodedata.category(letter) not in ("Cc", "Cs") and letter not in DIRECTIONS)
+
+
+class Cleaning(RenderHook):
+    """Cleans every text that a console is given."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """The same, with texts cleaned; tables and bars clean their own."""
+        for each in renderables:
+            if isinstance(each, Text) and not all(map(_harmless, each.plain)):
+                each.plain = shown(each.plain)
+        return renderables
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, markup=False, emoji=False)
+    console.push_render_hook(Cleaning())
+    return console
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 
 def emit(value: Any) -> None:
@@ -45,15 +79,15 @@ def progress(*, silent: bool, download: bool = False) -> Iterator[Tell]:
     if not err.is_terminal:
         yield _logged()
         return
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
-    tail = [DownloadColumn()] if download else [TextColumn("{task.fields[note]}")]
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %")]
+    tail = [DownloadColumn()] if download else [TextColumn("{task.fields[note]}", markup=False)]
     bars = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), *tail, console=err)
     tasks: dict[str, TaskID] = {}
 
     def tell(what: str, done: int, total: int, note: str) -> None:
         if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total, note=note)
-        bars.update(tasks[what], completed=done, total=total, note=note)
+            tasks[what] = bars.add_task(shown(what), total=total, note=shown(note))
+        bars.update(tasks[what], completed=done, total=total, note=shown(note))
 
     with bars:
         yield tell
@@ -70,7 +104,7 @@ def _logged() -> Tell:
         said[what] = now
         share = f"{100 * done / total:.0f} %" if total else ""
         text = f"{time.strftime('%H:%M:%S')} {what} {share} {note}".rstrip()
-        err.print(text, markup=False, highlight=False, soft_wrap=True)
+        err.print(text, highlight=False, soft_wrap=True)
 
     return tell
 
@@ -82,18 +116,19 @@ def line(*, silent: bool) -> Iterator[Callable[[str, bool], None]]:
         yield lambda text, news: None
     elif err.is_terminal:
         with err.status("") as status:
-            yield lambda text, news: status.update(Text(text, no_wrap=True, overflow="ellipsis"))
+            yield lambda text, news: status.update(Text(shown(text), no_wrap=True, overflow="ellipsis"))
     else:
-        yield lambda text, news: err.print(text, markup=False, highlight=False, soft_wrap=True) if news else None
+        yield lambda text, news: err.print(text, highlight=False, soft_wrap=True) if news else None
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: bool = False) -> None:
     """Print a table; every column but the first is right-aligned, unless they hold words."""
-    drawn = Table(title=title, title_justify="left")
+    drawn = Table(title=Text(shown(title), style="table.title"), title_justify="left")
     for position, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if position and not words else "left", overflow="fold")
+        right = position and not words
+        drawn.add_column(Text(shown(column)), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
+        drawn.add_row(*(Text(shown(cell)) for cell in row))
     out.print(drawn)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
 from pixelproof.cli.screen import emit, err, out, percent, progress, table
@@ -137,11 +138,11 @@ def components(as_json: AsJson = False) -> None:
         )
         return
     for title, entries in (("Attacks", rows), ("Detectors", guards), ("Defences", hardening), ("Networks", nets)):
-        out.print(f"[bold]{title}[/bold]")
+        out.print(title, style="bold")
         for entry in entries:
-            out.print(f"  [bold]{entry[0]}[/bold]  {entry[-1]}", highlight=False)
+            out.print(Text.assemble("  ", (entry[0], "bold"), f"  {entry[-1]}"))
             if len(entry) == 3:
-                out.print(f"      settings: {entry[1]}", highlight=False, markup=False)
+                out.print(f"      settings: {entry[1]}", highlight=False)
 
 
 def _table(table: Mapping[str, Any]) -> list[tuple[str, str, str]]:

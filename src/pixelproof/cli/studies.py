@@ -42,7 +42,7 @@ def demo(
     if serve:
         explore([folder], no_browser=True)
     elif not as_json:
-        out.print(f"explorer: pixelproof explore {folder}", soft_wrap=True, highlight=False, markup=False)
+        out.print(f"explorer: pixelproof explore {folder}", soft_wrap=True, highlight=False)
 
 
 def run(
@@ -101,7 +101,7 @@ def _show(run: Run, quiet: bool, as_json: bool) -> None:
         emit({"overview": facts, "robustness": rows, "paper": views.paper(run), "report": str(path)})
         return
     if not quiet:
-        out.print(f"[bold]{facts['title']}[/bold]")
+        out.print(facts["title"], style="bold", highlight=False)
     out.print(
         f"clean accuracy {percent(facts['clean_accuracy'])}, n={facts['clean_accuracy']['n']}, seed {facts['seed']}"
     )
@@ -109,7 +109,7 @@ def _show(run: Run, quiet: bool, as_json: bool) -> None:
         budgets = sorted({row["eps"] for row in rows})
         title = f"Robust accuracy on the {rows[0]['n']} correctly classified images, by eps (upper bounds)"
         table(title, ["attack", *(f"{eps:.4g}" for eps in budgets)], _grid(rows, budgets))
-    out.print(f"report: {path}", soft_wrap=True)
+    out.print(f"report: {path}", soft_wrap=True, highlight=False)
 
 
 def _grid(rows: list[dict[str, Any]], budgets: list[float]) -> list[list[str]]:

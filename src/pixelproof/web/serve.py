@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 import secrets
 import socket
 import threading
@@ -79,7 +81,14 @@ def serve(library: Library, place: Place, *, tell: Callable[[str], None], browse
         threading.Thread(target=warm, args=(application,), daemon=True, name="warm").start()
         gate = Gate(application, place.hosts, token)
         settings = uvicorn.Config(gate, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+        logging.getLogger("uvicorn.error").addFilter(_news)
         uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _news(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's log is worth showing: answers cut off because the server stops are not."""
+    ended = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not ended and not record.getMessage().startswith("Cancel ")
 
 
 def link(library: Library, host: str, port: int, token: str | None = None) -> str:

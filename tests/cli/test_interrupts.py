@@ -1,0 +1,62 @@
+"""Ctrl-C at any moment: no traceback, exit code 130."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+IMPORTING = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            print("now", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+from pixelproof.__main__ import main
+main()
+"""
+
+COMMAND = """
+import sys, time
+from pixelproof.cli import main
+module = sys.modules["pixelproof.cli.main"]
+def app(**_):
+    print("now", flush=True)
+    {work}
+module.app = app
+main()
+"""
+WORK = "time.sleep(60)"
+TIDYING = """try: time.sleep(60)
+    finally:
+        print("now", flush=True)
+        time.sleep(60)"""
+SAYING = """module.err.print = lambda *_, **__: (print("now", flush=True), time.sleep(60))
+    time.sleep(60)"""
+IMPORTED = """try: time.sleep(60)
+    except BaseException: raise ImportError("half imported") from None"""
+
+SCRIPTS = {
+    "while the command line is imported": (IMPORTING, 1),
+    "at work": (COMMAND.format(work=WORK), 1),
+    "while a module is imported": (COMMAND.format(work=IMPORTED), 1),
+    "twice, while it tidies up": (COMMAND.format(work=TIDYING), 2),
+    "twice, while it says so": (COMMAND.format(work=SAYING), 2),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_ctrl_c_is_quiet(name):
+    script, times = SCRIPTS[name]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(times):
+        assert process.stdout.readline() == "now\n"
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "unexpected" not in said
