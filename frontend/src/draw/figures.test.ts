@@ -56,6 +56,7 @@ test('the window of a zoom stays inside the image', () => {
 });
 
 test('rows become CSV that a spreadsheet reads', () => {
+  expect(csv([{ a: -1, b: '=1+1', c: '-0.5' }])).toBe("a,b,c\r\n-1,'=1+1,-0.5\r\n"); // names are no formulas
   expect(csv([{ a: 1, b: 'x, "y"' }, { a: null, c: true }])).toBe('a,b,c\r\n1,"x, ""y""",\r\n,,true\r\n');
 });
 

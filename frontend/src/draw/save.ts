@@ -7,7 +7,8 @@ const LOOKS = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-opa
 export function csv(rows: readonly Row[]): string {
   const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const cell = (value: unknown): string => {
-    const text = value === null || value === undefined ? '' : String(value);
+    const said = value === null || value === undefined ? '' : String(value);
+    const text = typeof value === 'string' && /^[=+\-@\t\r]/.test(said) && !/^[-+.\deE\s]+$/.test(said) ? `'${said}` : said; // else a formula
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return [keys.map(cell).join(','), ...rows.map((row) => keys.map((key) => cell(row[key])).join(','))].join('\r\n') + '\r\n';

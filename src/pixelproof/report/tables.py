@@ -118,8 +118,17 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     for key, value in row.items():
         if isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{key}_")
-        elif isinstance(value, list):
-            found[prefix + key] = " ".join(map(str, value))
         else:
-            found[prefix + key] = value
+            found[prefix + key] = as_text(" ".join(map(str, value)) if isinstance(value, list) else value)
     return found
+
+
+def as_text(value: object) -> object:
+    """A cell that a spreadsheet takes for text: names that begin like a formula get an apostrophe before them."""
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        _ = [float(part) for part in value.split()]
+    except ValueError:
+        return f"'{value}"
+    return value
