@@ -2,7 +2,8 @@
 
 PixelproofError
 ├── BadInput            images, labels, settings or shapes that cannot be right   (also a ValueError)
-│   └── UnknownName     a component, layer, data set or setting that does not exist; suggests the nearest
+│   ├── UnknownName     a component, layer, data set or setting that does not exist; suggests the nearest
+│   └── CertificateRefused  a network with an operation that no proof can go through
 ├── BrokenPromise       an attack returned an image outside its range or budget
 ├── DataUnavailable     a named data set is neither on disk nor downloadable
 ├── CorruptFile         a file is not what its name or header says
@@ -47,6 +48,10 @@ class UnknownName(BadInput):
         near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
         hint = f"Did you mean '{folded[near[0]]}'? " if near else ""
         super().__init__(who, f"expected a known {kind}", f"'{name}'", f"{hint}Known: {_listed(names)}.")
+
+
+class CertificateRefused(BadInput):
+    """A network with an operation that no proof can go through; the message names it."""
 
 
 class BrokenPromise(PixelproofError):

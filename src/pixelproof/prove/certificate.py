@@ -15,13 +15,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pixelproof.attacks.pixel.engine import TOLERANCE, Executor, discrepancy, executor
+from pixelproof.attacks.pixel.engine import Executor, executor, followed, planned
 from pixelproof.attacks.pixel.found import changed
-from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid, margins
-from pixelproof.attacks.pixel.plan import draw
-from pixelproof.errors import BadInput
+from pixelproof.attacks.pixel.words import Unreadable, listed
+from pixelproof.errors import BadInput, CertificateRefused
 from pixelproof.models import Classifier
 from pixelproof.prove.bounds import PixelBounds
 from pixelproof.prove.cover import Cover
@@ -73,8 +72,9 @@ def certify_one_pixel(
 
     Proofs begin with the image whose margin under corner colours is the widest; no result depends on the order.
 
-    Raises BadInput for a budget that is not positive, a model that is stochastic or not on the CPU, and a network with
-    a step that no bound is implemented for; RunError for a journal of another model or image.
+    Raises BadInput for a budget that is not positive and a model that is stochastic or not on the CPU;
+    CertificateRefused, a BadInput that names the operation, for a network with one that has no bound; RunError for a
+    journal of another model or image.
     """
     who = "certify_one_pixel"
     check_attack(who, model, images, Goal(labels))
@@ -131,18 +131,16 @@ def _prover(who: str, model: Classifier, images: Images) -> _Prover:
         raise BadInput(
             who, "the model must be deterministic", "a stochastic one", "A proof about one draw of it says nothing."
         )
+    instead = "Attack it with one-pixel, which needs no bounds; docs/pixel.md says what has them."
     try:
-        steps = capture(model, images[:1])
-    except Exception as reason:  # the exporter raises many kinds
-        raise BadInput(who, "the model's graph must be readable", f"{type(reason).__name__}: {reason}") from reason
-    plan = draw(steps, images[:1], clip=True)
-    missing = unsupported(plan)
-    if missing:
-        raise BadInput(who, "every step needs a bound", f"none for {', '.join(missing)}", "See docs/pixel.md.")
-    engine = Incremental(plan, plan.summary())
-    error = discrepancy(engine, model, images[0])
-    if not error <= TOLERANCE:
-        raise BadInput(who, "the captured graph must equal the model", f"a difference of {error:.1e}")
+        plan = planned(model, images[0], clip=True)
+        missing = unsupported(plan)
+        if missing:
+            raise CertificateRefused(who, "every operation needs a bound", f"none for {listed(missing)}", instead)
+        engine = followed(plan, model, images[0])
+    except Unreadable as reason:
+        expected = "must be able to follow the model's graph"
+        raise CertificateRefused(who, expected, f"one that {reason}", instead) from reason
     return _Prover(model, model.digest(), executor(model, images[0]), engine)
 
 

@@ -8,19 +8,35 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.pixel.ops import Add, Affine, Conv, GraphStep, Linear, Op, Pool, Relu, run
+from pixelproof.attacks.pixel.ops import (
+    Add,
+    Affine,
+    Conv,
+    GraphStep,
+    Linear,
+    Mean,
+    Op,
+    Other,
+    Pointwise,
+    Pool,
+    Relu,
+    run,
+)
 from pixelproof.attacks.pixel.plan import Plan
+from pixelproof.attacks.pixel.words import in_words, moves
 from pixelproof.prove.linear import Weights
 
 
 def unsupported(plan: Plan) -> list[str]:
-    """Names of the steps that no bound is implemented for; empty when the whole network can be bounded."""
-    names = [
-        plan.steps[at].name for at in plan.local if not isinstance(plan.steps[at].op, Conv | Pool | Affine | Relu | Add)
-    ]
-    names += [plan.steps[at].name for at in plan.tail if not isinstance(plan.steps[at].op, Relu | Linear)]
-    if [entry.kind for entry in plan.entries] != ["linear"]:
-        names.append("a hand-over to the dense layers other than flatten and linear")
+    """What no bound is implemented for, in words; empty when the whole network can be bounded."""
+    local, tail = ([plan.steps[at] for at in places] for places in (plan.local, plan.tail))
+    names = [in_words(step) for step in local if not isinstance(step.op, Conv | Pool | Affine | Relu | Add)]
+    names += ["global average pooling" for entry in plan.entries if entry.kind == "mean"]
+    beyond = [step for step in tail if not isinstance(step.op, Relu | Linear)]
+    names += [in_words(step) for step in sorted(beyond, key=moves) if isinstance(step.op, Mean | Pointwise | Other)]
+    names = names or [in_words(step) for step in beyond]  # what only comes after one of those needs no word
+    if not names and [entry.kind for entry in plan.entries] != ["linear"]:
+        names.append("several ways from the image to the dense layers")
     return names
 
 

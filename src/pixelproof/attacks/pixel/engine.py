@@ -14,7 +14,9 @@ from torch import Tensor
 
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
-from pixelproof.attacks.pixel.plan import draw
+from pixelproof.attacks.pixel.layout import Laid
+from pixelproof.attacks.pixel.plan import Plan, draw
+from pixelproof.attacks.pixel.words import Unreadable, brief
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 
@@ -64,14 +66,14 @@ class FullForward:
         """The scene of one image."""
         image = image.to(self.model.device)
         with torch.no_grad():
-            return FullScene(self.model, image, self.model(image[None])[0])
+            return FullScene(Laid(self.model), image, self.model(image[None])[0])
 
 
 @dataclass(frozen=True, eq=False)
 class FullScene:
     """An image whose candidates are evaluated by whole forward passes."""
 
-    model: Classifier
+    model: Laid
     image: Tensor
     clean: Tensor
 
@@ -100,27 +102,39 @@ def executor(model: Classifier, image: Float[Tensor, "ch h w"], choice: Choice =
     """
     if choice == "full":
         return FullForward(model)
-    found = _incremental(model, image.to(model.device))
-    if isinstance(found, Incremental):
-        return found
-    if choice == "incremental":
-        raise BadInput(model.card.name, "must allow incremental evaluation", found, "Use the full executor.")
-    return FullForward(model, f"full forward passes: {found}")
-
-
-def _incremental(model: Classifier, image: Tensor) -> Incremental | str:
-    """The incremental executor, or why there is none."""
     try:
-        steps = capture(model, image[None])
-    except Exception as reason:  # the exporter raises many kinds; whatever it is, the full executor still works
-        return f"the model's graph cannot be read ({type(reason).__name__}: {str(reason).splitlines()[0][:120]})"
-    plan = draw(steps, image[None])
-    if plan.gain < SMALLEST_GAIN:
-        return f"the graph has no local structure ({plan.gain:.1f} times fewer multiplications)"
+        image = image.to(model.device)
+        plan = planned(model, image)
+        if plan.gain < SMALLEST_GAIN:
+            raise Unreadable(f"has no local structure ({plan.gain:.1f} times fewer multiplications)")
+        return followed(plan, model, image)
+    except Unreadable as reason:
+        if choice == "incremental":
+            raise BadInput(
+                model.card.name, "must allow incremental evaluation", f"a graph that {reason}", "Use the full executor."
+            ) from reason
+        return FullForward(model, f"full forward passes: the graph {reason}")
+
+
+def planned(model: Classifier, image: Float[Tensor, "ch h w"], *, clip: bool = False) -> Plan:
+    """The plan of a model for images shaped like `image`; Unreadable says in words why there is none."""
+    try:
+        return draw(capture(model, image[None]), image[None], clip=clip)
+    except Unreadable as reason:
+        raise Unreadable(f"cannot be read: {reason}") from reason
+    except Exception as reason:  # other people's graphs hold what no list foresees
+        raise Unreadable(f"cannot be read: {brief(reason)}") from reason
+
+
+def followed(plan: Plan, model: Classifier, image: Float[Tensor, "ch h w"]) -> Incremental:
+    """The incremental executor of a plan, compared with the model on `image`; Unreadable says why there is none."""
     engine = Incremental(plan, plan.summary())
-    error = discrepancy(engine, model, image)
+    try:
+        error = discrepancy(engine, model, image)
+    except Exception as reason:  # whatever it is, full passes still work, or raise it again
+        raise Unreadable(f"cannot be followed: {brief(reason)}") from reason
     if not error <= TOLERANCE:
-        return f"incremental evaluation differs from the forward pass by {error:.1e} of the logits"
+        raise Unreadable(f"differs from the forward pass, followed step by step, by {error:.1e} of the logits")
     return engine
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import BATCH
+from pixelproof.attacks.pixel.layout import Laid
 from pixelproof.attacks.pixel.margins import check_attack
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
@@ -18,6 +19,9 @@ from pixelproof.errors import BadInput
 from pixelproof.models import frozen
 from pixelproof.types import Goal, Images, Norm
 
+LARGEST = 10_000  # members: 25 times the paper's; the numbers that choose their parents grow with the square
+VALUES = 2**20  # members times pixels of one image
+DRAWN = 2**24  # random numbers that are kept together while parents are chosen
 WEIGHT = 0.5  # of the difference between two members
 
 
@@ -38,12 +42,15 @@ class OnePixelDE:
     pixels: int = 1
 
     def __post_init__(self) -> None:
-        if self.population < 4:
-            raise BadInput(self.name, "population must be >= 4 (a mutation needs three others)", self.population)
+        if not 4 <= self.population <= LARGEST:
+            expected = f"population must lie in 4..{LARGEST} (a mutation needs three others)"
+            raise BadInput(self.name, expected, self.population, "The paper uses 400.")
         if self.iterations < 0:
             raise BadInput(self.name, "iterations must be >= 0", self.iterations, "0 tries the first population only.")
         if self.pixels < 1:
             raise BadInput(self.name, "pixels must be >= 1", self.pixels, "Allow at least one pixel.")
+        if self.population * self.pixels > VALUES:
+            raise BadInput(self.name, f"population * pixels must be <= {VALUES}", self.population * self.pixels)
 
     @property
     def eps(self) -> float:
@@ -56,23 +63,26 @@ class OnePixelDE:
         classifier = watched.classifier
         check_attack(self.name, classifier, images, goal)
         draws = Draws.of(rng, len(images))
+        if self.pixels > images[0, 0].numel():
+            raise BadInput(self.name, f"an image has {images[0, 0].numel()} pixels", f"pixels={self.pixels}")
+        laid = Laid(classifier)
         with frozen(classifier), torch.no_grad():
             members = self._first(draws, images)
-            fitness, hit = self._judge(watched, images, goal, members)
+            fitness, hit = self._judge(watched, laid, images, goal, members)
             for _ in range(self.iterations):
                 rows = (~hit.any(1)).nonzero()[:, 0]
                 if not len(rows):
                     break
                 children = self._children(members[rows], draws[rows], images.shape)
                 part = watched[rows.to(images.device)]
-                value, found = self._judge(part, images[rows], part.goal, children)
+                value, found = self._judge(part, laid, images[rows], part.goal, children)
                 better = value < fitness[rows]
                 members[rows] = torch.where(better[..., None, None], children, members[rows])
                 fitness[rows] = torch.where(better, value, fitness[rows])
                 hit[rows] = torch.where(better, found, hit[rows])
             best = torch.where(hit.any(1, keepdim=True), fitness.masked_fill(~hit, torch.inf), fitness).argmin(1)
             winner = members[torch.arange(len(images)), best]
-            return paint(images, torch.arange(len(images)), winner)
+            return paint(images, torch.arange(len(images)), winner).contiguous()
 
     def _first(self, draws: Draws, images: Images) -> Tensor:
         """Members as (row, column, channels...) of every pixel, positions in pixels and colours in [0, 1]."""
@@ -85,8 +95,12 @@ class OnePixelDE:
     def _children(self, members: Tensor, draws: Draws, shape: torch.Size) -> Tensor:
         """One child per member, from three members that differ from it and from each other."""
         n, size = members.shape[:2]
-        order = draws.uniform(size, size).masked_fill(torch.eye(size, dtype=torch.bool), 2.0)
-        others = order.topk(3, dim=2, largest=False).indices
+        chosen = []
+        for rows in torch.split(torch.arange(size), max(1, DRAWN // (n * size))):
+            order = draws.uniform(len(rows), size)
+            order[:, torch.arange(len(rows)), rows] = 2.0  # itself last
+            chosen.append(order.topk(3, dim=2, largest=False).indices)
+        others = torch.cat(chosen, 1)
         one, two, three = (members[torch.arange(n)[:, None], others[..., k]] for k in range(3))
         return self._valid(one + WEIGHT * (two - three), shape)
 
@@ -98,7 +112,7 @@ class OnePixelDE:
         return torch.cat([place, colour], -1)
 
     @staticmethod
-    def _judge(model: Watched, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
+    def _judge(model: Watched, laid: Laid, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
         """What to lower, and whether the goal is reached, for every member of every image."""
         n, size = members.shape[:2]
         owner = torch.arange(n).repeat_interleave(size)
@@ -106,7 +120,7 @@ class OnePixelDE:
         values, hits = [], []
         for start in range(0, n * size, BATCH):
             rows = owner[start : start + BATCH]
-            logits = model.classifier(paint(images, rows, flat[start : start + BATCH]))
+            logits = laid(paint(images, rows, flat[start : start + BATCH]))
             part = goal[rows.to(images.device)]
             probability = logits.softmax(1).gather(1, part.labels[:, None])[:, 0]
             values.append((-probability if goal.targeted else probability).cpu())

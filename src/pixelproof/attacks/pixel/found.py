@@ -10,6 +10,8 @@ from pixelproof.attacks.pixel.engine import Scene
 from pixelproof.attacks.pixel.margins import margins, reached
 from pixelproof.errors import BadInput
 
+TOGETHER = 2**25  # logits of candidates that are looked at together: what memory holds
+
 
 class PixelFinding:
     """What was found so far: the best candidate, the vulnerable pixels, and the closest candidate to every class."""
@@ -38,6 +40,11 @@ class PixelFinding:
 
     def attempt(self, positions: Int[Tensor, " p"], colours: Float[Tensor, "m ch"]) -> None:
         """Try every colour at every position. Raises BadInput where the model's answer is not finite."""
+        several = max(1, TOGETHER // (len(colours) * len(self.targets)))
+        for part in torch.split(positions, several):
+            self._attempt(part, colours)
+
+    def _attempt(self, positions: Tensor, colours: Tensor) -> None:
         if not len(positions):
             return
         logits = self.scene.logits(positions, colours.expand(len(positions), -1, -1)).cpu()

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from pixelproof.attacks.pixel.ops import (
-    Add,
-    Affine,
-    Conv,
-    Flatten,
-    GraphStep,
-    Linear,
-    Mean,
-    Op,
-    Other,
-    Pair,
-    Pointwise,
-    Pool,
-    Relu,
-)
+from pixelproof.attacks.pixel.ops import GraphStep, Pointwise, Pool, Relu
+from pixelproof.attacks.pixel.reading import read
+from pixelproof.attacks.pixel.words import Unreadable, brief
+from pixelproof.models.tracing import TRACING, twin
+
+VIEW = torch.ops.aten.view.default
+RESHAPE = torch.ops.aten.reshape.default
 
 
 def capture(model: nn.Module, image: Tensor) -> list[GraphStep]:
     """The steps of `model` in evaluation mode, for inputs shaped like `image` (1, c, h, w).
 
-    Raises whatever torch.export raises for a model that it cannot trace.
+    Raises Unreadable for a model that torch.export cannot trace, or whose answer does not depend on the image. Threads
+    capture one after the other: the exporter changes torch for the whole process while it runs.
     """
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations are not the caller's business
-        batch = torch.export.Dim("n", min=2, max=2**20)
-        program = torch.export.export(model, (image.repeat(3, 1, 1, 1),), dynamic_shapes=({0: batch},), strict=False)
+    try:
+        with TRACING, _silent(), torch.no_grad():
+            batch = torch.export.Dim("n", min=2, max=2**20)
+            program = torch.export.export(
+                twin(model), (image.repeat(3, 1, 1, 1),), dynamic_shapes=({0: batch},), strict=False
+            )
+    except Exception as reason:  # the exporter raises many kinds
+        raise Unreadable(f"torch.export cannot trace it ({brief(reason)})") from reason
     return _swap_pools(_Reader(program).steps())
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the exporter's own deprecations, logs and prints, which are not the caller's business."""
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 class _Reader:
@@ -51,192 +66,124 @@ class _Reader:
             **signature.inputs_to_lifted_tensor_constants,
         }
         self.graph = program.graph
+        self.module = program.graph_module
         self.constants = {name: state[target].detach() for name, target in named.items()}
-        self.images = signature.user_inputs[0]
+        self.images = str(signature.user_inputs[0])
+        self.answer = str(signature.user_outputs[0])
+        self.number = {self.images: 0}
 
     def steps(self) -> list[GraphStep]:
         """Steps in graph order; a value that is only passed on (dropout, clone) gets no step of its own."""
-        number: dict[str, int] = {str(self.images): 0}
         steps: list[GraphStep] = []
-        live = self._live(number)
-        last = 0
+        last = -1
         for node in self.graph.nodes:
+            if node.op == "placeholder" and node.name == self.images:
+                self.batch = node.meta["val"].shape[0]
             if node.op == "output":
-                last = number[node.args[0][0].name]
-            if node.op != "call_function" or node.name not in live:
+                last = self.number.get(self.answer, -1)
+            if node.op != "call_function" or not isinstance(node.meta.get("val"), Tensor):
                 continue
-            sources = tuple(number[part.name] for part in _tensors(node) if part.name in number)
-            op = self._read(node, len(sources))
+            feeds = self._feeds(node)
+            sources = tuple(self.number[part.name] for part in feeds)
+            if not feeds:
+                self._fold(node)
+                continue
+            op = read(node, len(feeds), self.constants, self._function(node, feeds))
             if op is None:
-                number[node.name] = sources[0]
+                self.number[node.name] = sources[0]
                 continue
             steps.append(GraphStep(op, sources, node.name))
-            number[node.name] = len(steps)
+            self.number[node.name] = len(steps)
+            changed = self._changed(node)
+            if changed is not None:  # whoever reads the value from here on reads what it was changed to
+                self.number |= {name: len(steps) for name, at in self.number.items() if at == changed}
+        if last < 0:
+            raise Unreadable("its answer does not depend on the image")
         if last != len(steps):
             steps.append(GraphStep(Pointwise("output", torch.clone), (last,), "output"))
         return steps
 
-    def _live(self, seeds: dict[str, int]) -> set[str]:
-        """Names of the nodes that carry tensors computed from the images (sizes are folded into their users)."""
-        live = set(seeds)
-        for node in self.graph.nodes:
-            carries = isinstance(node.meta.get("val"), Tensor)
-            if node.op == "call_function" and carries and any(part.name in live for part in _tensors(node)):
-                live.add(node.name)
-        return live
+    def _changed(self, node: fx.Node) -> int | None:
+        """The step whose value an in-place node overwrites."""
+        return self.number.get(node.args[0].name) if _in_place(node) and isinstance(node.args[0], fx.Node) else None
 
-    def _constant(self, part: Any) -> Any:
-        return self.constants[part.name] if isinstance(part, torch.fx.Node) else part
+    def _feeds(self, node: fx.Node) -> list[fx.Node]:
+        """The steps' values that a node reads, also through nodes that give several tensors or none of an image."""
+        found: dict[str, fx.Node] = {}
+        queue = list(node.all_input_nodes)
+        while queue:
+            part = queue.pop(0)
+            if part.name in self.number:
+                found.setdefault(part.name, part)
+            elif part.name not in self.constants and not isinstance(part.meta.get("val"), _SIZES):
+                queue = [*part.all_input_nodes, *queue]
+        return list(found.values())
 
-    def _read(self, node: torch.fx.Node, sources: int) -> Op | None:
-        """The operation of a node; None when it passes its input on unchanged."""
-        name = str(node.target).removeprefix("aten.").partition(".")[0]
-        given: list[Any] = list(node.args)
-        before = _shape(given[0])
-        after = tuple(node.meta["val"].shape)
-        if sources == 1 and not node.kwargs:
-            if name in ("dropout", "clone", "contiguous", "alias", "detach", "feature_dropout", "dropout_"):
-                return None if name != "dropout" or not given[2] else self._other(node)
-            if name in ("flatten", "view", "reshape", "_unsafe_view", "squeeze") and len(after) == 2:
-                return Flatten() if len(before) > 2 else None
-            if name == "conv2d":
-                extra = [self._constant(part) for part in given[1:]] + [None, [1, 1], [0, 0], [1, 1], 1][
-                    len(given) - 2 :
-                ]
-                weight, bias, stride, padding, dilation, groups = extra
-                return Conv(weight, bias, _pair(stride), _pair(padding), _pair(dilation), groups)
-            if name == "max_pool2d" and (len(given) < 5 or _pair(given[4]) == (1, 1)) and not _at(given, 5, False):
-                return _pool(given, largest=True)
-            if name == "avg_pool2d" and not _at(given, 4, False) and _at(given, 6, None) is None:
-                pool = _pool(given, largest=False)
-                return pool if _at(given, 5, True) or pool.padding == (0, 0) else self._other(node)
-            if name in ("adaptive_avg_pool2d", "_adaptive_avg_pool2d") and _pair(given[1]) == (1, 1):
-                return Mean(rows=False)
-            if name == "linear" and len(before) == 2:
-                return Linear(self._constant(given[1]), self._constant(_at(given, 2, None)))
-            if name in ("relu", "relu_"):
-                return Relu()
-            if name == "batch_norm" and given[5] is False:
-                return self._normalisation([self._constant(part) for part in given[1:5]], float(given[7]))
-            if name in ("add", "sub", "mul", "div"):
-                return self._arithmetic(name, node) or self._other(node)
-            if name in _POINTWISE and len(before) == len(after):
-                return Pointwise(name, self._function(node))
-        if name == "mean" and len(before) == 4 and sorted(axis % 4 for axis in given[1]) == [2, 3] and not node.kwargs:
-            return Mean(rows=not _at(given, 2, False))
-        same = before == after == _shape(given[1]) if len(given) > 1 and sources == 2 else False
-        if name in ("add", "add_") and same and not node.kwargs and given[0] is not given[1]:
-            return Add()
-        return self._other(node)
+    def _fold(self, node: fx.Node) -> None:
+        """Compute what depends on weights alone, once, unless it is drawn at random or sized like the batch."""
+        fixed = all(part.name in self.constants for part in node.all_input_nodes)
+        tags = getattr(node.target, "tags", ())
+        if fixed and torch.Tag.nondeterministic_seeded not in tags and not _in_place(node):
+            with torch.no_grad():
+                self.constants[node.name] = self._function(node, [])()
 
-    def _other(self, node: torch.fx.Node) -> Other:
-        return Other(str(node.target), self._function(node))
-
-    def _function(self, node: torch.fx.Node) -> Callable[..., Tensor]:
-        """The node as a function of the live tensors it reads; symbolic sizes follow the batch it is given."""
-        batch = node.meta["val"].shape[0]
+    def _function(self, node: fx.Node, feeds: Sequence[fx.Node]) -> Callable[..., Tensor]:
+        """The node as a function of the steps' values it reads; sizes follow the batch that these hold."""
 
         def call(*live: Tensor) -> Tensor:
-            queue = list(live)
-            seen: dict[str, Tensor] = {}
+            known = dict(zip((part.name for part in feeds), live, strict=True))
 
-            def put(part: Any) -> Any:
-                if not isinstance(part, torch.fx.Node):
+            def value(part: Any) -> Any:
+                if not isinstance(part, fx.Node):
                     return part
+                if part.name in known:
+                    return known[part.name]
                 if part.name in self.constants:
                     return self.constants[part.name]
-                if not isinstance(part.meta.get("val"), Tensor):
-                    return live[0].shape[0] if str(part.meta.get("val")) == str(batch) else part.meta["val"]
-                if part.name not in seen:
-                    seen[part.name] = queue.pop(0)
-                return seen[part.name]
+                if part.op == "get_attr":
+                    return attrgetter(str(part.target))(self.module)
+                if isinstance(part.meta.get("val"), _SIZES):
+                    return self._size(part.meta["val"], feeds, live)
+                known[part.name] = result(part)
+                return known[part.name]
 
-            arguments = torch.fx.node.map_aggregate(node.args, put)
-            settings = torch.fx.node.map_aggregate(node.kwargs, put)
-            out: Tensor = node.target(*arguments, **settings)  # type: ignore[operator]
+            def result(part: fx.Node) -> Any:
+                mapped: Any = fx.node.map_aggregate(part.args, value)
+                settings: Any = fx.node.map_aggregate(part.kwargs, value)
+                if _in_place(part):
+                    mapped = (mapped[0].clone(), *mapped[1:])  # activations are kept and read again
+                target: Any = RESHAPE if part.target is VIEW else part.target  # maps may be laid out channels-last
+                return target(*mapped, **settings)
+
+            out: Tensor = result(node)
             return out
 
         return call
 
-    def _normalisation(self, state: list[Tensor | None], eps: float) -> Affine:
-        weight, bias, mean, variance = state
-        assert mean is not None
-        assert variance is not None
-        scale = (variance.double() + eps).rsqrt() * (1 if weight is None else weight.double())
-        shift = (0 if bias is None else bias.double()) - mean.double() * scale
-        return Affine(scale.to(mean.dtype), shift.to(mean.dtype))
-
-    def _arithmetic(self, name: str, node: torch.fx.Node) -> Affine | None:
-        """Arithmetic with a number or with one number per channel; None for any other shape."""
-        left, right = node.args[0], node.args[1]
-        if isinstance(right, torch.fx.Node) and right.name not in self.constants:
-            left, right = right, left
-            if name in ("sub", "div"):
-                return None
-        channels = _shape(left)[1]
-        value = torch.as_tensor(self._constant(right), dtype=torch.get_default_dtype())
-        if value.numel() != 1 and (value.ndim != 4 or value.numel() != channels or value.shape[1] != channels):
-            return None
-        value = value.reshape(-1).expand(channels)
-        one, zero = torch.ones_like(value), torch.zeros_like(value)
-        if name in ("add", "sub"):
-            return Affine(one, value if name == "add" else -value)
-        return Affine(value if name == "mul" else one / value, zero)
+    def _size(self, size: Any, feeds: Sequence[fx.Node], live: Sequence[Tensor]) -> Any:
+        """A size as a number, for the batch that `live` holds."""
+        if isinstance(size, int | float | bool):
+            return size
+        rows = self.batch.node.expr
+        for part, tensor in zip(feeds, live, strict=True):
+            for expected, found in zip(part.meta["val"].shape, tensor.shape, strict=True):
+                times = None if isinstance(expected, int) else expected.node.expr / rows
+                if times is not None and times.is_Integer:
+                    return _kind(size)(size.node.expr.subs(rows, found // int(times)))
+        raise Unreadable("it asks for the size of a batch that cannot be told")
 
 
-_POINTWISE = frozenset(
-    {
-        "sigmoid",
-        "tanh",
-        "gelu",
-        "silu",
-        "silu_",
-        "elu",
-        "elu_",
-        "leaky_relu",
-        "leaky_relu_",
-        "softplus",
-        "hardtanh",
-        "hardtanh_",
-        "relu6",
-        "abs",
-        "neg",
-        "exp",
-        "hardswish",
-        "hardswish_",
-        "hardsigmoid",
-        "mish",
-        "clamp",
-        "clamp_min",
-        "clamp_max",
-        "square",
-        "sqrt",
-        "selu",
-        "celu",
-    }
-)
+_SIZES = (int, float, bool, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
-def _tensors(node: torch.fx.Node) -> list[torch.fx.Node]:
-    return list(node.all_input_nodes)
+def _kind(size: torch.SymInt | torch.SymFloat | torch.SymBool) -> type:
+    """The type of number that a symbolic one stands for."""
+    return float if isinstance(size, torch.SymFloat) else bool if isinstance(size, torch.SymBool) else int
 
 
-def _shape(part: Any) -> tuple[Any, ...]:
-    return tuple(part.meta["val"].shape) if isinstance(part, torch.fx.Node) else ()
-
-
-def _at(given: list[Any], position: int, default: Any) -> Any:
-    return given[position] if len(given) > position else default
-
-
-def _pair(value: Any) -> Pair:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
-
-
-def _pool(given: list[Any], *, largest: bool) -> Pool:
-    kernel = _pair(given[1])
-    stride = _pair(given[2]) if _at(given, 2, None) else kernel
-    return Pool(kernel, stride, _pair(_at(given, 3, (0, 0))), largest)
+def _in_place(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and bool(schema.is_mutable) and bool(node.args)
 
 
 def _swap_pools(steps: list[GraphStep]) -> list[GraphStep]:

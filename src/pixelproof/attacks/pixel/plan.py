@@ -16,8 +16,8 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
+from pixelproof.attacks.pixel.flops import Flops
 from pixelproof.attacks.pixel.ops import (
     Add,
     Affine,
@@ -32,8 +32,8 @@ from pixelproof.attacks.pixel.ops import (
     Pool,
     Relu,
     Span,
-    run,
 )
+from pixelproof.attacks.pixel.words import Unreadable, brief, in_words
 
 LARGEST_SHARE = 0.75  # a window that covers more of its map than this is not worth following
 LOCAL = (Conv, Pool, Affine, Relu, Pointwise, Add)
@@ -137,10 +137,10 @@ class Plan:
 def draw(steps: Sequence[GraphStep], image: Tensor, *, clip: bool = False) -> Plan:
     """The plan for a graph and images shaped like `image` (1, c, h, w).
 
-    With `clip`, windows are clipped to the maps and followed however large they become.
+    With `clip`, windows are clipped to the maps and followed however large they become. Raises Unreadable, which names
+    the step, where one cannot be run on its own.
     """
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        values = run(steps, image)
+    values, flops = _tried(steps, image)
     shapes = tuple(tuple(value.shape) for value in values)
     lines = [[Track({0: (r, r)}, {}, {}) for r in range(size)] for size in shapes[0][2:]]
     local: list[int] = []
@@ -167,9 +167,21 @@ def draw(steps: Sequence[GraphStep], image: Tensor, *, clip: bool = False) -> Pl
         tuple(columns),
         _phases(rows, columns),
         image.dtype,
-        float(counter.get_total_flops()),
+        flops,
     )
     return replace(plan, flops_per_candidate=_local_flops(plan) + _tail_flops(plan, values))
+
+
+def _tried(steps: Sequence[GraphStep], image: Tensor) -> tuple[list[Tensor], float]:
+    """Every value of the graph for one image, and the multiplications and additions that it takes."""
+    values = [image]
+    with torch.no_grad(), Flops() as counter:
+        for step in steps:
+            try:
+                values.append(step.op.dense(*(values[source] for source in step.inputs)))
+            except Exception as reason:  # an operation of somebody else's network may raise anything
+                raise Unreadable(f"{in_words(step)} cannot be run on its own ({brief(reason)})") from reason
+    return values, counter.total
 
 
 def _share(lines: Sequence[Sequence[Track]], value: int, shapes: Sequence[tuple[int, ...]]) -> float:
@@ -241,8 +253,9 @@ def _local_flops(plan: Plan) -> float:
 
 def _tail_flops(plan: Plan, values: list[Tensor]) -> float:
     """Multiplications and additions of the dense part."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), Flops() as counter:
         for position in plan.tail:
             step = plan.steps[position]
             step.op.dense(*(values[source] for source in step.inputs))
-    return float(counter.get_total_flops())
+    total: float = counter.total
+    return total

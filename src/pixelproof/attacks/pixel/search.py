@@ -26,6 +26,8 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Goal, Images, Labels, Mask, Norm, PerImage
 
+UNGRADED = "no gradient: pixels furthest from a corner colour first"
+MOST_COLOURS = 2**20  # of finer colours at one pixel: what memory holds
 BEFORE = 2  # passes on the clean image before the first candidate: one for the ranking, one for the activations
 
 
@@ -50,7 +52,8 @@ class PixelSearch:
     `already` marks images that fulfil the goal unchanged: they are reported and not attacked. `vulnerable` are the
     pixels at which some colour that was tried reaches the goal: the attackability map when `complete`, else only what
     was met on the way; `targets` are the classes that some candidate was predicted as (the clean prediction included).
-    A position is row * width + column, -1 where nothing lowered the margin. `note` names the executor.
+    A position is row * width + column, -1 where nothing lowered the margin. `note` names the executor; `graded` says
+    whether the network has a gradient to order positions by.
     """
 
     images: Images
@@ -67,6 +70,7 @@ class PixelSearch:
     complete: Mask
     seconds: PerImage
     note: str
+    graded: bool
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ class OnePixel:
         watched = watch(model, goal)
         found = self.search(watched.classifier, images, goal)
         first = torch.where(found.first < 0, -1, found.first + BEFORE)
-        watched.spent(found.candidates + BEFORE + 1, torch.ones_like(found.candidates), first)
+        backwards = torch.full_like(found.candidates, int(found.graded))
+        watched.spent(found.candidates + BEFORE + 1, backwards, first)
         return found.images
 
     def search(
@@ -113,8 +118,11 @@ class OnePixel:
     ) -> PixelSearch:
         """Everything that the search finds out; `progress` is told (images done, images in all)."""
         check_attack(self.name, model, images, goal)
+        if self.levels ** images.shape[1] > MOST_COLOURS:
+            expected = f"at most {MOST_COLOURS} colours can be tried at a pixel"
+            raise BadInput(self.name, expected, f"{self.levels} levels in {images.shape[1]} channels", "Lower levels.")
         with frozen(model):
-            order = ranking(model, images, goal)
+            order, graded = ranking(model, images, goal)
             engine = executor(model, images[0], self.executor)
             found = []
             for row in range(len(images)):
@@ -139,7 +147,8 @@ class OnePixel:
             torch.tensor([one.first for one in found]),
             torch.tensor([one.complete for one in found]),
             torch.tensor([one.seconds for one in found]),
-            engine.note,
+            engine.note if graded else f"{engine.note}; {UNGRADED}",
+            graded,
         )
 
     def _one(self, engine: Executor, image: Tensor, label: int, targeted: bool, order: Tensor) -> PixelFinding:
@@ -164,19 +173,37 @@ class OnePixel:
         return found
 
 
-def ranking(model: Classifier, images: Images, goal: Goal) -> Int[Tensor, "n p"]:
-    """Positions of each image, the one whose best corner colour lowers the linearised margin most first."""
-    parts = []
+def ranking(model: Classifier, images: Images, goal: Goal) -> tuple[Int[Tensor, "n p"], bool]:
+    """Positions of each image, the one whose best corner colour lowers the linearised margin most first.
+
+    Where the network has no gradient, the pixel that a corner colour changes most comes first; the second value says
+    which it was. An entry of the gradient that is not finite counts as 0.
+    """
+    parts, graded = [], True
     for start in range(0, len(images), 64):
-        batch = images[start : start + 64].clone().requires_grad_(True)
-        labels = goal.labels[start : start + 64]
-        with torch.enable_grad():
+        batch = images[start : start + 64]
+        gradient = _gradient(model, batch, goal[start : start + 64])
+        graded &= gradient is not None
+        if gradient is None:
+            drop = torch.maximum(batch, 1 - batch).sum(1).flatten(1)
+        else:
+            gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
+            drop = torch.maximum(gradient * batch, gradient * (batch - 1)).sum(1).flatten(1)
+        parts.append(drop.argsort(stable=True, dim=1, descending=True))
+    return torch.cat(parts), graded
+
+
+def _gradient(model: Classifier, images: Images, goal: Goal) -> Images | None:
+    """The gradient of each image's margin; None for a network that has none."""
+    batch = images.clone().requires_grad_(True)
+    with torch.enable_grad():
+        try:
             logits = model(batch)
-            own = logits.gather(1, labels[:, None])[:, 0]
-            other = logits.masked_fill(torch.nn.functional.one_hot(labels, logits.shape[1]).bool(), -torch.inf).amax(1)
+            own = logits.gather(1, goal.labels[:, None])[:, 0]
+            label = torch.nn.functional.one_hot(goal.labels, logits.shape[1]).bool()
+            other = logits.masked_fill(label, -torch.inf).amax(1)
             margin = other - own if goal.targeted else own - other
             (gradient,) = torch.autograd.grad(margin.sum(), batch)
-        with torch.no_grad():
-            drop = torch.maximum(gradient * batch, gradient * (batch - 1)).sum(1).flatten(1)
-            parts.append(drop.argsort(stable=True, dim=1, descending=True))
-    return torch.cat(parts)
+        except RuntimeError:  # grey levels looked up, numpy inside, quantised weights: each says it in its own words
+            return None
+    return gradient

@@ -44,7 +44,7 @@ def stepwise(model: Classifier, image: Images, goal: Goal, *, portion: int = 16)
     check_attack("one-pixel", model, image, goal)
     label = int(goal.labels[0])
     with frozen(model):
-        order = ranking(model, image, goal)[0].cpu()
+        order = ranking(model, image, goal)[0][0].cpu()
         engine = executor(model, image[0])
         scene = engine.focus(image[0])
     corners = colour_grid(len(image[0]), 2)

@@ -131,6 +131,11 @@ def nhwc(x: Tensor, like: Tensor) -> Tensor:
 
 def widen(x: Tensor, pads: Sides) -> Tensor:
     """Windows with zeros added (or cells cut off, where negative) left, right, above and below."""
+    left, right, top, bottom = pads
+    if min(pads) < 0 and (max(-left, -right) > x.shape[3] or max(-top, -bottom) > x.shape[2]):
+        # strides longer than their windows leave cells that nobody reads: add first, so that there is enough to cut
+        x = F.pad(x, (0, 0, *(max(side, 0) for side in pads)))
+        pads = (min(left, 0), min(right, 0), min(top, 0), min(bottom, 0))
     return F.pad(x, (0, 0, *pads)) if any(pads) else x
 
 
@@ -138,7 +143,8 @@ def lay(change: Tensor, ground: Tensor, pads: Sides) -> Tensor:
     """`change` added to the middle of the clean cells around it."""
     if min(pads) < 0:
         left, right, top, bottom = pads
-        change = widen(change, (min(left, 0), min(right, 0), min(top, 0), min(bottom, 0)))
+        height, width = change.shape[2:4]
+        change = change[:, :, max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
         pads = (max(left, 0), max(right, 0), max(top, 0), max(bottom, 0))
     if not any(pads):
         whole: Tensor = change + ground
@@ -170,8 +176,9 @@ def pool(x: Tensor, op: Pool) -> Tensor:
 def convolve(x: Tensor, kernel: Tensor, op: Conv, pads: Sides) -> Tensor:
     """A convolution without bias of windows, with zeros around them."""
     if x.shape[2:4] == (1, 1):
-        unit = torch.eye(x.shape[4], dtype=x.dtype, device=x.device).view(x.shape[4], x.shape[4], 1, 1)
-        spread = F.conv2d(F.pad(unit, pads), kernel, None, op.stride, 0, op.dilation, op.groups).permute(0, 2, 3, 1)
+        unit = torch.eye(x.shape[4], dtype=x.dtype, device=x.device).view(1, x.shape[4], 1, 1, x.shape[4])
+        unit = nchw(widen(unit, pads)).contiguous()
+        spread = F.conv2d(unit, kernel, None, op.stride, 0, op.dilation, op.groups).permute(0, 2, 3, 1)
         return (x.flatten(2) @ spread.flatten(1)).view(*x.shape[:2], *spread.shape[1:])
     left, right, top, bottom = pads
     padding = (top, left)
