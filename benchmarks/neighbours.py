@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 
 from pixelproof import models
-from pixelproof.detect import Calibration, ExactIndex, Found, NeighbourGuard, Store, recall
+from pixelproof.detect import Calibration, ExactIndex, NearestRows, NeighbourGuard, Store, recall
 from pixelproof.detect.detectors.deep_neighbours import Scoring
 from pixelproof.detect.guards.guard import SameModel
 from pixelproof.detect.neighbours.engines import Faiss, Qdrant
@@ -103,8 +103,8 @@ def engines(n: int, d: int, times: int) -> dict[str, object]:
     }
 
 
-def _first(found: Found, n: int) -> Found:
-    return Found(found.ids[:n], found.distance[:n])
+def _first(found: NearestRows, n: int) -> NearestRows:
+    return NearestRows(found.ids[:n], found.distance[:n])
 
 
 def _scikit(rows: torch.Tensor):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from pixelproof.detect.neighbours import index as index_module
-from pixelproof.detect.neighbours.index import ExactIndex, recall, search_together
+from pixelproof.detect.neighbours.index import ExactIndex, search_together
 from pixelproof.detect.neighbours.metrics import join
+from pixelproof.detect.neighbours.nearest import recall
 from pixelproof.detect.storage import mapped
 from pixelproof.errors import BadInput, CorruptFile
 

@@ -11,7 +11,7 @@ from pixelproof.detect import SignatureDetector, figures, matched_noise, parse
 from pixelproof.detect.detectors.evidence import (
     Evidence,
     PixelSignature,
-    Spot,
+    SlopePoint,
     above,
     attributed,
     binomial,
@@ -132,11 +132,11 @@ def test_the_soft_clamp_is_bounded_ordered_and_has_a_slope_everywhere():
 def test_on_a_linear_stretch_the_residual_carries_what_smoothing_changes():
     model = network()
     images = torch.full((1, 1, 2, 2), 0.5)
-    same = residual_evidence(model, Spot.at(model, images), lambda batch: batch)
+    same = residual_evidence(model, SlopePoint.at(model, images), lambda batch: batch)
     assert same[0, [1, 2, 5, 6, 10]].abs().max() < 1e-6
     moved = images + torch.tensor([[[[1e-3, 0.0], [0.0, -1e-3]]]])
     logits = model(moved).detach()
-    row = residual_evidence(model, Spot.at(model, moved), lambda batch: images.expand_as(batch))[0]
+    row = residual_evidence(model, SlopePoint.at(model, moved), lambda batch: images.expand_as(batch))[0]
     best, rival = logits[0].topk(2).indices
     change = (logits - model(images))[0]
     torch.testing.assert_close(row[1], change[best] - change[rival], atol=1e-5, rtol=1e-2)
@@ -180,7 +180,7 @@ def test_attributions_are_deep_shap():
     model, fit, judge, _, _ = case()
     images, classes = judge.images[:4], torch.tensor([0, 1, 2, 3])
     expected = DeepShap(fit.images[:5])(model, images, classes, generator()).values
-    torch.testing.assert_close(attributed(fit.images[:5], model, Spot.at(model, images), classes), expected)
+    torch.testing.assert_close(attributed(fit.images[:5], model, SlopePoint.at(model, images), classes), expected)
 
 
 def test_it_is_listed_under_its_name():

@@ -5,7 +5,7 @@ import torch
 
 from pixelproof.attacks import PGD, mount
 from pixelproof.detect import DeepNeighbours, Store
-from pixelproof.detect.neighbours.lookup import look
+from pixelproof.detect.neighbours.neighbourhood import neighbourhood
 from pixelproof.detect.neighbours.tune import Cases, _sides, grid, tune
 from pixelproof.errors import BadInput
 
@@ -29,7 +29,7 @@ def test_one_pass_equals_the_nested_loop(setting):
     found = grid(store.spaces, _by_k(model, store, quiet, k_max), _by_k(model, store, strange, k_max))
     for k in range(1, k_max + 1):
         for images, rates in ((quiet, found.fpr), (strange, found.tpr)):
-            seen = look(store, (k,) * 3, model, images)
+            seen = neighbourhood(store, (k,) * 3, model, images)
             for layer in range(3):
                 others = (seen.labels[layer] != seen.predicted[:, None]).sum(1)
                 for threshold in range(k_max):
@@ -40,7 +40,7 @@ def test_one_pass_equals_the_nested_loop(setting):
 def _by_k(model, store, images, k_max):
     from pixelproof.detect.neighbours.tune import strangers_by_k
 
-    return strangers_by_k(look(store, (k_max,) * len(store.spaces), model, images))
+    return strangers_by_k(neighbourhood(store, (k_max,) * len(store.spaces), model, images))
 
 
 def test_the_grid_in_closed_form():

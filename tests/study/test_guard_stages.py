@@ -11,7 +11,7 @@ from pixelproof.attacks import AdversarialSet
 from pixelproof.data import load
 from pixelproof.detect import Store, Tuned, figures
 from pixelproof.detect.neighbours.layers import activations
-from pixelproof.detect.neighbours.lookup import look
+from pixelproof.detect.neighbours.neighbourhood import neighbourhood
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.models import open_saved
 from pixelproof.results import (
@@ -120,7 +120,7 @@ def test_the_table_of_neighbours_equals_a_look_by_hand(run, model):
     record = near(run, PGD)
     found = run.load(f"guards/sets/{PGD}", AdversarialSet)
     assert torch.equal(record.index, found.index)
-    seen = look(store, (30,) * len(record.layers), model, found.images)
+    seen = neighbourhood(store, (30,) * len(record.layers), model, found.images)
     assert torch.equal(record.neighbours, torch.stack([store.origin[ids] for ids in seen.ids], 1))
     training = load("digits", "train")
     label_of = dict(zip(training.index.tolist(), training.labels.tolist(), strict=True))

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from pixelproof import specs
 from pixelproof.detect.adaptive.aware import AdaptiveResult, Aware, Target, adapt
-from pixelproof.detect.adaptive.evade import Evasion, evade
+from pixelproof.detect.adaptive.evade import RepairEvasion, evade
 from pixelproof.detect.adaptive.quiet_pixel import QuietPixel, adapt_pixel
 from pixelproof.detect.adaptive.surrogate import Surrogate, surrogate
 from pixelproof.detect.detectors.confidence import LogitMargin, MaxSoftmax
@@ -20,14 +20,15 @@ from pixelproof.detect.detectors.repair import Repair, Repaired, RepairGuard, ne
 from pixelproof.detect.detectors.signature import SignatureDetector
 from pixelproof.detect.detectors.spectral import Spectral
 from pixelproof.detect.detectors.squeezing import FeatureSqueezing
-from pixelproof.detect.evaluation.curves import Curve, Estimate, Figures, difference, figures, roc
-from pixelproof.detect.evaluation.evaluate import Evaluation, evaluate, evaluate_all, natural_errors
+from pixelproof.detect.evaluation.curves import Estimate, Figures, RocCurve, difference, figures, roc
+from pixelproof.detect.evaluation.evaluate import GuardEvaluation, evaluate, evaluate_all, natural_errors
 from pixelproof.detect.evaluation.noise import matched_noise
 from pixelproof.detect.guards.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
 from pixelproof.detect.guards.scored import ScoreGuard, Scorer
 from pixelproof.detect.keeping import load_guard, save_guard
 from pixelproof.detect.neighbours.duplicates import Duplicates, near_duplicates, without_duplicates
-from pixelproof.detect.neighbours.index import ExactIndex, Found, Index, recall
+from pixelproof.detect.neighbours.index import ExactIndex
+from pixelproof.detect.neighbours.nearest import Index, NearestRows, recall
 from pixelproof.detect.neighbours.store import Store
 from pixelproof.detect.neighbours.tune import Cases, Grid, Tuned, tune
 
@@ -49,28 +50,26 @@ __all__ = [
     "Calibration",
     "Cases",
     "Credibility",
-    "Curve",
     "DeepNeighbours",
     "Detector",
     "Duplicates",
     "Ensemble",
     "EnsembleGuard",
     "Estimate",
-    "Evaluation",
-    "Evasion",
     "ExactIndex",
     "FeatureSqueezing",
     "Figures",
-    "Found",
     "GradientConsistency",
     "Grid",
     "Guard",
+    "GuardEvaluation",
     "Index",
     "KernelDensity",
     "LocalDimension",
     "LogitMargin",
     "Mahalanobis",
     "MaxSoftmax",
+    "NearestRows",
     "NeighbourDistance",
     "NeighbourGuard",
     "Neighbours",
@@ -78,8 +77,10 @@ __all__ = [
     "QuietPixel",
     "Reconstruction",
     "Repair",
+    "RepairEvasion",
     "RepairGuard",
     "Repaired",
+    "RocCurve",
     "ScoreGuard",
     "Scorer",
     "SignatureDetector",

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from pixelproof.explain.attribution import Attribution, Explainer
-from pixelproof.explain.critical import CriticalPixels, Curve, critical_pixels, curves, jaccard, rankings
+from pixelproof.explain.critical import CriticalPixels, PixelCurve, critical_pixels, curves, jaccard, rankings
 from pixelproof.explain.gradients import ExpectedGradients, InputGradient, IntegratedGradients
 from pixelproof.explain.occlusion import Occlusion
-from pixelproof.explain.penultimate import Drift, Shift, drift, penultimate_layer, separability, shift
+from pixelproof.explain.penultimate import LayerDrift, Shift, drift, penultimate_layer, separability, shift
 from pixelproof.explain.projection import PCA, PROJECTIONS, UMAP
 from pixelproof.explain.proximity import Proximity, proximity
 from pixelproof.explain.sanity import Randomisation, randomisation
@@ -37,16 +37,16 @@ __all__ = [
     "Attribution",
     "ClassAttribution",
     "CriticalPixels",
-    "Curve",
     "DeepShap",
-    "Drift",
     "ExpectedGradients",
     "Explainer",
     "HeldOutTest",
     "InputGradient",
     "IntegratedGradients",
+    "LayerDrift",
     "NullRun",
     "Occlusion",
+    "PixelCurve",
     "PixelTest",
     "PooledTest",
     "Proximity",

@@ -90,7 +90,7 @@ def rankings(
 
 
 @dataclass(frozen=True)
-class Curve:
+class PixelCurve:
     """What a ranking's first k pixels do, over `sizes` of k.
 
     `repaired`: share of fooled images whose label is right again once these pixels are set back to clean. `sufficient`:
@@ -116,7 +116,7 @@ def curves(
     scores: Mapping[str, Float[Tensor, "n h w"]],
     sizes: Sequence[int],
     rng: torch.Generator,
-) -> list[Curve]:
+) -> list[PixelCurve]:
     """Repair and insertion curves of every ranking in `scores`, on images that the attack fools.
 
     Raises BadInput when an image is not fooled, or when a size does not fit the image.
@@ -139,7 +139,7 @@ def _curve(
     scores: Float[Tensor, "n h w"],
     sizes: list[int],
     rng: torch.Generator,
-) -> Curve:
+) -> PixelCurve:
     clean, attacked, labels = images
     place = ranked(scores).argsort(1).view(len(clean), 1, *clean.shape[2:])
     repaired_by, fooled_by = [], []
@@ -155,7 +155,7 @@ def _curve(
     spread = torch.quantile(areas[:, drawn].mean(2), torch.tensor([0.025, 0.975]), dim=1)
     mean = areas.mean(1).tolist()
     repaired, sufficient = hits.mean(1)
-    return Curve(
+    return PixelCurve(
         name,
         len(clean),
         tuple(sizes),

@@ -32,7 +32,7 @@ Values = dict[fx.Node, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class TracedGraph:
     """The operations between an image and its logits, in order, and the values that do not depend on the image."""
 
     image: fx.Node
@@ -81,7 +81,7 @@ class Graph:
         return {node: value for node, value in values.items() if node in keep}
 
 
-def _forward(graph: Graph, node: fx.Node, inputs: list[Any]) -> Any:
+def _forward(graph: TracedGraph, node: fx.Node, inputs: list[Any]) -> Any:
     """One step on all rows at once; in the channels-last layout a CPU convolves about 2.5x, pools about 15x faster."""
     if node.target is operator.getitem:
         return inputs[0][node.args[1]]
@@ -91,7 +91,7 @@ def _forward(graph: Graph, node: fx.Node, inputs: list[Any]) -> Any:
     return torch.vmap(graph.call(node))(*inputs)
 
 
-def trace(model: Classifier) -> Graph:
+def trace(model: Classifier) -> TracedGraph:
     """The graph of `model` in evaluation mode, with its normalisation; the model itself is only read.
 
     Raises BadInput when the network branches on pixel values or does not give one row of logits per image.
@@ -139,7 +139,7 @@ def trace(model: Classifier) -> Graph:
     steps = tuple(node for node in nodes.nodes if node in active and node is not placeholder)
     constants = {node: value for node, value in values.items() if node not in active}
     shapes = {node: values[node].shape for node in active if isinstance(values[node], Tensor)}
-    return Graph(placeholder, steps, logits, constants, shapes)  # type: ignore[arg-type]
+    return TracedGraph(placeholder, steps, logits, constants, shapes)  # type: ignore[arg-type]
 
 
 def _is_relabelling(node: fx.Node) -> bool:

@@ -9,7 +9,17 @@ from typing import Any
 import torch
 
 from pixelproof.explain.maxima import log_sum_exp, max_pool, maximum
-from pixelproof.explain.rules import Rule, added, convolution, dense, elementwise, linear, product, relu, reshaped
+from pixelproof.explain.rules import (
+    AttributionRule,
+    added,
+    convolution,
+    dense,
+    elementwise,
+    linear,
+    product,
+    relu,
+    reshaped,
+)
 
 aten = torch.ops.aten
 
@@ -42,24 +52,24 @@ ELEMENTWISE = (
     aten.celu.default, aten.log2.default, aten.log10.default, aten.exp2.default,
 )  # fmt: skip
 
-RULES: Mapping[Any, Rule] = MappingProxyType(
+RULES: Mapping[Any, AttributionRule] = MappingProxyType(
     {
-        **dict.fromkeys(LINEAR, Rule(linear)),
-        **dict.fromkeys(SAME_ORDER, Rule(reshaped)),
-        **dict.fromkeys(ELEMENTWISE, Rule(elementwise, inputs=True, output=True)),
-        **dict.fromkeys((aten.add.Tensor, aten.sub.Tensor), Rule(added)),
-        **dict.fromkeys((aten.mm.default, aten.addmm.default), Rule(dense, inputs=True)),
+        **dict.fromkeys(LINEAR, AttributionRule(linear)),
+        **dict.fromkeys(SAME_ORDER, AttributionRule(reshaped)),
+        **dict.fromkeys(ELEMENTWISE, AttributionRule(elementwise, inputs=True, output=True)),
+        **dict.fromkeys((aten.add.Tensor, aten.sub.Tensor), AttributionRule(added)),
+        **dict.fromkeys((aten.mm.default, aten.addmm.default), AttributionRule(dense, inputs=True)),
         **dict.fromkeys(
             (aten.mul.Tensor, aten.bmm.default, aten.baddbmm.default, aten.dot.default, aten.mv.default),
-            Rule(product, inputs=True),
+            AttributionRule(product, inputs=True),
         ),
         **dict.fromkeys(
             (aten.max_pool2d_with_indices.default, aten.adaptive_max_pool2d.default),
-            Rule(max_pool, inputs=True, output=True),
+            AttributionRule(max_pool, inputs=True, output=True),
         ),
-        **dict.fromkeys((aten.amax.default, aten.max.dim), Rule(maximum, inputs=True, output=True)),
-        aten.relu.default: Rule(relu, inputs=True),
-        aten.logsumexp.default: Rule(log_sum_exp, inputs=True, output=True),
-        aten.convolution.default: Rule(convolution, inputs=True),
+        **dict.fromkeys((aten.amax.default, aten.max.dim), AttributionRule(maximum, inputs=True, output=True)),
+        aten.relu.default: AttributionRule(relu, inputs=True),
+        aten.logsumexp.default: AttributionRule(log_sum_exp, inputs=True, output=True),
+        aten.convolution.default: AttributionRule(convolution, inputs=True),
     }
 )

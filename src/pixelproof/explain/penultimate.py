@@ -41,7 +41,7 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Drift:
+class LayerDrift:
     """How far one layer moves per image: |attacked - clean| / |clean|, and 1 - cosine of the two."""
 
     layer: str
@@ -68,7 +68,7 @@ def shift(model: Classifier, clean: Images, attacked: Images, labels: Labels, *,
     return Shift(layer, len(clean), mean, d_z, by_class, d_z.abs().argsort(descending=True, stable=True))
 
 
-def drift(model: Classifier, clean: Images, attacked: Images, *, layers: Sequence[str]) -> list[Drift]:
+def drift(model: Classifier, clean: Images, attacked: Images, *, layers: Sequence[str]) -> list[LayerDrift]:
     """How far every layer in `layers` moves, per image."""
     _check_twins(clean, attacked)
     before, after = _tapped(model, clean, layers), _tapped(model, attacked, layers)
@@ -78,7 +78,7 @@ def drift(model: Classifier, clean: Images, attacked: Images, *, layers: Sequenc
         size = torch.linalg.vector_norm(x, dim=1)
         far = torch.linalg.vector_norm(y - x, dim=1) / size.clamp_min(TINY)
         cosine = 1 - torch.nn.functional.cosine_similarity(x, y, dim=1, eps=TINY)
-        found.append(Drift(layer, far, cosine))
+        found.append(LayerDrift(layer, far, cosine))
     return found
 
 

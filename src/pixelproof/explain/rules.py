@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, fx
 
-from pixelproof.explain.graph import Graph, Values
+from pixelproof.explain.graph import TracedGraph, Values
 
 aten = torch.ops.aten
 
@@ -37,7 +37,7 @@ Shares: TypeAlias = list[tuple[fx.Node, Tensor]]
 class Pairs:
     """Values of the kept nodes: `x` (i, 1, *shape) for some images, `b` (1, p, *shape) for some backgrounds."""
 
-    graph: Graph
+    graph: TracedGraph
     x: Values
     b: Values
 
@@ -54,7 +54,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Rule:
+class AttributionRule:
     """`share` spreads a multiplier over a node's inputs; `inputs` and `output` say whose values it reads."""
 
     share: Callable[[Pairs, fx.Node, Tensor], Shares]

@@ -21,7 +21,7 @@ from pixelproof.explain.attribution import (
     judged,
     logits_of,
 )
-from pixelproof.explain.graph import Graph, Values, trace
+from pixelproof.explain.graph import TracedGraph, Values, trace
 from pixelproof.explain.operations import RULES
 from pixelproof.explain.rules import Pairs, producer
 from pixelproof.models import Classifier, frozen
@@ -127,7 +127,7 @@ def multipliers(pairs: Pairs, seed: Tensor) -> Tensor:
     return waiting[graph.image]
 
 
-def _kept(graph: Graph) -> set[fx.Node]:
+def _kept(graph: TracedGraph) -> set[fx.Node]:
     """The nodes whose values some rule reads; raises BadInput for an operation that has no rule."""
     keep = {graph.image}
     for node in graph.steps:

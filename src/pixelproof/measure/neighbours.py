@@ -6,7 +6,7 @@ import torch
 
 from pixelproof.detect import Calibration, Tuned
 from pixelproof.detect.detectors.deep_neighbours import Scoring
-from pixelproof.detect.neighbours.lookup import Look, recovered, votes_of
+from pixelproof.detect.neighbours.neighbourhood import Neighbourhood, recovered, votes_of
 from pixelproof.detect.neighbours.rules import learn
 from pixelproof.results.neighbours import NeighbourRecord, VerdictRecord
 from pixelproof.types import Labels, Mask
@@ -50,7 +50,7 @@ def verdicts(
     )
 
 
-def _supported(quiet: Look, labels: Labels, k: tuple[int, ...], classes: int) -> Scoring:
+def _supported(quiet: Neighbourhood, labels: Labels, k: tuple[int, ...], classes: int) -> Scoring:
     """The scoring whose reference is how strange the calibration images' true classes look."""
     layers = len(k) - 1
     true = quiet.nonconformity(layers, classes)[torch.arange(len(labels)), labels]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelproof.explain import Curve, HeldOutTest, NullRun, PixelTest, PooledTest, Randomisation
+from pixelproof.explain import HeldOutTest, NullRun, PixelCurve, PixelTest, PooledTest, Randomisation
 from pixelproof.types import PerImage, Rate
 
 BINS = 60
@@ -73,8 +73,8 @@ class CriticalRecord:
     detection: Float[Tensor, "h w"]
     shared: PerImage
     concentration: Float[Tensor, " two"]
-    curves: tuple[Curve, ...]
-    deep_curves: tuple[Curve, ...]
+    curves: tuple[PixelCurve, ...]
+    deep_curves: tuple[PixelCurve, ...]
     confined: tuple[Confined, ...]
     pooled: PooledTest
     histogram: Histogram

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Int
 from torch import Tensor
 
-from pixelproof.detect import Evaluation, Figures
+from pixelproof.detect import Figures, GuardEvaluation
 from pixelproof.types import Labels, Mask, PerImage, Rate
 
 
@@ -41,7 +41,7 @@ class GuardRecord:
     threshold: float
     calibration: int
     judged: dict[str, Judgement]
-    evaluations: dict[str, Evaluation]
+    evaluations: dict[str, GuardEvaluation]
     natural: Figures | None
     fit_seconds: float
 

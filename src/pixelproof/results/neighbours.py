@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixelproof.detect import Store
 from pixelproof.detect.neighbours.layers import activations
-from pixelproof.detect.neighbours.lookup import Look, look
+from pixelproof.detect.neighbours.neighbourhood import Neighbourhood, neighbourhood
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Labels, Logits, Mask, PerImage
 
@@ -62,7 +62,7 @@ class NeighbourRecord:
     @classmethod
     def of(cls, store: Store, model: Classifier, subject: Subject, *, k: int) -> NeighbourRecord:
         """The neighbours of some images."""
-        seen = look(store, (k,) * len(store.spaces), model, subject.images)
+        seen = neighbourhood(store, (k,) * len(store.spaces), model, subject.images)
         return cls(
             state=subject.state,
             layers=store.spaces,
@@ -83,9 +83,9 @@ class NeighbourRecord:
         whole = {name: torch.cat([getattr(part, name) for part in parts]) for name in tensors}
         return cls(state=parts[0].state, layers=parts[0].layers, **whole)
 
-    def nearest(self, k: Sequence[int]) -> Look:
+    def nearest(self, k: Sequence[int]) -> Neighbourhood:
         """The first k neighbours per layer, as a guard sees them."""
-        return Look(
+        return Neighbourhood(
             self.predicted,
             self.logits,
             self.neighbours.unbind(1),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelproof.explain import Drift, Shift
+from pixelproof.explain import LayerDrift, Shift
 from pixelproof.types import Labels, Mask
 
 
@@ -18,7 +18,7 @@ class InsideRecord:
     attack: str
     layer: str
     shift: Shift
-    drift: tuple[Drift, ...]
+    drift: tuple[LayerDrift, ...]
     separability: float | None
     separability_n: int
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pixelproof.detect import Store, difference, figures, near_duplicates
-from pixelproof.detect.neighbours.lookup import look
+from pixelproof.detect.neighbours.neighbourhood import neighbourhood
 from pixelproof.results import DuplicateRecord, catalogue
 from pixelproof.results.neighbours import CLEAN
 from pixelproof.study.context import Context
@@ -57,5 +57,5 @@ def _scores(context: Context, store: Store, k: tuple[int, ...]) -> tuple[Tensor,
     for state in (CLEAN, wanted(context).focus):
         kept = neighbours(context, state)
         rows = held(context, kept.index) & (~kept.wrong if state == CLEAN else kept.wrong)
-        found.append(look(store, k, context.model, images_of(context, state).images[rows]).strangers())
+        found.append(neighbourhood(store, k, context.model, images_of(context, state).images[rows]).strangers())
     return found[0], found[1]

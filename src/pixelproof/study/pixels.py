@@ -14,8 +14,8 @@ from pixelproof.errors import BadInput
 from pixelproof.explain import (
     Attribution,
     CriticalPixels,
-    Curve,
     DeepShap,
+    PixelCurve,
     critical_pixels,
     curves,
     held_out_test,
@@ -106,7 +106,7 @@ def _fixed(context: Context, fooled: Mask, k: int, generator: torch.Generator) -
     )
 
 
-def _curves(context: Context, section: SignatureSection, spec: str) -> tuple[tuple[Curve, ...], dict[str, Tensor]]:
+def _curves(context: Context, section: SignatureSection, spec: str) -> tuple[tuple[PixelCurve, ...], dict[str, Tensor]]:
     """Repair and insertion curves of one attack's successes, and the scores of every ranking behind them."""
     found, clean, attacked = twins(context, spec), maps(context, "clean"), maps(context, spec)
     fooled = found.success

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pixelproof.detect import Evaluation, Figures
+from pixelproof.detect import Figures, GuardEvaluation
 from pixelproof.results import GuardRecord, KnownRecord, catalogue
 from pixelproof.run import Run, slug
 from pixelproof.types import Rate
@@ -116,7 +116,7 @@ def _figures(found: Figures) -> dict[str, dict[str, float]]:
     return {name: dataclasses.asdict(getattr(found, name)) for name in FIGURES}
 
 
-def _controls(found: Evaluation) -> dict[str, Any]:
+def _controls(found: GuardEvaluation) -> dict[str, Any]:
     return {
         "auroc_all": found.figures_all.auroc.value,
         "noise": None if found.noise is None else dataclasses.asdict(found.noise),

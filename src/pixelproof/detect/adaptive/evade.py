@@ -20,7 +20,7 @@ PLACES = 24  # strongest vulnerable pixels among which decoys are paired
 
 
 @dataclass(frozen=True, eq=False)
-class Evasion:
+class RepairEvasion:
     """Per image the best attempt: `fooled` (the classifier is wrong) and `unseen` (it is, and the guard is silent)."""
 
     images: Images
@@ -30,7 +30,7 @@ class Evasion:
 
 def evade(
     guard: RepairGuard, model: Classifier, images: Images, labels: Labels, *, pixels: int = 1, tries: int = 12
-) -> Evasion:
+) -> RepairEvasion:
     """One-pixel attacks (or, with `pixels=2`, pairs) chosen so that no single repair gives the label back.
 
     One pixel: a repair puts the neighbours' median in its place whatever its colour was, so only pixels at which that
@@ -56,7 +56,7 @@ def evade(
         best[row] = found[silent if silent is not None else wrong[0] if wrong else 0]
         fooled.append(bool(wrong))
         unseen.append(silent is not None)
-    return Evasion(best, torch.tensor(fooled), torch.tensor(unseen))
+    return RepairEvasion(best, torch.tensor(fooled), torch.tensor(unseen))
 
 
 def _swept(scene: Scene, image: Tensor, label: int, corners: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,7 @@ def surrogate(guard: Guard) -> Surrogate:
     if isinstance(guard, RepairGuard):
         return SoftRepair(guard)
     if isinstance(guard, EnsembleGuard):
-        return Together(guard, tuple(surrogate(member) for member in guard.members))
+        return EnsembleSurrogate(guard, tuple(surrogate(member) for member in guard.members))
     raise BadInput("surrogate", "expected a guard of pixelproof.detect", type(guard).__name__, "Write its surrogate.")
 
 
@@ -165,7 +165,7 @@ class SoftRepair:
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
+class EnsembleSurrogate:
     """An ensemble's score from its members' surrogates."""
 
     guard: EnsembleGuard

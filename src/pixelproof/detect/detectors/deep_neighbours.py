@@ -19,8 +19,8 @@ from pixelproof.detect.guards.guard import Calibration, Neighbours, SameModel, V
 from pixelproof.detect.guards.scored import check_fit
 from pixelproof.detect.neighbours.duplicates import without_duplicates
 from pixelproof.detect.neighbours.layers import default_layers
-from pixelproof.detect.neighbours.lookup import HALF, Look, look, recovered, votes_of
 from pixelproof.detect.neighbours.metrics import Metric
+from pixelproof.detect.neighbours.neighbourhood import HALF, Neighbourhood, neighbourhood, recovered, votes_of
 from pixelproof.detect.neighbours.rules import Rule, RuleName, learn
 from pixelproof.detect.neighbours.store import Engine, Store
 from pixelproof.errors import BadInput
@@ -90,19 +90,17 @@ class DeepNeighbours:
         thresholds = None
         if self.threshold is not None:
             thresholds = tuple(_spread(self.name, "threshold", self.threshold, layers + 1))
-        looked = look(store, spread, model, reference.images)
-        strange = None
+        looked = neighbourhood(store, spread, model, reference.images)
+        fooled = None
         if attacked is not None and attacked.success.any():
-            strange = look(store, spread, model, attacked.images[attacked.success])
+            fooled = neighbourhood(store, spread, model, attacked.images[attacked.success])
         true = looked.nonconformity(layers, len(reference.classes))[torch.arange(len(reference)), reference.labels]
-        rule = learn(
-            self.rule, looked.strangers(), None if strange is None else strange.strangers(), thresholds, spread
-        )
-        quiet = look(store, spread, model, calibration.images)
-        columns = quiet.strangers()
+        rule = learn(self.rule, looked.strangers(), None if fooled is None else fooled.strangers(), thresholds, spread)
+        fresh = neighbourhood(store, spread, model, calibration.images)
+        columns = fresh.strangers()
         base = Scoring(spread, len(reference.classes), layers, rule, true.sort().values)
         per_layer = tuple(Calibration(column, self.rate) for column in columns.unbind(1))
-        own = Calibration(base.score(quiet, columns), self.rate)
+        own = Calibration(base.score(fresh, columns), self.rate)
         return NeighbourGuard(store, base, per_layer, own, SameModel(model))
 
 
@@ -130,18 +128,18 @@ class Scoring:
     rule: Rule
     reference: PerImage
 
-    def score(self, seen: Look, strangers: Float[Tensor, "n spaces"]) -> PerImage:
+    def score(self, seen: Neighbourhood, strangers: Float[Tensor, "n spaces"]) -> PerImage:
         """The rule's score of looked-up images: higher is stranger."""
         if self.rule.name != "credibility":
             return self.rule.score(strangers)
         p_values = self.p_values(seen)
         return 1 - p_values.gather(1, seen.predicted[:, None])[:, 0]
 
-    def p_values(self, seen: Look) -> Float[Tensor, "n classes"]:
+    def p_values(self, seen: Neighbourhood) -> Float[Tensor, "n classes"]:
         """Conformal p-values per class: how many reference images had at least as many neighbours of other classes."""
-        strange = seen.nonconformity(self.layers, self.classes)
+        nonconformity = seen.nonconformity(self.layers, self.classes)
         n = len(self.reference)
-        above = n - torch.searchsorted(self.reference, strange.contiguous(), right=False)
+        above = n - torch.searchsorted(self.reference, nonconformity.contiguous(), right=False)
         return (above + 1) / (n + 1)
 
 
@@ -162,7 +160,7 @@ class NeighbourGuard:
         """
         self.model.check("neighbours", model)
         check_images("neighbours", images)
-        seen = look(self.store, self.scoring.k, model, images)
+        seen = neighbourhood(self.store, self.scoring.k, model, images)
         strangers = seen.strangers()
         evidence = tuple(self._evidence(seen, strangers, position) for position in range(len(self.store.spaces)))
         verdict = self.calibration.judge(self.scoring.score(seen, strangers), evidence[-1].recovered, evidence)
@@ -189,7 +187,7 @@ class NeighbourGuard:
     def credibility(self, model: Classifier, images: Images) -> Credibility:
         """Conformal p-values per class from the reference images."""
         self.model.check("neighbours", model)
-        p_values = self.scoring.p_values(look(self.store, self.scoring.k, model, images))
+        p_values = self.scoring.p_values(neighbourhood(self.store, self.scoring.k, model, images))
         top = p_values.topk(2)
         return Credibility(p_values, p_values.argmax(1), top.values[:, 0], 1 - top.values[:, 1])
 
@@ -197,7 +195,7 @@ class NeighbourGuard:
         """The same guard with its thresholds set on other clean images, which the model was not trained on."""
         self.model.check("neighbours", model)
         rate = rate or self.calibration.rate
-        seen = look(self.store, self.scoring.k, model, clean.images)
+        seen = neighbourhood(self.store, self.scoring.k, model, clean.images)
         strangers = seen.strangers()
         per_layer = tuple(Calibration(column, rate) for column in strangers.unbind(1))
         return replace(self, per_layer=per_layer, calibration=Calibration(self.scoring.score(seen, strangers), rate))
@@ -207,7 +205,7 @@ class NeighbourGuard:
         self.model.check("neighbours", model)
         self.store.add(model, data)
 
-    def _evidence(self, seen: Look, strangers: Tensor, position: int) -> Neighbours:
+    def _evidence(self, seen: Neighbourhood, strangers: Tensor, position: int) -> Neighbours:
         labels, distance = seen.labels[position], seen.distance[position]
         votes = votes_of(labels, self.scoring.classes)
         return Neighbours(

@@ -31,7 +31,7 @@ class PixelSignature:
 
     def __call__(self, model: Classifier, images: Images) -> Float[Tensor, "n d"]:
         """One row per image, with a useful gradient when one is asked for."""
-        spot = Spot.at(model, images)
+        spot = SlopePoint.at(model, images)
         return attributed(self.background, model, spot, spot.logits.argmax(1)).flatten(1)
 
 
@@ -52,7 +52,7 @@ class Evidence:
 
     def __call__(self, model: Classifier, images: Images) -> Float[Tensor, "n 66"]:
         """One row per image, with a useful gradient when one is asked for."""
-        spot = Spot.at(model, images)
+        spot = SlopePoint.at(model, images)
         predicted, rival = top_two(spot.logits)
         ours = attributed(self.background, model, spot, predicted).flatten(1)
         theirs = attributed(self.background, model, spot, rival).flatten(1)
@@ -62,7 +62,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, eq=False)
-class Spot:
+class SlopePoint:
     """Images with their logits; gives the slope of any logit or margin there without another forward pass.
 
     `followed`: the images are in an attacker's graph, and so are logits and slopes.
@@ -73,7 +73,7 @@ class Spot:
     followed: bool
 
     @classmethod
-    def at(cls, model: Classifier, points: Images) -> Spot:
+    def at(cls, model: Classifier, points: Images) -> SlopePoint:
         """The model's logits at `points`."""
         followed = torch.is_grad_enabled() and points.requires_grad
         with torch.enable_grad():
@@ -102,7 +102,7 @@ class Spot:
         return slope
 
 
-def attributed(background: Float[Tensor, "b c h w"], model: Classifier, spot: Spot, classes: Labels) -> Heatmaps:
+def attributed(background: Float[Tensor, "b c h w"], model: Classifier, spot: SlopePoint, classes: Labels) -> Heatmaps:
     """DeepSHAP values; where a gradient is asked for, that of gradient x (image - mean background) stands in for it."""
     still = spot.images.detach()
     exact = DeepShap(background)(model, still, classes, torch.Generator()).values
@@ -112,30 +112,30 @@ def attributed(background: Float[Tensor, "b c h w"], model: Classifier, spot: Sp
     return exact + (guide - guide.detach())
 
 
-def residual_evidence(model: Classifier, spot: Spot, smooth: Callable[[Images], Images]) -> Float[Tensor, "n 14"]:
+def residual_evidence(model: Classifier, spot: SlopePoint, smooth: Callable[[Images], Images]) -> Float[Tensor, "n 14"]:
     """How the margin rests on what `smooth` takes away from the images.
 
     The integral along the residual is the mean of the slopes at its two ends.
     """
     rows = torch.arange(len(spot.points), device=spot.points.device)
-    calm_spot = Spot.at(model, smooth(spot.images))
-    residual = spot.images - calm_spot.images
-    logits, calm = spot.logits, calm_spot.logits
+    smoothed = SlopePoint.at(model, smooth(spot.images))
+    residual = spot.images - smoothed.images
+    logits, after = spot.logits, smoothed.logits
     predicted, rival = top_two(logits)
-    other = calm.scatter(1, predicted[:, None], -torch.inf).argmax(1)
+    other = after.scatter(1, predicted[:, None], -torch.inf).argmax(1)
     columns = []
     for against in (rival, other):
-        slope = (spot.slope(predicted, against) + calm_spot.slope(predicted, against)) / 2
+        slope = (spot.slope(predicted, against) + smoothed.slope(predicted, against)) / 2
         shares = (slope * residual).flatten(1)
         size = shares.abs().sum(1)
         cosine = F.cosine_similarity(slope.flatten(1), residual.flatten(1), eps=TINY)
         positive = above(shares).sum(1) / (shares != 0).float().sum(1).clamp_min(1)
         columns += [shares.sum(1) / (size + TINY), shares.sum(1), size, cosine, positive]
     columns += [
-        logits[rows, predicted] - calm[rows, predicted],
-        calm[rows, predicted] - calm[rows, other],
+        logits[rows, predicted] - after[rows, predicted],
+        after[rows, predicted] - after[rows, other],
         logits[rows, predicted] - logits[rows, rival],
-        F.cosine_similarity(logits - logits.mean(1, keepdim=True), calm - calm.mean(1, keepdim=True), eps=TINY),
+        F.cosine_similarity(logits - logits.mean(1, keepdim=True), after - after.mean(1, keepdim=True), eps=TINY),
     ]
     return torch.stack(columns, 1)
 

@@ -84,12 +84,12 @@ class SignatureDetector:
             raise BadInput(self.name, expected, n, "Attack more images, or with a larger budget.")
         background = fitted.sample(self.background, int(torch.randint(2**31, (1,), generator=rng))).images
         signature = Evidence(background) if self.kind == "statistics" else PixelSignature(background)
-        calm = [fitted.images]
+        unharmed = [fitted.images]
         if self.noise:
-            calm += [matched_noise(attacked.clean[use], attacked.images[use], rng, kind=kind) for kind in FITTED]
-        quiet = torch.cat([rows_of(signature, model, images) for images in calm])
-        strange = rows_of(signature, model, attacked.images[use])
-        rows, wanted = torch.cat([quiet, strange]), torch.arange(len(quiet) + n) >= len(quiet)
+            unharmed += [matched_noise(attacked.clean[use], attacked.images[use], rng, kind=kind) for kind in FITTED]
+        clean_rows = torch.cat([rows_of(signature, model, images) for images in unharmed])
+        attacked_rows = rows_of(signature, model, attacked.images[use])
+        rows, wanted = torch.cat([clean_rows, attacked_rows]), torch.arange(len(clean_rows) + n) >= len(clean_rows)
         if self.kind == "statistics":
             head = fit_line(rows, wanted)
         else:

@@ -37,7 +37,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class RocCurve:
     """An exact ROC curve, one point per distinct score, from (0, 0) to (1, 1); an image is flagged when score >= t."""
 
     thresholds: Float[Tensor, " t"]
@@ -66,14 +66,14 @@ class Figures:
     seed: int
 
 
-def roc(clean: PerImage, attacked: Float[Tensor, " m"]) -> Curve:
+def roc(clean: PerImage, attacked: Float[Tensor, " m"]) -> RocCurve:
     """The ROC curve of scores (higher = stranger)."""
     values, spots = _ranked(clean, attacked)
     n, m = len(clean), len(attacked)
     ones = (torch.ones(1, n, dtype=torch.float64), torch.ones(1, m, dtype=torch.float64))
     fpr, tpr = _rates(len(values), spots[:n], spots[n:], *ones)
     start = torch.tensor([torch.inf], dtype=values.dtype)
-    return Curve(torch.cat([start, values]).float(), fpr[0].float(), tpr[0].float())
+    return RocCurve(torch.cat([start, values]).float(), fpr[0].float(), tpr[0].float())
 
 
 def figures(clean: PerImage, attacked: Float[Tensor, " m"], *, seed: int = 0, resamples: int = RESAMPLES) -> Figures:

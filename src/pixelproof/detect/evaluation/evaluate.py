@@ -19,7 +19,7 @@ from pixelproof.types import Labels, Logits, Mask, Rate
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class GuardEvaluation:
     """One guard against one attack, on images it was not fitted on. Only successful attacks count as attacked.
 
     - `figures`: attacked against correctly classified clean images; `figures_all`: against all clean images.
@@ -29,7 +29,7 @@ class Evaluation:
     - `twins`: AUROC against the clean originals of the very images that fell, which a detector of fragile images takes
       for attacked, too. None in evaluations made without them.
     - `alarms`, `false_alarms`: at the guard's own threshold, on the attacked and on all clean images; `balanced`: the
-      mean of alarms and of quiet on correctly classified clean images.
+      mean of alarms and of no alarms on correctly classified clean images.
     - `recovered`: attacked images whose recovered class is the true one; `second`: those whose second highest logit is,
       the baseline that costs nothing; `recovered_alarmed`, `second_alarmed`: the same among alarmed ones.
     - `rejected_or_right`: attacked attempts, also failed ones, that are alarmed or still classified correctly.
@@ -53,7 +53,7 @@ class Evaluation:
 
 def evaluate(
     guard: Guard, model: Classifier, clean: Dataset, adversarial: AdversarialSet, *, seed: int = 0
-) -> Evaluation:
+) -> GuardEvaluation:
     """Judge `guard` on an attack's images and on clean ones; `clean` may hold the attacked images' originals.
 
     Raises BadInput when the attack never succeeded or no clean image is classified correctly.
@@ -63,11 +63,11 @@ def evaluate(
 
 def evaluate_all(
     guard: Guard, model: Classifier, clean: Dataset, attacks: Mapping[str, AdversarialSet], *, seed: int = 0
-) -> dict[str, Evaluation]:
+) -> dict[str, GuardEvaluation]:
     """`evaluate` for several attacks: the clean images are judged once."""
-    calm, right = on_clean(guard, model, clean)
+    clean_verdict, right = on_clean(guard, model, clean)
     return {
-        name: summary(on_attack(guard, model, found, seed=seed), calm, right, seed=seed)
+        name: summary(on_attack(guard, model, found, seed=seed), clean_verdict, right, seed=seed)
         for name, found in attacks.items()
     }
 
@@ -79,7 +79,7 @@ def on_clean(guard: Guard, model: Classifier, clean: Dataset) -> tuple[Verdict, 
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedAttack:
     """A guard's verdicts on an attack's images, on their originals, and on those with the perturbations shuffled.
 
     Only images that the noise leaves correctly classified count as `noisy`; None when there are none. `twins` are the
@@ -93,7 +93,7 @@ class Judged:
     seconds_per_image: float
 
 
-def on_attack(guard: Guard, model: Classifier, adversarial: AdversarialSet, *, seed: int = 0) -> Judged:
+def on_attack(guard: Guard, model: Classifier, adversarial: AdversarialSet, *, seed: int = 0) -> JudgedAttack:
     """Verdicts on an attack's images and on noise of the same size. Raises BadInput when the attack never succeeded."""
     if not adversarial.success.any():
         raise BadInput("evaluate", "at least one successful attack is needed", f"none of {len(adversarial)}")
@@ -103,12 +103,12 @@ def on_attack(guard: Guard, model: Classifier, adversarial: AdversarialSet, *, s
     hit = adversarial.success
     generator = torch.Generator().manual_seed(seed)
     controls = matched_noise(adversarial.clean[hit], adversarial.images[hit], generator)
-    calm = model.predict(controls).argmax(1) == adversarial.labels[hit]
-    noisy = guard(model, controls[calm]) if calm.any() else None
-    return Judged(adversarial, verdict, noisy, guard(model, adversarial.clean[hit]), seconds)
+    unmoved = model.predict(controls).argmax(1) == adversarial.labels[hit]
+    noisy = guard(model, controls[unmoved]) if unmoved.any() else None
+    return JudgedAttack(adversarial, verdict, noisy, guard(model, adversarial.clean[hit]), seconds)
 
 
-def summary(judged: Judged, quiet: Verdict, right: Mask, *, seed: int = 0) -> Evaluation:
+def summary(judged: JudgedAttack, clean_verdict: Verdict, right: Mask, *, seed: int = 0) -> GuardEvaluation:
     """The figures of verdicts on an attack beside those on clean images, of which `right` are correctly classified."""
     adversarial, verdict = judged.adversarial, judged.verdict
     hit, labels, alarm = adversarial.success, adversarial.labels, judged.verdict.alarm
@@ -116,14 +116,14 @@ def summary(judged: Judged, quiet: Verdict, right: Mask, *, seed: int = 0) -> Ev
     if judged.noisy is not None:
         noise = figures(judged.noisy.score, verdict.score[hit], seed=seed).auroc
     second = second_class(adversarial.logits)
-    return Evaluation(
+    return GuardEvaluation(
         attack=adversarial.attack,
-        figures=figures(quiet.score[right], verdict.score[hit], seed=seed),
-        figures_all=figures(quiet.score, verdict.score[hit], seed=seed),
+        figures=figures(clean_verdict.score[right], verdict.score[hit], seed=seed),
+        figures_all=figures(clean_verdict.score, verdict.score[hit], seed=seed),
         noise=noise,
         alarms=_rate(alarm[hit]),
-        false_alarms=_rate(quiet.alarm),
-        balanced=(float(_rate(alarm[hit])) + float(_rate(~quiet.alarm[right]))) / 2,
+        false_alarms=_rate(clean_verdict.alarm),
+        balanced=(float(_rate(alarm[hit])) + float(_rate(~clean_verdict.alarm[right]))) / 2,
         recovered=_rate((verdict.recovered == labels)[hit]),
         second=_rate((second == labels)[hit]),
         recovered_alarmed=_rate((verdict.recovered == labels)[hit & alarm]),

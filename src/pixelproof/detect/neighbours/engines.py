@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pixelproof.detect.neighbours.index import SPARE, ExactIndex, Found, SearchSpace, check_rows
+from pixelproof.detect.neighbours.index import SPARE, ExactIndex, SearchSpace
+from pixelproof.detect.neighbours.nearest import NearestRows, check_rows
 from pixelproof.detect.storage import read, write
 from pixelproof.errors import BadInput, CorruptFile
 
@@ -75,7 +76,7 @@ class Faiss:
         self.table.remove(ids)
         self._index.remove_ids(self.faiss.IDSelectorBatch(ids.numpy()))
 
-    def search(self, queries: Float[Tensor, "q d"], k: int) -> Found:
+    def search(self, queries: Float[Tensor, "q d"], k: int) -> NearestRows:
         """The k nearest rows of each query; raises BadInput when the index has fewer, or finds fewer."""
         if not 1 <= k <= len(self):
             raise BadInput("index", f"k must lie in 1..{len(self)}, the number of rows", k, "Lower k, or add rows.")
@@ -92,7 +93,7 @@ class Faiss:
             nearest, distance = whole.settled([asked], place, keys, k)
         else:
             nearest, distance, _ = whole.ordered([asked], place, k)
-        return Found(self.table.ids[nearest], distance)
+        return NearestRows(self.table.ids[nearest], distance)
 
     def save(self, path: Path, digest: str) -> None:
         """Write the index to a safetensors file, whole or not at all."""
@@ -152,7 +153,7 @@ class Qdrant:
         """Take rows out."""
         self.client.delete(self.collection, points_selector=ids.tolist(), wait=True)
 
-    def search(self, queries: Float[Tensor, "q d"], k: int) -> Found:
+    def search(self, queries: Float[Tensor, "q d"], k: int) -> NearestRows:
         """The k nearest rows of each query, asked for exactly (no graph search)."""
         if not 1 <= k <= len(self):
             raise BadInput("index", f"k must lie in 1..{len(self)}, the number of rows", k, "Lower k, or add rows.")
@@ -172,7 +173,7 @@ class Qdrant:
             found = own.search(query[None], k)
             ids.append(found.ids)
             distance.append(found.distance)
-        return Found(torch.cat(ids), torch.cat(distance))
+        return NearestRows(torch.cat(ids), torch.cat(distance))
 
     def save(self, path: Path, digest: str) -> None:
         """Refused: the engine keeps its own files."""

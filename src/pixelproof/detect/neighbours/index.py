@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from pixelproof.detect.neighbours.metrics import ORDER, Metric, join, join_keys, share
+from pixelproof.detect.neighbours.nearest import NearestRows, check_rows
 from pixelproof.detect.storage import read, write
 from pixelproof.errors import BadInput, CorruptFile
 
@@ -27,39 +27,6 @@ QUERIES = 512
 PIECE = 1024  # candidates of one query whose differences are held at once
 SPARE = 8  # candidates beyond k whose distances are computed again, so that rounding seldom hides a neighbour
 EPSILON = torch.finfo(torch.float32).eps
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The k nearest rows of each query, nearest first: their ids and distances."""
-
-    ids: Int[Tensor, "q k"]
-    distance: Float[Tensor, "q k"]
-
-
-@runtime_checkable
-class Index(Protocol):
-    """Rows under ids of their own, to be searched for the nearest ones."""
-
-    def __len__(self) -> int:
-        """How many rows there are."""
-        ...
-
-    def add(self, rows: Float[Tensor, "n d"], ids: Int[Tensor, " n"]) -> None:
-        """Put rows in under new ids."""
-        ...
-
-    def remove(self, ids: Int[Tensor, " m"]) -> None:
-        """Take rows out."""
-        ...
-
-    def search(self, queries: Float[Tensor, "q d"], k: int) -> Found:
-        """The k nearest rows of each query."""
-        ...
-
-    def save(self, path: Path, digest: str) -> None:
-        """Write the index to a file, whole or not at all; `digest` says which model its rows come from."""
-        ...
 
 
 class ExactIndex:
@@ -93,7 +60,7 @@ class ExactIndex:
         self.rows, self.ids = self.rows[keep.to(self.rows.device)], self.ids[keep]
         self._measure()
 
-    def search(self, queries: Float[Tensor, "q d"], k: int) -> Found:
+    def search(self, queries: Float[Tensor, "q d"], k: int) -> NearestRows:
         """The k nearest rows of each query; raises BadInput when k is larger than the index."""
         return search_together([self], [1.0], [queries], k)[0]
 
@@ -181,7 +148,7 @@ def blank(rows: Tensor) -> Tensor:
 
 def search_together(
     indexes: Sequence[ExactIndex], weights: Sequence[float], queries: Sequence[Tensor], k: int
-) -> list[Found]:
+) -> list[NearestRows]:
     """The k nearest rows in each index, and (for more than one index) in all of them together, as last entry.
 
     The indexes hold the same ids in the same order. Together, distances are weighted and joined as their metric joins
@@ -201,7 +168,7 @@ def search_together(
     results = []
     for one in zip(*parts, strict=True):
         places = torch.cat([found[0] for found in one]).cpu()
-        results.append(Found(first.ids[places], torch.cat([found[1] for found in one]).cpu()))
+        results.append(NearestRows(first.ids[places], torch.cat([found[1] for found in one]).cpu()))
     return results
 
 
@@ -270,19 +237,3 @@ class SearchSpace:
         distance, order = torch.cat(parts, 1).sort(dim=1, stable=True)
         order = order[:, :k]
         return sorted_.gather(1, order), distance[:, :k], own.gather(1, order)
-
-
-def check_rows(rows: Tensor, ids: Tensor, dimension: int) -> None:
-    """Refuse rows of another length than the index's, with NaN or infinity, or without one id each."""
-    if rows.ndim != 2 or rows.shape[1] != dimension or len(rows) != len(ids):
-        raise BadInput("index", f"expected (n, {dimension}) rows and n ids", f"{tuple(rows.shape)} and {len(ids)}")
-    finite = torch.isfinite(torch.linalg.vector_norm(rows.float(), dim=1))  # row by row: no mask of the whole table
-    if not finite.all():
-        bad = int((~finite).sum())
-        raise BadInput("index", "rows must be finite", f"NaN or infinity in {bad} of {len(rows)}", "Check the network.")
-
-
-def recall(found: Found, exact: Found) -> float:
-    """The share of the true neighbours that an approximate search finds."""
-    hits = (found.ids[:, :, None] == exact.ids[:, None, :]).any(1)
-    return float(hits.float().mean())

@@ -52,7 +52,7 @@ class Rule:
 def learn(
     name: RuleName,
     reference: Strangers,
-    strange: Float[Tensor, "m spaces"] | None,
+    attacked: Float[Tensor, "m spaces"] | None,
     thresholds: tuple[int, ...] | None,
     k: tuple[int, ...],
 ) -> Rule:
@@ -67,12 +67,12 @@ def learn(
         centre, spread = torch.tensor(thresholds) + BETWEEN, torch.tensor(k).float()
     weights = torch.zeros(spaces)
     weights[:-1] = 1.0
-    if name == "logistic" and strange is None:
+    if name == "logistic" and attacked is None:
         expected = "rule 'logistic' learns from successful adversarial images"
         raise BadInput("neighbours", expected, "none", "Pass an attack's result, or use another rule.")
-    if strange is not None and name in ("weighted", "logistic"):
-        table = ((torch.cat([reference, strange]) - centre) / spread).numpy()
-        truth = np.r_[np.zeros(len(reference)), np.ones(len(strange))]
+    if attacked is not None and name in ("weighted", "logistic"):
+        table = ((torch.cat([reference, attacked]) - centre) / spread).numpy()
+        truth = np.r_[np.zeros(len(reference)), np.ones(len(attacked))]
         if name == "logistic":
             fitted = LogisticRegression(class_weight="balanced", max_iter=1000).fit(table, truth)
             weights = torch.tensor(fitted.coef_[0], dtype=torch.float32)

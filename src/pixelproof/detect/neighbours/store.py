@@ -13,9 +13,10 @@ from torch import Tensor
 
 from pixelproof.data import Dataset
 from pixelproof.detect.neighbours.engines import Faiss
-from pixelproof.detect.neighbours.index import ExactIndex, Found, Index, search_together
+from pixelproof.detect.neighbours.index import ExactIndex, search_together
 from pixelproof.detect.neighbours.layers import activations
 from pixelproof.detect.neighbours.metrics import Metric, apart, join
+from pixelproof.detect.neighbours.nearest import Index, NearestRows
 from pixelproof.detect.storage import mapped, read, write
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.models import Classifier
@@ -96,7 +97,7 @@ class Store:
         indexes = (own,) if isinstance(own, ExactIndex) else (own, own)
         return Store((layer,), indexes, (1.0,), self.origin, self.labels, self.digest)
 
-    def search(self, rows: Sequence[Tensor], k: int) -> list[Found]:
+    def search(self, rows: Sequence[Tensor], k: int) -> list[NearestRows]:
         """The k nearest images in every layer (`rows` in the order of `layers`) and in the composed layer."""
         exact = [index for index in self.indexes if isinstance(index, ExactIndex)]
         if len(exact) == len(self.indexes):

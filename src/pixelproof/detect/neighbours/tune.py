@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset, stratified
-from pixelproof.detect.neighbours.lookup import Look, look
+from pixelproof.detect.neighbours.neighbourhood import Neighbourhood, neighbourhood
 from pixelproof.detect.neighbours.store import Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
@@ -141,10 +141,12 @@ def tune(
         raise BadInput("tune", "needs at least 4 successful attacks and 4 correct clean images", got, "Attack more.")
     side = _sides(torch.cat([clean.index[right], adversarial.index[hit]]), seed)
     most = (k_max,) * len(store.spaces)
-    quiet = strangers_by_k(look(store, most, model, clean.images[right]))
-    strange = strangers_by_k(look(store, most, model, adversarial.images[hit]))
-    first, second = side[: len(quiet)], side[len(quiet) :]
-    return choose(store.spaces, (quiet[~first], strange[~second]), (quiet[first], strange[second]), seed=seed)
+    of_clean = strangers_by_k(neighbourhood(store, most, model, clean.images[right]))
+    of_attacked = strangers_by_k(neighbourhood(store, most, model, adversarial.images[hit]))
+    first, second = side[: len(of_clean)], side[len(of_clean) :]
+    return choose(
+        store.spaces, (of_clean[~first], of_attacked[~second]), (of_clean[first], of_attacked[second]), seed=seed
+    )
 
 
 def choose(layers: Sequence[str], tuning: Counts, validation: Counts, *, seed: int = 0) -> Tuned:
@@ -165,7 +167,7 @@ def choose(layers: Sequence[str], tuning: Counts, validation: Counts, *, seed: i
     )
 
 
-def strangers_by_k(seen: Look) -> Int[Tensor, "n layers k"]:
+def strangers_by_k(seen: Neighbourhood) -> Int[Tensor, "n layers k"]:
     """How many of the first k neighbours belong to another class than the predicted one, for every k."""
     return torch.stack([(labels != seen.predicted[:, None]).cumsum(1) for labels in seen.labels], 1)
 

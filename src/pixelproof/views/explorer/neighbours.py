@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelproof.detect.neighbours.index import ExactIndex, Found, search_together
+from pixelproof.detect.neighbours.index import ExactIndex, search_together
 from pixelproof.detect.neighbours.layers import activations
 from pixelproof.detect.neighbours.metrics import Metric, join
+from pixelproof.detect.neighbours.nearest import NearestRows
 from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import UnknownName
 from pixelproof.types import Images
@@ -33,7 +34,7 @@ class Space:
     indexes: list[ExactIndex]
     weights: tuple[float, ...]
 
-    def search(self, rows: Sequence[Tensor], k: int) -> Found:
+    def search(self, rows: Sequence[Tensor], k: int) -> NearestRows:
         """The k nearest training images of each query."""
         return search_together(self.indexes, self.weights, rows, k)[-1]
 

@@ -1,4 +1,4 @@
-"""Look: the neighbours of some images, and what can be counted from them."""
+"""Neighbourhood: the neighbours of some images, and what can be counted from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HALF = 0.5  # the weight of distances beside whole neighbours: it orders equal c
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Neighbourhood:
     """The neighbours of some images in every layer and the composed one, and what the model predicts."""
 
     predicted: Labels
@@ -28,7 +28,7 @@ class Look:
     labels: tuple[Int[Tensor, "n _"], ...]
     distance: tuple[Float[Tensor, "n _"], ...]
 
-    def nearest(self, k: Sequence[int]) -> Look:
+    def nearest(self, k: Sequence[int]) -> Neighbourhood:
         """The first `k` neighbours of each space, one number per space."""
         return replace(
             self,
@@ -56,12 +56,12 @@ class Look:
         return (total - votes).float()
 
 
-def look(store: Store, k: Sequence[int], model: Classifier, images: Images) -> Look:
-    """Look `images` up in a store: one forward pass, one search."""
+def neighbourhood(store: Store, k: Sequence[int], model: Classifier, images: Images) -> Neighbourhood:
+    """Neighbourhood `images` up in a store: one forward pass, one search."""
     rows, logits = activations(model, images, store.layers)
     found = store.search([rows[layer] for layer in store.layers], max(k))
     ids = tuple(one.ids[:, :most] for one, most in zip(found, k, strict=True))
-    return Look(
+    return Neighbourhood(
         predicted=logits.argmax(1),
         logits=logits,
         ids=ids,
