@@ -1,5 +1,7 @@
 """Every figure agrees with scikit-learn's, chance gives chance, and the controls are what they say."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,17 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from pixelproof import lp
 from pixelproof.attacks import PGD, mount
-from pixelproof.detect import LogitMargin, evaluate, figures, matched_noise, natural_errors, roc
+from pixelproof.detect import (
+    DeepNeighbours,
+    Ensemble,
+    LogitMargin,
+    evaluate,
+    figures,
+    matched_noise,
+    natural_errors,
+    roc,
+)
+from pixelproof.detect.evaluation.evaluate import alarms_on_clean, on_clean, second_class
 from pixelproof.detect.evaluation.noise import KINDS
 from pixelproof.errors import BadInput, UnknownName
 
@@ -125,19 +137,72 @@ def test_an_evaluation_counts_what_it_says():
     guard = LogitMargin().fit(model, blobs(800), None, generator())
     found = evaluate(guard, model, clean, adversarial)
     hit = adversarial.success
-    assert found.figures.attacked == int(hit.sum()) == found.alarms.n == found.recovered.n
+    assert found.figures.attacked == int(hit.sum()) == found.alarms.n == found.second.n
     right = model.predict(clean.images).argmax(1) == clean.labels
     assert found.figures.clean == int(right.sum())
     assert found.figures_all.clean == found.false_alarms.n == 500
     alarms = guard(model, adversarial.images).alarm
     assert found.alarms.hits == int((alarms & hit).sum())
     assert found.rejected_or_right.hits == int((alarms | ~hit).sum())
-    assert found.recovered.hits == 0  # the margin offers no class
+    assert found.recovered is None  # the margin names no class; that is not 0 % right
+    assert found.recovered_alarmed is None
     second = adversarial.logits.sort(1, descending=True).indices[:, 1]
     assert found.second.hits == int((second == adversarial.labels)[hit].sum())
     assert found.noise is not None
     assert float(found.noise) > 0.5
     assert found.seconds_per_image > 0
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [DeepNeighbours(k=9), Ensemble(members=("margin", "neighbours:k=9"))],
+    ids=["neighbours", "an ensemble with neighbours"],
+)
+def test_a_guard_that_names_classes_has_its_share_of_right_ones(detector):
+    model = network()
+    adversarial = mount(PGD(eps=0.12), model, blobs(100, seed=22))
+    found = evaluate(detector.fit(model, blobs(800), None, generator()), model, blobs(100, seed=21), adversarial)
+    assert found.recovered is not None
+    assert found.recovered.n == int(adversarial.success.sum())
+
+
+def test_an_ensemble_of_guards_that_name_no_class_names_none():
+    model = network()
+    verdict = Ensemble(members=("margin", "softmax")).fit(model, blobs(800), None, generator())(model, blobs(5).images)
+    assert not verdict.recovers
+
+
+def test_false_alarms_are_over_all_clean_images():
+    model, clean = network(), blobs(500, seed=21, spread=0.3)
+    guard = LogitMargin().fit(model, blobs(800), None, generator())
+    verdict, right = on_clean(guard, model, clean)
+    counted = alarms_on_clean(verdict, right)
+    assert 0 < int(right.sum()) < 500
+    assert counted.false_alarms.n == 500
+    assert counted.false_alarms.hits == int(verdict.alarm.sum()) == counted.on_right.hits + counted.on_wrong.hits
+    assert counted.on_right.n == int(right.sum())
+
+
+def test_the_second_class_is_never_the_predicted_one():
+    generator_ = generator()
+    for classes in (2, 5, 10, 40):
+        logits = torch.randint(3, (200, classes), generator=generator_).float()  # full of ties
+        second = second_class(logits)
+        predicted = logits.argmax(1)
+        assert (second != predicted).all()
+        others = logits.scatter(1, predicted[:, None], -torch.inf).amax(1)
+        assert torch.equal(logits.gather(1, second[:, None])[:, 0], others)
+    assert second_class(torch.tensor([[5.0, 5.0, 0.0]])).tolist() == [1]
+
+
+def test_a_guard_that_is_worse_than_chance_is_remarked_on():
+    model = network()
+    adversarial = mount(PGD(eps=0.12), model, blobs(200, seed=22))
+    guard = LogitMargin().fit(model, blobs(800), None, generator())
+    seen = evaluate(guard, model, blobs(200, seed=21), adversarial)
+    assert seen.remark == ""
+    poor = dataclasses.replace(seen, figures=figures(torch.arange(50.0) + 30, torch.arange(50.0), resamples=50))
+    assert "Worse than chance" in poor.remark
 
 
 def test_natural_errors_have_their_own_row():

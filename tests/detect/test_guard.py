@@ -163,3 +163,14 @@ def test_attacked_images_are_alarmed_more_often_than_clean_ones():
     guard = LogitMargin().fit(model, blobs(800), None, generator())
     caught = guard(model, adversarial.images[adversarial.success]).alarm.float().mean()
     assert caught > guard(model, blobs(200, seed=8).images).alarm.float().mean()
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_constant_scores_alarm_for_nothing_that_is_like_them(two_sided):
+    """A dead detector: its threshold is the score that all clean images have, and a tie counts against an alarm."""
+    calibration = Calibration(torch.full((60,), 0.25), 0.05, two_sided)
+    verdict = calibration.judge(torch.tensor([0.25, 0.25, 0.75]))
+    assert verdict.alarm.tolist() == [False, False, True]
+    assert torch.isfinite(verdict.score).all()
+    assert verdict.p_value[:2].tolist() == [1.0, 1.0]
+    assert torch.equal(verdict.alarm, verdict.score > verdict.threshold)

@@ -114,13 +114,16 @@ def _print(report: dict[str, Any], *, quiet: bool) -> None:
             err.print(f"{len(rows) - SHOWN} more: --json gives all of them, with their neighbours", style="dim")
     if "false_alarms" in report:
         clean, wrong = report["false_alarms"], report["natural_error_alarms"]
-        out.print(f"false alarms {percent(clean)} of {clean['n']} correctly classified test images", highlight=False)
+        out.print(f"false alarms {percent(clean)} of {clean['n']} clean test images", highlight=False)
         out.print(f"alarms on natural errors {percent(wrong)}, n={wrong['n']}", highlight=False)
         body = [
             (
                 row["attack"], f"{row['fooled']} of {row['attacked']}",
                 *(
-                    (f"{row['auroc']:.3f}", percent(row["alarms"]), percent(row["recovered"]))
+                    (
+                        f"{row['auroc']:.3f}", percent(row["alarms"]),
+                        "-" if row["recovered"] is None else percent(row["recovered"]),
+                    )
                     if "auroc" in row
                     else ("-", "-", "-")
                 ),
@@ -129,6 +132,9 @@ def _print(report: dict[str, Any], *, quiet: bool) -> None:
         ]  # fmt: skip
         if body:
             table(report["detector"], ["attack", "fooled", "AUROC", "alarms", "recovered class right"], body)
+        for row in report["attacks"]:
+            if row.get("remark"):
+                out.print(f"{row['attack']}: {row['remark']}", highlight=False, markup=False)
     if "known" in report:
         known = report["known"]
         out.print(

@@ -28,13 +28,13 @@ from pixelproof.detect import (
     save_guard,
     tune,
 )
-from pixelproof.detect.evaluation.evaluate import on_attack, on_clean, summary
+from pixelproof.detect.evaluation.evaluate import alarms_on_clean, on_attack, on_clean, summary
 from pixelproof.detect.guards.guard import Recalibrated
 from pixelproof.detect.keeping import GUARD
 from pixelproof.detect.neighbours.layers import default_layers
 from pixelproof.errors import BadInput, RunError
 from pixelproof.models import Classifier
-from pixelproof.types import Images, Rate
+from pixelproof.types import Images
 from pixelproof.views.overview import rate
 
 ABOUT = "guard.json"  # what was asked for when the guard in this folder was made
@@ -189,25 +189,27 @@ def measured(
     guard: Guard, model: Classifier, test: Dataset, found: dict[str, AdversarialSet], seed: int
 ) -> dict[str, Any]:
     """False alarms on test images, natural errors, and the figures against each attack that ever succeeded."""
-    calm, right = on_clean(guard, model, test)
+    clean_verdict, right = on_clean(guard, model, test)
+    alarms = alarms_on_clean(clean_verdict, right)
     attacked = []
     for spec, one in found.items():
         row: dict[str, Any] = {"attack": spec, "fooled": int(one.success.sum()), "attacked": len(one)}
         if one.success.any():
-            figures = summary(on_attack(guard, model, one, seed=seed), calm, right, seed=seed)
+            figures = summary(on_attack(guard, model, one, seed=seed), clean_verdict, right, seed=seed)
             row |= {
                 "auroc": figures.figures.auroc.value,
                 "auroc_interval": [figures.figures.auroc.low, figures.figures.auroc.high],
                 "alarms": rate(figures.alarms),
-                "recovered": rate(figures.recovered),
+                "recovered": None if figures.recovered is None else rate(figures.recovered),
+                "remark": figures.remark,
                 "second_class": rate(figures.second),
                 "milliseconds_per_image": round(1000 * figures.seconds_per_image, 3),
             }
         attacked.append(row)
     return {
         "test_images": len(test),
-        "false_alarms": rate(Rate(int(calm.alarm[right].sum()), int(right.sum()))),
-        "natural_error_alarms": rate(Rate(int(calm.alarm[~right].sum()), int((~right).sum()))),
+        "false_alarms": rate(alarms.false_alarms),
+        "natural_error_alarms": rate(alarms.on_wrong),
         "attacks": attacked,
     }
 

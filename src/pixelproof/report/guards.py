@@ -162,7 +162,7 @@ def _controls(rows: list[dict[str, Any]], place: int) -> Table:
             decimals(row["auroc_all"]),
             "–" if row["noise"] is None else _estimate(row["noise"]),
             "–" if row["twins"] is None else _estimate(row["twins"]),
-            interval(row["recovered"]),
+            "–" if row["recovered"] is None else interval(row["recovered"]),
             interval(row["second"]),
             percent(row["rejected_or_right"]["value"]),
             f"{1000 * row['seconds_per_image']:.2f}",

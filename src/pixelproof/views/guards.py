@@ -121,7 +121,7 @@ def _controls(found: GuardEvaluation) -> dict[str, Any]:
         "auroc_all": found.figures_all.auroc.value,
         "noise": None if found.noise is None else dataclasses.asdict(found.noise),
         "twins": None if found.twins is None else dataclasses.asdict(found.twins),
-        "recovered": rate(found.recovered),
+        "recovered": None if found.recovered is None else rate(found.recovered),
         "second": rate(found.second),
         "rejected_or_right": rate(found.rejected_or_right),
         "seconds_per_image": found.seconds_per_image,

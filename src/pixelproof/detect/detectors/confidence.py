@@ -14,7 +14,7 @@ from pixelproof.data import Dataset
 from pixelproof.detect.guards.guard import divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
 from pixelproof.models import Classifier
-from pixelproof.types import Images, PerImage
+from pixelproof.types import Images, Labels, Logits, PerImage
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,12 @@ def closeness(model: Classifier, images: Images) -> PerImage:
     logits: Float[Tensor, "n k"] = model(images)
     top = logits.topk(2).values
     return top[:, 1] - top[:, 0]
+
+
+def top_two(logits: Logits) -> tuple[Labels, Labels]:
+    """The predicted class of each image and its rival, the class with the highest logit among the others.
+
+    `topk` names equal logits in any order, so the rival is taken after the predicted class is left out.
+    """
+    predicted = logits.argmax(1)
+    return predicted, logits.scatter(1, predicted[:, None], -torch.inf).argmax(1)

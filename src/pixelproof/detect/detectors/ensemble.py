@@ -138,7 +138,8 @@ class EnsembleGuard:
             recovered = torch.where(recovered == NONE, verdict.recovered, recovered)
         evidence = next((verdict.evidence for verdict in verdicts if verdict.evidence), ())
         score = joined([verdict.score for verdict in verdicts], self.scales, self.how)
-        return self.calibration.judge(score, recovered, evidence)
+        named = recovered if any(verdict.recovers for verdict in verdicts) else None
+        return self.calibration.judge(score, named, evidence)
 
     def calibrated(self, model: Classifier, clean: Dataset, *, rate: float | None = None) -> EnsembleGuard:
         """The same guard with scales and threshold set on other clean images, which the model was not trained on."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from pixelproof.detect.detectors.confidence import top_two
 from pixelproof.explain import DeepShap, dispersion, straight_through
 from pixelproof.models import Classifier
 from pixelproof.types import Heatmaps, Images, Labels, Logits
@@ -138,12 +139,6 @@ def residual_evidence(model: Classifier, spot: SlopePoint, smooth: Callable[[Ima
         F.cosine_similarity(logits - logits.mean(1, keepdim=True), after - after.mean(1, keepdim=True), eps=TINY),
     ]
     return torch.stack(columns, 1)
-
-
-def top_two(logits: Logits) -> tuple[Labels, Labels]:
-    """The classes with the highest and the second highest logit."""
-    best = logits.topk(2).indices
-    return best[:, 0], best[:, 1]
 
 
 def median(images: Images) -> Images:

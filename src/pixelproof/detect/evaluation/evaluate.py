@@ -10,12 +10,15 @@ import torch
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
+from pixelproof.detect.detectors.confidence import top_two
 from pixelproof.detect.evaluation.curves import Estimate, Figures, figures
 from pixelproof.detect.evaluation.noise import matched_noise
 from pixelproof.detect.guards.guard import Guard, Verdict
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Labels, Logits, Mask, Rate
+
+CHANCE = 0.5  # the AUROC of scores that say nothing
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,13 @@ class GuardEvaluation:
       changed, not that it was an attack. None when the shuffled perturbations leave nothing to compare.
     - `twins`: AUROC against the clean originals of the very images that fell, which a detector of fragile images takes
       for attacked, too. None in evaluations made without them.
-    - `alarms`, `false_alarms`: at the guard's own threshold, on the attacked and on all clean images; `balanced`: the
-      mean of alarms and of no alarms on correctly classified clean images.
-    - `recovered`: attacked images whose recovered class is the true one; `second`: those whose second highest logit is,
-      the baseline that costs nothing; `recovered_alarmed`, `second_alarmed`: the same among alarmed ones.
+    - `alarms`: attacked images above the guard's own threshold; `false_alarms`: the share of all clean images that are,
+      misclassified ones included (see `alarms_on_clean`); `balanced`: the mean of alarms and of no alarms on correctly
+      classified clean images.
+    - `figures.auroc.value` below one half: the guard finds attacked images less strange than clean ones (`remark`).
+    - `recovered`: attacked images whose recovered class is the true one, None for a guard that names none; `second`:
+      those whose second highest logit is, the baseline that costs nothing; `recovered_alarmed`, `second_alarmed`: the
+      same among alarmed ones.
     - `rejected_or_right`: attacked attempts, also failed ones, that are alarmed or still classified correctly.
     """
 
@@ -42,13 +48,39 @@ class GuardEvaluation:
     alarms: Rate
     false_alarms: Rate
     balanced: float
-    recovered: Rate
+    recovered: Rate | None
     second: Rate
-    recovered_alarmed: Rate
+    recovered_alarmed: Rate | None
     second_alarmed: Rate
     rejected_or_right: Rate
     seconds_per_image: float
     twins: Estimate | None = None
+
+    @property
+    def remark(self) -> str:
+        """What a reader must know about the figures, or nothing."""
+        if self.figures.auroc.high >= CHANCE:
+            return ""
+        return "Worse than chance: attacked images look less strange to this guard than clean ones."
+
+
+@dataclass(frozen=True)
+class AlarmsOnClean:
+    """How often a guard alarms without an attack.
+
+    - `false_alarms`: of all clean images, misclassified ones included: no user knows which are misclassified.
+    - `on_right`: of the correctly classified ones; `on_wrong`: of the misclassified ones, the natural errors.
+    """
+
+    false_alarms: Rate
+    on_right: Rate
+    on_wrong: Rate
+
+
+def alarms_on_clean(clean_verdict: Verdict, right: Mask) -> AlarmsOnClean:
+    """The alarms among clean images, of which `right` are correctly classified: one rule for everything that counts."""
+    alarm = clean_verdict.alarm
+    return AlarmsOnClean(_rate(alarm), _rate(alarm[right]), _rate(alarm[~right]))
 
 
 def evaluate(
@@ -122,11 +154,11 @@ def summary(judged: JudgedAttack, clean_verdict: Verdict, right: Mask, *, seed: 
         figures_all=figures(clean_verdict.score, verdict.score[hit], seed=seed),
         noise=noise,
         alarms=_rate(alarm[hit]),
-        false_alarms=_rate(clean_verdict.alarm),
+        false_alarms=alarms_on_clean(clean_verdict, right).false_alarms,
         balanced=(float(_rate(alarm[hit])) + float(_rate(~clean_verdict.alarm[right]))) / 2,
-        recovered=_rate((verdict.recovered == labels)[hit]),
+        recovered=_rate((verdict.recovered == labels)[hit]) if verdict.recovers else None,
         second=_rate((second == labels)[hit]),
-        recovered_alarmed=_rate((verdict.recovered == labels)[hit & alarm]),
+        recovered_alarmed=_rate((verdict.recovered == labels)[hit & alarm]) if verdict.recovers else None,
         second_alarmed=_rate((second == labels)[hit & alarm]),
         rejected_or_right=_rate(alarm | ~hit),
         seconds_per_image=judged.seconds_per_image,
@@ -145,8 +177,8 @@ def natural_errors(guard: Guard, model: Classifier, clean: Dataset, *, seed: int
 
 
 def second_class(logits: Logits) -> Labels:
-    """The class with the second highest logit."""
-    return logits.topk(2).indices[:, 1]
+    """The class with the second highest logit; never the predicted one, also where two logits are equal."""
+    return top_two(logits)[1]
 
 
 def _rate(mask: Mask) -> Rate:

@@ -48,7 +48,7 @@ class Verdict:
     An image is alarmed when its `score` (higher = stranger) is above `threshold`. `recovered` is the class the guard
     takes for the true one, -1 where it has none to offer. `p_value` is conformal: among clean images it is at most p
     in at most a share p of the cases. `evidence` holds the neighbours per layer, `located` the pixel that was changed
-    (row * width + column, -1 for none), for guards that have them.
+    (row * width + column, -1 for none), for guards that have them. `recovers`: whether the guard names classes at all.
     """
 
     score: PerImage
@@ -58,6 +58,7 @@ class Verdict:
     p_value: PerImage
     evidence: tuple[Neighbours, ...] = ()
     located: Int[Tensor, " n"] | None = None
+    recovers: bool = True
 
     def __len__(self) -> int:
         return len(self.score)
@@ -165,6 +166,7 @@ class Calibration:
             recovered=none if recovered is None else recovered,
             p_value=self.p_value(exact),
             evidence=evidence,
+            recovers=recovered is not None,
         )
 
 

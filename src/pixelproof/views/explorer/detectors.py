@@ -48,7 +48,7 @@ def _guards(shelf: Shelf) -> Iterator[dict[str, Any]]:
                 "rate": record.rate,
                 "alarms": rate(found.alarms),
                 "false_alarms": rate(found.false_alarms),
-                "recovered": rate(found.recovered),
+                "recovered": None if found.recovered is None else rate(found.recovered),
                 "roc": curve_of(curve.thresholds, curve.fpr, curve.tpr),
             }
 
