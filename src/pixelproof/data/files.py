@@ -39,8 +39,19 @@ class Content:
     place: Labels | None = None
 
 
+def check_plain(path: Path, who: str) -> None:
+    """Refuse a path that is not there, and a folder, a pipe or a device, whose reading may never end."""
+    if not path.exists():
+        raise BadInput(who, "the file must exist", path)
+    if not path.is_file():
+        got = "a folder" if path.is_dir() else "a pipe or a device"
+        raise BadInput(str(path), "expected a file", got, "Give a plain file.")
+
+
 def read_bytes(path: Path) -> bytes:
-    """The whole content of a file; BadInput when it cannot be read at all."""
+    """The whole content of a plain file; BadInput when it cannot be read at all."""
+    if path.exists():
+        check_plain(path, str(path))
     try:
         return path.read_bytes()
     except OSError as problem:

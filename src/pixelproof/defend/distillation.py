@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from pixelproof.data import Dataset
 from pixelproof.defend.defence import Part, Role, Setting, check_positive
 from pixelproof.defend.harden import Hardening
-from pixelproof.models import Classifier, Recipe, Step, evaluating, train
+from pixelproof.models import Classifier, Recipe, Step, duplicate, evaluating, train
 from pixelproof.types import Images, Logits
 
 
@@ -35,7 +34,7 @@ class Distillation:
 
     def prepare(self, setting: Setting) -> Part:
         """Trains the teacher; the objective asks it."""
-        teacher = copy.deepcopy(setting.model)
+        teacher = duplicate(setting.model)
         train(teacher, setting.data, None, setting.training, recipe=Recipe(objective=self.hot))
         teacher.requires_grad_(False)
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
-from torch import nn
 
 from pixelproof import specs
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend.defence import Defence, Part, Role, Setting, TrainingDefence
 from pixelproof.draws import subseed
 from pixelproof.errors import BadInput
-from pixelproof.models import NETS, Classifier, History, Preprocessor, Recipe, Training, suited, train
-from pixelproof.models.nets import build
+from pixelproof.models import NETS, Classifier, History, Preprocessor, Recipe, Training, duplicate, suited, train
+from pixelproof.models.nets import build, is_own
 from pixelproof.models.preprocessors import BitDepth, Committee, Features, Masked, Median
+from pixelproof.models.saving import check_savable
 from pixelproof.models.train import Progress
 
 HELD_OUT = 1000  # validation images taken from the training set where none are given; at most a tenth of it
@@ -85,6 +84,7 @@ class Hardening:
         histories: list[History] = []
         hardened = model
         if trains:
+            check_savable(model)
             data, validation = _held_out(data, validation, seed)
             settings = replace(self.training or suited(model.card.name, len(data)), seed=seed)
             members = next((item.members for item in learning if isinstance(item, Ensemble)), 1)
@@ -108,11 +108,12 @@ class Hardening:
             cost=spent + (model.card.cost or 0.0 if base else 0.0),
         )
         if hardened is model:
-            hardened = copy.deepcopy(model)
+            hardened = duplicate(model)
         return Hardened(hardened.carrying(**vars(card)), tuple(histories), spent)
 
     def _fresh(self, model: Classifier) -> bool:
-        own = model.card.name in NETS and not model.card.preprocessors and _ours(model)
+        card = model.card
+        own = not card.preprocessors and is_own(model.net, card.name, card.input_shape, len(card.classes))
         if self.start == "fresh" and not own:
             expected = f"only {', '.join(NETS)} can be built anew"
             raise BadInput("harden", expected, f"'{model.card.name}'", "Use start=given.")
@@ -136,7 +137,7 @@ class Hardening:
             card = replace(model.card, defences=(), stochastic=False)
             begun = Classifier(net, card, mean=mean, std=std).to(model.device)
         else:
-            begun = copy.deepcopy(model)
+            begun = duplicate(model)
         if not any(parameter.requires_grad for parameter in begun.parameters()):
             raise BadInput("harden", "needs a network with weights to train", model.card.name)
         for preprocessor in reversed(present):
@@ -211,17 +212,6 @@ def check_behind(defences: Sequence[Defence], model: Classifier) -> None:
 
 def _masks(defence: Defence) -> bool:
     return defence.name in MASKS or (isinstance(defence, TrainingDefence) and "mask" in defence.roles)
-
-
-def _ours(model: Classifier) -> bool:
-    """Whether the network is the one that its card names, layer by layer, and not another of the same name."""
-    twin = build(model.card.name, model.card.input_shape, len(model.card.classes), 0)
-
-    def form(net: nn.Module) -> tuple[list[tuple[str, type]], dict[str, torch.Size]]:
-        kinds = [(name, type(module)) for name, module in net.named_modules()]
-        return kinds, {name: tensor.shape for name, tensor in net.state_dict().items()}
-
-    return form(model.net) == form(twin)
 
 
 def _held_out(data: Dataset, validation: Dataset | None, seed: int) -> tuple[Dataset, Dataset]:

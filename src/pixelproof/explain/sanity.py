@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,7 @@ from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.explain.attribution import Attribution, Explainer
 from pixelproof.explain.critical import jaccard
-from pixelproof.models import Classifier
+from pixelproof.models import Classifier, duplicate
 from pixelproof.types import Images, PerImage
 
 MASS = 1e-3  # a pixel has mass when it carries more than this share of the largest one
@@ -47,7 +46,7 @@ def randomisation(
     if not model.layers:
         raise BadInput("randomisation", "the network must have layers with weights", "none")
     intact = explainer(model, images, None, rng)
-    other = copy.deepcopy(model)
+    other = duplicate(model)
     modules = dict(other.net.named_modules())
     generator = torch.Generator().manual_seed(seed)
     layers = tuple(reversed(model.layers))

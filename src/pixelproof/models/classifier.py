@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from pixelproof.errors import BadInput, UnknownName
+from pixelproof.models.card import Card
+from pixelproof.models.identity import digest, recognised
+from pixelproof.models.modes import evaluating
 from pixelproof.types import Images, Logits, check_images
 
-PROBE_IMAGES = 8
+PerChannel: TypeAlias = Sequence[float] | float  # a single number is refused with a sentence
 
-
-@dataclass(frozen=True)
-class Card:
-    """Where a classifier comes from: network, training data, seed, accuracy on held-out images, and its defences.
-
-    `defences` are the specs of all it went through, `preprocessors` of what stands before the network (outermost
-    first), `parent` the digest of the classifier it was made from, `cost` the CPU seconds that all its defences took.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    input_shape: tuple[int, int, int]
-    data: str = ""
-    seed: int | None = None
-    accuracy: float | None = None
-    defences: tuple[str, ...] = ()
-    stochastic: bool = False
-    preprocessors: tuple[str, ...] = ()
-    parent: str = ""
-    cost: float | None = None
+LARGEST_STD = 2.0  # no deviation of values in [0, 1] is larger than 0.5, one for 0..255 is hardly smaller than 30
 
 
 class Classifier(nn.Module):
@@ -44,29 +26,49 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, net: nn.Module, card: Card, *, mean: Sequence[float] = (), std: Sequence[float] = ()) -> None:
+    def __init__(self, net: nn.Module, card: Card, *, mean: PerChannel = (), std: PerChannel = ()) -> None:
         super().__init__()
         self.net = net
         self.card = card
+        self.training = net.training
+        self.named = True  # False: its classes were only counted
+        self.channels_last = any(_channels_last(parameter) for parameter in net.parameters())
         self.set_normalisation(mean, std)
 
-    def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def set_normalisation(self, mean: PerChannel, std: PerChannel) -> None:
         """Subtract `mean` and divide by `std` from now on, one value per channel each; empty: 0 and 1.
 
-        Raises BadInput for another number of values, and for a `std` that is not positive.
+        Raises BadInput for another number of values, for values on the scale 0..255, and for a `std` that is not
+        positive.
         """
-        channels = self.card.input_shape[0]
-        for name, values in (("mean", mean), ("std", std)):
-            if values and len(values) != channels:
-                raise BadInput(self.card.name, f"{name} needs one value per channel ({channels})", len(values))
+        mean, std = self._per_channel("mean", mean), self._per_channel("std", std)
+        if any(value > 1 for value in mean) or any(value > LARGEST_STD for value in std):
+            got = f"mean {mean}, std {std}"
+            do = "Those are for 0..255: divide both by 255 (a network that wants 0..255 has mean 0 and std 1/255)."
+            raise BadInput(self.card.name, "mean and std must be those of images in [0, 1]", got, do)
         if any(value <= 0 for value in std):
-            raise BadInput(self.card.name, "std must be positive", tuple(std))
+            raise BadInput(self.card.name, "std must be positive", std)
         self.normalised = bool(mean) or bool(std)
-        self.register_buffer("mean", torch.tensor(tuple(mean) or (0.0,) * channels).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(tuple(std) or (1.0,) * channels).view(1, -1, 1, 1), persistent=False)
+        for name, values, none in (("mean", mean, 0.0), ("std", std, 1.0)):
+            scale = torch.tensor(values or (none,) * self.card.input_shape[0]).view(1, -1, 1, 1)
+            self.register_buffer(name, scale, persistent=False)
+
+    def _per_channel(self, name: str, values: PerChannel) -> tuple[float, ...]:
+        channels = self.card.input_shape[0]
+        if isinstance(values, float | int):
+            do = f"Write {name}=({', '.join([str(values)] * channels)},)."
+            raise BadInput(self.card.name, f"{name} needs one value per channel ({channels})", values, do)
+        if values and len(values) != channels:
+            raise BadInput(self.card.name, f"{name} needs one value per channel ({channels})", len(values))
+        return tuple(values)
 
     def forward(self, images: Images) -> Logits:
-        """One row of logits per image; raises BadInput when an image has another shape than the card says."""
+        """One row of logits per image, float32 whatever the network computes in (float64 for images in float64).
+
+        The network gets a tensor of its own, contiguous unless its weights are laid out with channels last, so that
+        nothing it does in place reaches the caller's images. Raises BadInput when an image has another shape than the
+        card says, and when the output is no tensor and holds none that could be logits.
+        """
         if images.shape[1:] != self.card.input_shape:
             raise BadInput(
                 self.card.name,
@@ -74,12 +76,24 @@ class Classifier(nn.Module):
                 tuple(images.shape[1:]),
                 "Load the data set this model was trained on, or resize the images.",
             )
-        logits: Tensor = self.net(self.normalise(images))
-        return logits
+        logits = logits_of(self.net(self.own(images)))
+        if logits is None:
+            raise BadInput(self.card.name, "must return logits", "no tensor", "Return one row of logits per image.")
+        wanted = torch.promote_types(images.dtype, torch.float32)
+        return logits if logits.dtype == wanted else logits.to(wanted)
 
     def normalise(self, images: Images) -> Images:
         """The images as the network wants them: mean subtracted, divided by the standard deviation."""
         return (images - self.mean) / self.std if self.normalised else images
+
+    def own(self, images: Images) -> Images:
+        """The normalised images in memory that nobody else has, laid out as the network may expect."""
+        normalised = self.normalise(images)
+        if self.channels_last:
+            return normalised if self.normalised else normalised.clone()
+        if self.normalised:
+            return normalised if normalised.is_contiguous() else normalised.contiguous()
+        return normalised.clone(memory_format=torch.contiguous_format)
 
     @property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -102,7 +116,11 @@ class Classifier(nn.Module):
     def taps(self, images: Images, layers: Sequence[str]) -> dict[str, Tensor]:
         """What the named layers put out for `images`, each flattened to (n, d); any named module can be tapped.
 
-        A module that is called more than once gives its last output. Hooks are gone afterwards, also after an error.
+        A module that is called more than once gives its last output, one that puts out several tensors (attention,
+        recurrent layers) the first of them. Values are float32. Hooks are gone afterwards, also after an error.
+
+        Raises UnknownName for a module that is not there, BadInput for one that does not run or puts out no row per
+        image.
         """
         modules = dict(self.net.named_modules())
         for layer in layers:
@@ -111,8 +129,14 @@ class Classifier(nn.Module):
         found: dict[str, Tensor] = {}
 
         def keep(layer: str) -> Any:
-            def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-                found[layer] = output.clone().flatten(1)  # a clone, for an in-place activation may follow
+            def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+                first = logits_of(output)
+                if first is None or first.ndim < 2 or len(first) != len(images):
+                    got = type(output).__name__ if first is None else f"shape {tuple(first.shape)}"
+                    expected = f"layer '{layer}' must put out one row per image ({len(images)})"
+                    raise BadInput(self.card.name, expected, got, "Tap another layer.")
+                # a clone, for an in-place activation may follow
+                found[layer] = first.clone().flatten(1).to(torch.promote_types(images.dtype, torch.float32))
 
             return hook
 
@@ -141,13 +165,12 @@ class Classifier(nn.Module):
         return logits
 
     def digest(self) -> str:
-        """Sixteen hex digits that change when any weight, buffer or the normalisation does."""
-        hashed = hashlib.sha256()
-        tensors = {**self.state_dict(), "mean": self.mean, "std": self.std}
-        for name, tensor in sorted(tensors.items()):
-            hashed.update(name.encode())
-            hashed.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return hashed.hexdigest()[:16]
+        """Changes with anything that decides an answer: see `identity.digest`."""
+        return digest(self)
+
+    def recognises(self, recorded: str) -> bool:
+        """Whether a digest that was written down is this classifier's, also by the rule of earlier builds."""
+        return recognised(self, recorded)
 
     def carrying(self, **changes: Any) -> Classifier:
         """This classifier with some fields of its card replaced (the network is shared)."""
@@ -155,91 +178,21 @@ class Classifier(nn.Module):
         return self
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, every submodule's own mode restored afterwards, also after an error."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
+def logits_of(output: object) -> Tensor | None:
+    """The tensor that an output is, or holds as `logits`, as its only value or as its first; None without any."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        found = output.get("logits", next(iter(output.values())) if len(output) == 1 else None)
+    elif isinstance(output, tuple | list):
+        found = getattr(output, "logits", output[0] if output else None)
+    else:
+        found = getattr(output, "logits", None)
+    return found if isinstance(found, Tensor) else None
 
 
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside; both restored afterwards. `param.grad` is never touched."""
-    wanted = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    with evaluating(module):
-        for parameter, _ in wanted:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter, needs in wanted:
-                parameter.requires_grad_(needs)
-
-
-class LogProbabilities(nn.Module):
-    """Turns a network that ends in a softmax into one that gives logits: their logarithm, floored at 1e-12.
-
-    Attacks and attributions need logits. The logarithm of a float32 softmax has lost what saturated, so removing the
-    softmax from the network itself is always the better way.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: Images) -> Logits:
-        """The logarithm of the wrapped network's probabilities."""
-        probabilities: Tensor = self.net(images)
-        return probabilities.clamp_min(1e-12).log()
-
-
-def wrap(
-    module: nn.Module,
-    *,
-    classes: int | Sequence[str],
-    input_shape: tuple[int, int, int],
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-) -> Classifier:
-    """Your own network as a Classifier: images in [0, 1] go in, `mean` and `std` are applied inside.
-
-    Raises BadInput when the output has the wrong shape, is not finite, or looks like probabilities instead of logits.
-    """
-    names = tuple(str(k) for k in range(classes)) if isinstance(classes, int) else tuple(classes)
-    name = type(module).__name__.lower()
-    card = Card(name=name, classes=names, input_shape=tuple(input_shape))  # type: ignore[arg-type]
-    classifier = Classifier(module, card, mean=mean, std=std)
-    probe(classifier)
-    return classifier
-
-
-def probe(classifier: Classifier) -> None:
-    """Run a few random images and refuse a network whose output cannot be logits for the classes of its card."""
-    card = classifier.card
-    images = torch.rand((PROBE_IMAGES, *card.input_shape), generator=torch.Generator().manual_seed(0))
-    try:
-        with torch.no_grad(), evaluating(classifier):
-            logits = classifier.net(classifier.normalise(images.to(classifier.device)))
-    except (RuntimeError, TypeError, ValueError) as reason:
-        raise BadInput(
-            card.name, f"must accept images of shape {card.input_shape}", reason, "Check input_shape."
-        ) from reason
-    if not isinstance(logits, Tensor) or logits.shape != (PROBE_IMAGES, len(card.classes)):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise BadInput(card.name, f"must return ({PROBE_IMAGES}, {len(card.classes)}) logits", got, "Check classes.")
-    if not torch.isfinite(logits).all():
-        raise BadInput(card.name, "must return finite logits", "NaN or infinity", "Check the weights.")
-    with torch.no_grad(), evaluating(classifier):
-        extreme = classifier(100 * images.to(classifier.device) - 50)
-    if logits.std() > 0 and all(value.min() >= 0 and value.max() <= 1 for value in (logits, extreme)):
-        raise BadInput(
-            card.name,
-            "must return logits",
-            "what looks like probabilities (every value in [0, 1], whatever the input)",
-            "Remove the last softmax or sigmoid, or wrap the network in models.LogProbabilities first.",
-        )
+def _channels_last(parameter: Tensor) -> bool:
+    """Whether a weight is laid out with channels last, and not at the same time in the usual way."""
+    if parameter.ndim != 4 or not isinstance(parameter, nn.Parameter):
+        return False
+    return not parameter.is_contiguous() and parameter.is_contiguous(memory_format=torch.channels_last)

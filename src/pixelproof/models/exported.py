@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pixelproof.errors import BadInput, CorruptFile
+from pixelproof.data.files import check_plain
+from pixelproof.errors import CorruptFile
 from pixelproof.types import Images, Logits
 
 WHO = "exported program"
@@ -58,8 +59,7 @@ def read_program(path: Path) -> Program:
 
     Export with a dynamic batch size (dynamic_shapes={0: torch.export.Dim("batch")}), in evaluation mode.
     """
-    if not path.is_file():
-        raise BadInput("model", "the file must exist", path)
+    check_plain(path, "model")
     content = path.read_bytes()
     try:
         inspect(content)

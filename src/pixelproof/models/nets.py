@@ -159,3 +159,17 @@ def build(name: str, shape: Shape, classes: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETS[name](shape, classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def is_own(net: nn.Module, name: str, shape: Shape, classes: int) -> bool:
+    """Whether `net` is the network of that name, layer by layer, and not another that is called so."""
+    if name not in NETS or min(shape[1:]) < SMALLEST.get(name, 1):
+        return False
+    with torch.device("meta"):
+        twin = NETS[name](shape, classes)
+
+    def form(module: nn.Module) -> tuple[list[tuple[str, type]], dict[str, torch.Size]]:
+        kinds = [(path, type(part)) for path, part in module.named_modules()]
+        return kinds, {path: tensor.shape for path, tensor in module.state_dict().items()}
+
+    return form(net) == form(twin)

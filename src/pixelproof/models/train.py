@@ -17,8 +17,10 @@ from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models.augmentation import augment
 from pixelproof.models.average import Average
+from pixelproof.models.classes import check_same
 from pixelproof.models.classifier import Classifier
 from pixelproof.models.recipe import PLAIN, Recipe, Step
+from pixelproof.models.saving import check_savable
 from pixelproof.scores import Scores, confusion
 from pixelproof.types import Images
 
@@ -101,18 +103,29 @@ def train(
 
     A loss that is not finite ends the training: the best epoch so far is kept and the history says at which batch it
     happened. Raises BadInput when it happens in the first epoch, when the data does not fit, and when the recipe
-    judges epochs but there is no validation set.
+    judges epochs but there is no validation set. After an exception every module is in the
+    mode it was in.
     """
     if data.shape != classifier.card.input_shape:
         raise BadInput("train", f"{classifier.card.name} expects images {classifier.card.input_shape}", data.shape)
     if recipe.judge is not None and validation is None:
         raise BadInput("train", "a recipe that judges epochs needs validation images", "none")
+    for part in (data, validation):
+        if part is not None:
+            check_same(classifier, part)
+    check_savable(classifier)
     devices = [classifier.device] if classifier.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), ExitStack() as stack:
-        torch.manual_seed(training.seed)
-        for during in recipe.during:
-            stack.enter_context(during(classifier))
-        history = _Loop(classifier, data, training, recipe, progress).run(validation)
+    modes = [(part, part.training) for part in classifier.modules()]
+    try:
+        with torch.random.fork_rng(devices=devices), ExitStack() as stack:
+            torch.manual_seed(training.seed)
+            for during in recipe.during:
+                stack.enter_context(during(classifier))
+            history = _Loop(classifier, data, training, recipe, progress).run(validation)
+    except BaseException:
+        for module, mode in modes:
+            module.training = mode
+        raise
     classifier.eval()
     accuracy = float(history.validation[history.kept, 1]) if validation is not None else None
     classifier.carrying(data=data.name, seed=training.seed, accuracy=accuracy)
@@ -144,7 +157,8 @@ class _Loop:
             training.precision == "auto" and _convolutional(classifier) and native_bf16(classifier.device)
         )
         self.average = Average(classifier, recipe.average) if recipe.average else None
-        self.batches = math.ceil(len(data) / training.batch)
+        self.bounds = boundaries(len(data), training.batch)
+        self.batches = len(self.bounds) - 1
         self.done = 0
 
     def run(self, validation: Dataset | None) -> History:
@@ -192,7 +206,7 @@ class _Loop:
         counts = torch.zeros(self.classes, self.classes, dtype=torch.long, device=self.labels.device)
         losses = torch.zeros(self.batches, device=self.labels.device)
         for number in range(self.batches):
-            rows = order[number * self.training.batch : (number + 1) * self.training.batch]
+            rows = order[self.bounds[number] : self.bounds[number + 1]]
             labels = self.labels[rows]
             share = self.done / (self.batches * self.training.epochs)
             step = Step(self.classifier, rows, labels, epoch, number, share)
@@ -201,9 +215,8 @@ class _Loop:
             self.done += 1
             if number % 20 == 0 or number == self.batches - 1:
                 self._report(losses[: number + 1])
-        sizes = torch.full_like(losses, self.training.batch)
-        sizes[-1] = len(order) - (self.batches - 1) * self.training.batch
-        return _row(float((losses * sizes).sum()) / len(order), Scores.of(counts.cpu()))
+        sizes = torch.tensor(self.bounds, device=losses.device).diff()
+        return _row(float((losses * sizes).sum()) / self.bounds[-1], Scores.of(counts.cpu()))
 
     def _report(self, losses: Tensor) -> None:
         """Refuse to go on with weights that a loss which is not finite has spoiled; tell the rest to `progress`."""
@@ -256,6 +269,20 @@ def native_bf16(device: torch.device) -> bool:
 
 def _convolutional(classifier: Classifier) -> bool:
     return any(isinstance(module, nn.Conv2d) for module in classifier.modules())
+
+
+def boundaries(n: int, batch: int) -> list[int]:
+    """Where the batches of an epoch begin, and where the last one ends.
+
+    A last batch of one image, which batch normalisation cannot take, shares evenly with the one before it; with
+    batches of two there is nothing to share, and the odd image (another one each epoch) waits for the next epoch.
+    """
+    found = [*range(0, n, batch), n]
+    if batch > 1 and n > batch and n % batch == 1:
+        if batch == 2:
+            return found[:-1]
+        found[-2] = n - (batch + 1) // 2
+    return found
 
 
 def _floats(pixels: Tensor) -> Images:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
-from pixelproof.models import Classifier, evaluating
+from pixelproof.models import Classifier, duplicate, evaluating
 from pixelproof.models.preprocessors.features import Chosen
 from pixelproof.models.preprocessors.preprocessor import Preprocessed
 from pixelproof.models.preprocessors.squeezing import Filter, Rounding
@@ -153,7 +152,7 @@ def certified(model: Classifier, data: Dataset, eps: float, *, batch: int = 200)
 def proven(model: Classifier, data: Dataset, eps: float, *, batch: int = 200) -> Rate:
     """As `certified`, for a network in training, whose own hooks (dropout) do nothing in evaluation mode."""
     layers(model)  # before the copy, so that what is refused is named
-    exact = copy.deepcopy(model).double()
+    exact = duplicate(model).double()
     chain = layers(exact)
     held = 0
     with torch.no_grad(), evaluating(model), evaluating(exact):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
@@ -15,6 +14,7 @@ from pixelproof import specs
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.models.classifier import Classifier
+from pixelproof.models.modes import duplicate
 from pixelproof.types import Images, Logits
 
 
@@ -32,7 +32,7 @@ class Committee:
 
     def around(self, model: Classifier) -> Classifier:
         """Copies of one classifier, to be filled from saved weights."""
-        return self.of([model, *(copy.deepcopy(model) for _ in range(self.members - 1))])
+        return self.of([model, *(duplicate(model) for _ in range(self.members - 1))])
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """Refused: copies of one model know no more than it does."""

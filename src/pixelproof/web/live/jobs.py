@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import secrets
 import threading
 import time
@@ -11,7 +10,7 @@ import torch
 
 from pixelproof import specs
 from pixelproof.errors import BadInput
-from pixelproof.models import Classifier
+from pixelproof.models import Classifier, duplicate
 from pixelproof.types import Goal, check_labels
 from pixelproof.web.contract import Mount
 from pixelproof.web.live.images import unpacked
@@ -45,7 +44,7 @@ class Jobs:
             if sum(not each.done for each in self._jobs.values()) >= RUNNING:
                 raise BadInput("live", f"at most {RUNNING} attacks run at once", RUNNING, "Try again in a moment.")
             self._jobs[job.name] = job
-        task = Task(job, copy.deepcopy(model), image, goal, asked.seed)
+        task = Task(job, duplicate(model), image, goal, asked.seed)
         threading.Thread(target=task.run, args=(attack,), daemon=True, name=f"live-{job.name}").start()
         return job
 
