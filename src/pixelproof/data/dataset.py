@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ from torch import Tensor
 
 from pixelproof.errors import BadInput
 from pixelproof.types import Images, Labels, check_images, check_labels
+
+PREFIX = "2-"  # of digests by the present rule
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -45,6 +49,7 @@ class Dataset:
             check_images(name, images)
             pixels = images.float()
         check_labels(name, labels, n=len(images), classes=len(classes))
+        check_names(name, classes)
         index = torch.arange(len(images)) if index is None else index
         if index.shape != labels.shape:
             raise BadInput(name, f"one index per image is needed ({len(labels)})", tuple(index.shape))
@@ -97,11 +102,25 @@ class Dataset:
         return dict(zip(self.classes, counts, strict=True))
 
     def digest(self) -> str:
-        """Sixteen hex digits that change when any pixel, label or position does."""
-        hashed = hashlib.sha256()
+        """ "2-" and sixteen hex digits that change when any pixel, label, position, class name or the shape does."""
+        hashed = hashlib.sha256(json.dumps([self.classes, tuple(self.pixels.shape), str(self.pixels.dtype)]).encode())
+        return PREFIX + self._hashed(hashed)
+
+    def recognises(self, recorded: str) -> bool:
+        """Whether a digest that was written down is this data's; those of earlier builds left out the class names."""
+        return recorded == (self.digest() if recorded.startswith(PREFIX) else self._hashed(hashlib.sha256()))
+
+    def _hashed(self, hashed: hashlib._Hash) -> str:
         for part in (self.pixels, self.labels, self.index):
-            hashed.update(part.contiguous().numpy().tobytes())
+            hashed.update(part.contiguous().cpu().numpy().tobytes())
         return hashed.hexdigest()[:16]
+
+
+def check_names(who: str, classes: Sequence[str]) -> None:
+    """Refuse a class name that stands for two labels: counts and answers by name would lose one of them."""
+    twice = [name for name, times in Counter(classes).items() if times > 1]
+    if twice:
+        raise BadInput(who, "every class needs a name of its own", f"'{twice[0]}' twice", "Rename one of them.")
 
 
 def stratified(labels: Labels, n: int, seed: int) -> Tensor:

@@ -36,7 +36,7 @@ from pixelproof.detect.guards.scored import ScoreGuard
 from pixelproof.detect.neighbours import rules
 from pixelproof.detect.neighbours.index import ExactIndex
 from pixelproof.detect.neighbours.store import Store
-from pixelproof.detect.storage import read, write
+from pixelproof.detect.storage import accepted, read, write
 from pixelproof.errors import BadInput, CorruptFile
 from pixelproof.models import Classifier
 from pixelproof.tree import Kinds, Leaf, Tensors, flatten, rebuild
@@ -107,7 +107,7 @@ def load_guard(folder: Path, model: Classifier) -> Guard:
     """The guard in a folder; raises CorruptFile for an unfinished one and BadInput for another model's."""
     if not (folder / GUARD).is_file():
         raise CorruptFile(str(folder), "expected a finished guard", f"no {GUARD}", "Fit it again.")
-    tensors, facts = read(folder / GUARD, model.digest())
+    tensors, facts = read(folder / GUARD, accepted(folder / GUARD, model))
     try:
         found = rebuild(facts["guard"], tensors, _kinds(folder, model))
     except (KeyError, TypeError, IndexError, RuntimeError, AttributeError) as reason:

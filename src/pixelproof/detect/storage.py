@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pixelproof.atomic import replacing
 from pixelproof.errors import BadInput, CorruptFile
+from pixelproof.models import Classifier
 from pixelproof.tensorfile import Fault, opened, write_tensors
 
 ANEW = "Delete its folder; it is built again."
@@ -41,6 +42,16 @@ def mapped(path: Path, parts: Iterable[Float[Tensor, "n d"]], rows: int, dimensi
 def write(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """A file of tensors with facts in its header, whole or not at all; the facts hold the model's digest."""
     write_tensors(path, tensors, {"facts": json.dumps(facts)})
+
+
+def accepted(path: Path, model: Classifier) -> str:
+    """The digest that a file must bear to be this model's, as the build that wrote it would have spelled it."""
+    try:
+        with opened(path) as file:
+            built = str(json.loads(file.notes["facts"])["digest"])
+    except Fault:
+        return model.digest()  # the reader that follows says what is wrong with the file
+    return built if model.recognises(built) else model.digest()
 
 
 def read(path: Path, digest: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -27,6 +27,7 @@ class CleanRecord:
     seconds_per_image: float
     digest: str
     data_digest: str = ""
+    train_digest: str = ""
 
 
 @dataclass(frozen=True, eq=False)

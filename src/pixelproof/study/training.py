@@ -68,13 +68,19 @@ def load(context: Context, split: Literal["train", "val"]) -> Dataset:
 
 
 def clean(context: Context) -> None:
-    """Predictions on the clean test images; a run that was begun with another model or other data is refused."""
-    run, model, test = context.run, context.model, context.test
-    digest, data_digest = model.digest(), test.digest()
+    """Predictions on the clean test images; a run that was begun with another model or other data is refused.
+
+    Digests of earlier builds are compared by their own rule; those did not keep that of the training images.
+    """
+    run, model, test, train = context.run, context.model, context.test, load(context, "train")
     if catalogue.CLEAN.has(run):
         kept = catalogue.CLEAN.load(run)
-        pairs = (("model", kept.digest, digest), ("test images", kept.data_digest or data_digest, data_digest))
-        changed = [what for what, before, now in pairs if before != now]
+        same = {
+            "model": model.recognises(kept.digest),
+            "test images": not kept.data_digest or test.recognises(kept.data_digest),
+            "training images": not kept.train_digest or train.recognises(kept.train_digest),
+        }
+        changed = [what for what, holds in same.items() if not holds]
         if changed:
             got = f"another {' and other '.join(changed)}"
             raise RunError(str(run.folder), "was begun with other content", got, "Choose another folder.")
@@ -92,7 +98,8 @@ def clean(context: Context) -> None:
         parameters=sum(tensor.numel() for tensor in tensors),
         size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         seconds_per_image=seconds,
-        digest=digest,
-        data_digest=data_digest,
+        digest=model.digest(),
+        data_digest=test.digest(),
+        train_digest=train.digest(),
     )
     catalogue.CLEAN.save(run, record)

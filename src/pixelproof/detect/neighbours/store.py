@@ -17,7 +17,7 @@ from pixelproof.detect.neighbours.index import ExactIndex, search_together
 from pixelproof.detect.neighbours.layers import activations
 from pixelproof.detect.neighbours.metrics import Metric, apart, join
 from pixelproof.detect.neighbours.nearest import Index, NearestRows
-from pixelproof.detect.storage import mapped, read, write
+from pixelproof.detect.storage import accepted, mapped, read, write
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.models import Classifier
 
@@ -151,9 +151,10 @@ class Store:
     @classmethod
     def load(cls, folder: Path, model: Classifier) -> Store:
         """The store in a folder; raises CorruptFile for an unfinished one and BadInput for another model's."""
-        path, digest = folder / "store.safetensors", model.digest()
+        path = folder / "store.safetensors"
         if not path.is_file():
             raise CorruptFile(str(folder), "expected a finished store", "no store.safetensors", "Build it again.")
+        digest = accepted(path, model)
         tensors, facts = read(path, digest)
         kind: type[ExactIndex] | type[Faiss] = ExactIndex if facts["engine"] == "exact" else Faiss
         count = len(facts["layers"]) + (kind is Faiss)
@@ -161,7 +162,7 @@ class Store:
         if any(len(index) != facts["rows"] for index in indexes):
             raise CorruptFile(str(folder), f"expected {facts['rows']} rows in every layer", "other numbers")
         weights, layers = tuple(facts["weights"]), tuple(facts["layers"])
-        return cls(layers, indexes, weights, tensors["origin"], tensors["labels"], digest)
+        return cls(layers, indexes, weights, tensors["origin"], tensors["labels"], model.digest())
 
 
 def check_classes(data: Dataset, correct: Tensor) -> None:
