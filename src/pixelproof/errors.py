@@ -3,7 +3,8 @@
 PixelproofError
 ├── BadInput            images, labels, settings or shapes that cannot be right   (also a ValueError)
 │   ├── UnknownName     a component, layer, data set or setting that does not exist; suggests the nearest
-│   └── CertificateRefused  a network with an operation that no proof can go through
+│   ├── CertificateRefused  a network with an operation that no proof can go through
+│   └── NoGradient      a network whose logits do not depend on the image by any gradient
 ├── BrokenPromise       an attack returned an image outside its range or budget
 ├── DataUnavailable     a named data set is neither on disk nor downloadable
 ├── CorruptFile         a file is not what its name or header says
@@ -52,6 +53,14 @@ class UnknownName(BadInput):
 
 class CertificateRefused(BadInput):
     """A network with an operation that no proof can go through; the message names it."""
+
+
+class NoGradient(BadInput):
+    """A network without a gradient, asked by something that cannot work without one."""
+
+    def __init__(self, who: str, reason: object = "logits without one") -> None:
+        queries = "square, hop-skip-jump or spsa"
+        super().__init__(who, "the network must give a gradient", reason, f"Use an attack by queries: {queries}.")
 
 
 class BrokenPromise(PixelproofError):

@@ -63,10 +63,29 @@ def clip(images: Images, clean: Images, eps: PerImage, ball: Ball) -> Images:
 
 
 def ascent(gradient: Images, ball: Ball) -> Images:
-    """The unit step that raises a linear function most: the sign for linf, the normalised gradient for l2."""
+    """The unit step that raises a linear function most: the sign for linf, the normalised gradient for l2.
+
+    It does not depend on the gradient's scale: one of 1e-30 points as surely as one of 1.
+    """
     if ball == "linf":
         return gradient.sign()
-    return gradient / per_image(norm(gradient, "l2").clamp_min(TINY))
+    return unit(gradient, "l2")
+
+
+def unit(gradient: Images, kind: Norm) -> Images:
+    """Each image's gradient divided by its size in a norm, zero where it is zero."""
+    gradient = balanced(gradient)
+    return gradient / per_image(norm(gradient, kind).clamp_min(TINY))
+
+
+def balanced(gradient: Images) -> Images:
+    """Each image's gradient times the power of two that brings its largest value into [1/2, 1): no digit changes.
+
+    Squares and sums of what is left neither overflow nor vanish.
+    """
+    exponent = torch.frexp(norm(gradient, "linf")).exponent
+    half = exponent // 2  # in two factors, for one alone may be out of float32's range
+    return gradient * per_image(torch.exp2(-half.float())) * per_image(torch.exp2((half - exponent).float()))
 
 
 def random_start(draws: Draws, shape: tuple[int, ...], eps: PerImage, ball: Ball) -> Images:
@@ -112,10 +131,13 @@ def confine(images: Images, moved: Images, eps: PerImage, ball: Convex) -> Image
 
 
 def keep_strongest(delta: Images, pixels: Tensor) -> Images:
-    """The perturbation at each image's `pixels` positions of largest size, zero elsewhere: the l0 projection."""
+    """The perturbation at each image's `pixels` positions of largest size, zero elsewhere: the l0 projection.
+
+    A part of a pixel is none: a budget of 2.5 is one of 2.
+    """
     size = delta.abs().amax(1).flatten(1)
     ranks = size.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-    kept = (ranks < pixels[:, None]).view(len(delta), 1, *delta.shape[2:])
+    kept = (ranks < pixels.floor()[:, None]).view(len(delta), 1, *delta.shape[2:])
     return delta * kept
 
 
@@ -126,10 +148,13 @@ def onto_plane(images: Images, normal: Images, gap: PerImage, ball: Convex) -> I
     proportion to |normal|, for l1 the steepest values go first, each until its wall (Croce & Hein 2020,
     arXiv 1907.02044).
     """
-    aim = normal.flatten(1).double() * gap.double().sign()[:, None]
+    size = normal.flatten(1).double().abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny)
+    scale = torch.exp2(1.0 - torch.frexp(size).exponent.double())  # products of small slopes must not look like none
+    normal, gap = normal.double() * per_image(scale), gap.double() * scale
+    aim = normal.flatten(1) * gap.sign()[:, None]
     flat = images.flatten(1).double()
     room = torch.where(aim > 0, 1 - flat, flat)
-    steep, need = aim.abs(), gap.double().abs()[:, None]
+    steep, need = aim.abs(), gap.abs()[:, None]
     if ball == "l1":
         order = steep.argsort(dim=1, descending=True)
         worth = (steep * room).gather(1, order)

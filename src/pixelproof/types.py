@@ -46,9 +46,22 @@ class Goal:
         return Goal(self.labels.to(device), self.targeted, None if self.eps is None else self.eps.to(device))
 
     def loss(self, logits: Logits) -> PerImage:
-        """A value per image that the attacker lowers: minus the cross-entropy, or plus it when targeted."""
-        cross_entropy = F.cross_entropy(self.seen(logits), self.labels, reduction="none")
-        return cross_entropy if self.targeted else -cross_entropy
+        """A value per image that the attacker lowers: minus the cross-entropy, or plus it when targeted.
+
+        Where the label's probability rounds to 1 the cross-entropy and its gradient vanish in float32; the log-odds,
+        a margin over all other classes at once, take over there: their gradient points where that of the
+        cross-entropy would, and they are larger than every value of it that is not 0.
+        """
+        logits = self.seen(logits)
+        cross_entropy = F.cross_entropy(logits, self.labels, reduction="none")
+        if self.targeted:
+            return cross_entropy
+        vanished = cross_entropy == 0
+        if not vanished.any():
+            return -cross_entropy
+        others = logits.scatter(1, self.labels[:, None], float("-inf")).logsumexp(1)
+        own = logits.gather(1, self.labels[:, None])[:, 0]
+        return torch.where(vanished, own - others, -cross_entropy)
 
     def margin(self, logits: Logits) -> PerImage:
         """How far each image is from the goal, in logits: positive before it is reached, negative after."""

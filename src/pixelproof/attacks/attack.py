@@ -12,6 +12,8 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Card
 from pixelproof.types import Goal, Images, Logits, Norm, PerImage
 
+BUDGET_HINT = "On images in [0, 1] write 8/255, not 8."
+
 
 @runtime_checkable
 class Model(Protocol):
@@ -57,13 +59,25 @@ class Attack(Protocol):
         ...
 
 
-def check_settings(who: str, *, eps: float | None = None, at_least_one: dict[str, int] | None = None) -> None:
-    """Refuse a negative or non-finite budget and counts below one."""
-    if eps is not None and not 0 <= eps < float("inf"):
-        raise BadInput(who, "eps must be a finite number >= 0", eps, "On images in [0, 1] write 8/255, not 8.")
+def check_settings(
+    who: str, *, eps: float | None = None, norm: Norm | None = None, at_least_one: dict[str, int] | None = None
+) -> None:
+    """Refuse a budget that is no number, negative, not finite or, in linf, above 1; and counts below one."""
+    if eps is not None:
+        check_budget(who, eps, norm)
     for key, value in (at_least_one or {}).items():
         if value < 1:
             raise BadInput(who, f"{key} must be at least 1", value)
+
+
+def check_budget(who: str, eps: float | str, norm: Norm | None) -> None:
+    """Refuse a budget that cannot be right; in linf that is one above 1, which is the range of the images."""
+    if isinstance(eps, str):
+        raise BadInput(who, "eps must be a number", f"the text '{eps}'", f"attacks.parse reads '{who}:eps={eps}'.")
+    if not 0 <= eps < float("inf"):
+        raise BadInput(who, "eps must be a finite number >= 0", eps, BUDGET_HINT)
+    if norm == "linf" and eps > 1:
+        raise BadInput(who, "eps must lie in 0..1 in linf", eps, BUDGET_HINT)
 
 
 def budget(eps: float, images: Tensor, goal: Goal | None = None) -> PerImage:

@@ -42,7 +42,7 @@ class SPSA:
     name: ClassVar[str] = "spsa"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps, "pairs": self.pairs})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps, "pairs": self.pairs})
         if not (self.delta > 0 and self.rate > 0):
             raise BadInput(self.name, "delta and rate must be positive", (self.delta, self.rate))
 
@@ -57,7 +57,8 @@ class SPSA:
             signs = 1 - 2 * (draws.uniform(self.pairs, *x.shape[1:]).to(x.device) < 0.5).float()
             with torch.no_grad():
                 for k in range(self.pairs):
-                    up, down = (objective.loss(watched(x + side * self.delta * signs[:, k])) for side in (1, -1))
+                    sides = ((x + side * self.delta * signs[:, k]).clamp(0, 1) for side in (1, -1))
+                    up, down = (objective.loss(watched(side)) for side in sides)
                     gradient += lp.per_image((up - down) / (2 * self.delta)) * signs[:, k] / self.pairs
             first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient.square()
             move = (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)

@@ -12,7 +12,8 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, budget, check_settings
 from pixelproof.attacks.gradient import step
-from pixelproof.attacks.walk import Walk, look
+from pixelproof.attacks.gradient_pass import look
+from pixelproof.attacks.walk import Walk
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -39,7 +40,7 @@ class Critical:
     norm: ClassVar[Literal["linf"]] = "linf"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"k": self.k, "steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"k": self.k, "steps": self.steps})
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """Images that differ from the clean ones in at most k positions; BadInput when the image has fewer."""
@@ -63,7 +64,7 @@ def contributions(model: Watched, clean: Images, attacked: Images, goal: Goal) -
     change = attacked - clean
     total = torch.zeros_like(clean)
     for point in range(POINTS):
-        total += look(model, clean + (point + 0.5) / POINTS * change, goal, half=False).gradient
+        total += look(model, clean + (point + 0.5) / POINTS * change, goal).gradient
     return change * total / POINTS
 
 
@@ -78,7 +79,7 @@ def confined(
     live = torch.arange(len(images), device=images.device)
     radius, mask = budget(eps, images, goal), pixels[:, None].to(images.device)
     for _ in range(steps):
-        seen = look(watched[live], x[live], goal[live], half=False)
+        seen = look(watched[live], x[live], goal[live])
         live, gradient = live[~seen.hit], seen.gradient[~seen.hit]
         if not len(live):
             break

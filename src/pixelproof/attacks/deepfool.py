@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, check_settings, limit
+from pixelproof.attacks.gradient_pass import differentiate
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -40,7 +41,7 @@ class DeepFool:
     name: ClassVar[str] = "deepfool"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         if self.candidates < 2:
             raise BadInput(self.name, "candidates must be at least 2", self.candidates)
         if not self.overshoot >= 0:
@@ -112,7 +113,7 @@ class Nearest:
             if 2 * needed.sum() <= len(rows):
                 rows, places = rows[needed], places[needed]
                 x, gaps = self._gaps(model, rows)
-            self._try(x, gaps[torch.arange(len(rows), device=x.device), places], rows, places)
+            self._try(model.card.name, x, gaps[torch.arange(len(rows), device=x.device), places], rows, places)
         return self.move
 
     def _gaps(self, model: Watched, rows: Tensor) -> tuple[Images, Tensor]:
@@ -122,8 +123,8 @@ class Nearest:
             logits = model[rows](x)
             return x, logits.gather(1, self.rivals[rows]) - logits.gather(1, self.goal[rows].labels[:, None])
 
-    def _try(self, x: Images, gap: Tensor, rows: Tensor, places: Tensor) -> None:
-        gradient = torch.autograd.grad(gap.sum(), x, retain_graph=True)[0]
+    def _try(self, who: str, x: Images, gap: Tensor, rows: Tensor, places: Tensor) -> None:
+        gradient = differentiate(gap, x, who, again=True)
         size = lp.norm(gradient, self.dual)
         distance = gap.detach().abs() / (size + TINY)
         unit = gradient.sign() if self.norm == "linf" else gradient / lp.per_image(size + TINY)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from pixelproof.attacks.attack import Model, check_settings
+from pixelproof.attacks.attack import Model, check_budget, check_settings
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
-from pixelproof.errors import BadInput, UnknownName
+from pixelproof.errors import BadInput, NoGradient, UnknownName
 from pixelproof.types import Goal, Images, Norm
 
 NORMS: dict[float, Norm] = {0: "l0", 1: "l1", 2: "l2", float("inf"): "linf"}
@@ -44,6 +44,7 @@ class Foolbox:
         library = _library()
         if goal.eps is not None:
             raise BadInput(self.name, "foolbox takes one budget for all images", "one per image", "Mount them apart.")
+        check_budget(self.name, self.eps, self.norm)
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
         attack = self._attack(library)
         kind = library.criteria.TargetedMisclassification if goal.targeted else library.criteria.Misclassification
@@ -54,6 +55,8 @@ class Foolbox:
                 wrapped = library.PyTorchModel(_Net(watched[part]), bounds=(0, 1), device=images.device)
                 try:
                     _, clipped, _ = attack(wrapped, images[part], kind(goal[part].labels), epsilons=self.eps)
+                except NoGradient:
+                    raise
                 except ValueError as reason:
                     raise BadInput(self.name, f"{self.attack} must accept this goal", reason) from reason
                 found.append(clipped.detach())

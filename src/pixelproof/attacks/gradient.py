@@ -9,7 +9,8 @@ import torch
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, budget, check_settings
-from pixelproof.attacks.walk import Walk, look
+from pixelproof.attacks.gradient_pass import look
+from pixelproof.attacks.walk import Walk
 from pixelproof.attacks.watch import watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
@@ -33,11 +34,11 @@ class FGSM:
     name: ClassVar[str] = "fgsm"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps)
+        check_settings(self.name, eps=self.eps, norm=self.norm)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """Images one step away; the step is taken whether or not it helps."""
-        gradient = look(watch(model, goal), images, goal, half=False).gradient
+        gradient = look(watch(model, goal), images, goal).gradient
         eps = lp.per_image(budget(self.eps, images, goal))
         return (images - eps * lp.ascent(gradient, self.norm)).clamp(0, 1)
 
@@ -59,7 +60,7 @@ class BIM:
     name: ClassVar[str] = "bim"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         check_step(self.name, self.step_size)
 
     @property
@@ -97,7 +98,8 @@ class PGD:
     name: ClassVar[str] = "pgd"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps, "restarts": self.restarts})
+        counts = {"steps": self.steps, "restarts": self.restarts}
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one=counts)
         check_step(self.name, self.step_size)
         if self.restarts > 1 and not self.random_start:
             raise BadInput(self.name, "restarts need a random start", f"restarts={self.restarts}, random_start=false")

@@ -45,7 +45,7 @@ class HopSkipJump:
 
     def __post_init__(self) -> None:
         counts = {"queries": self.queries, "samples": self.samples, "tries": self.tries}
-        check_settings(self.name, eps=self.eps, at_least_one=counts)
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one=counts)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The nearest adversarial image found, or the last one tried where none was; cut back to `eps` if given."""

@@ -12,9 +12,10 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, check_settings, limit
 from pixelproof.attacks.gradient import Precision
+from pixelproof.attacks.gradient_pass import ask, differentiate
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.rounds import ask, in_half
+from pixelproof.attacks.rounds import in_half
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -41,7 +42,7 @@ class DDN:
     norm: ClassVar[Literal["l2"]] = "l2"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         if not 0 < self.gamma < 1:
             raise BadInput(self.name, "gamma must lie in (0, 1)", self.gamma)
 
@@ -88,7 +89,7 @@ class FMN:
     name: ClassVar[str] = "fmn"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         if not 0 < self.gamma < 1:
             raise BadInput(self.name, "gamma must lie in (0, 1)", self.gamma)
         if not self.step_size > 0:
@@ -166,7 +167,8 @@ class CW:
     norm: ClassVar[Literal["l2"]] = "l2"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps, "searches": self.searches})
+        counts = {"steps": self.steps, "searches": self.searches}
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one=counts)
         if not (self.rate > 0 and self.weight > 0 and self.confidence >= 0):
             raise BadInput(self.name, "rate and weight must be positive, confidence >= 0", self)
 
@@ -202,7 +204,7 @@ class CW:
                 logits = model(x)
                 excess = (objective.loss(logits) + self.confidence).clamp_min(0)
                 cost = (x - clean).square().flatten(1).sum(1) + weight * excess
-                gradient = torch.autograd.grad(cost.sum(), inner)[0]
+                gradient = differentiate(cost, inner, model.card.name)
             hit = objective.reached(logits.detach()) & (excess.detach() <= 0)
             found[live] |= hit
             nearest.note(x.detach(), hit, live)

@@ -11,8 +11,9 @@ import torch
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, budget, check_settings
 from pixelproof.attacks.gradient import Precision
+from pixelproof.attacks.gradient_pass import ask, look
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import ask, descend, in_half, objectives_for, rounds
+from pixelproof.attacks.rounds import in_half, objectives_for, rounds
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
@@ -35,7 +36,7 @@ class MIFGSM:
     name: ClassVar[str] = "mi-fgsm"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         check_momentum(self.name, self.momentum)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
@@ -70,7 +71,8 @@ class MarginPGD:
     name: ClassVar[str] = "margin-pgd"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps, "restarts": self.restarts})
+        counts = {"steps": self.steps, "restarts": self.restarts}
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one=counts)
         check_settings(self.name, at_least_one={"targets + 1": self.targets + 1, "first + 1": self.first + 1})
         check_momentum(self.name, self.momentum)
 
@@ -111,7 +113,7 @@ class Glide:
             if last:
                 gradient, (hit, loss) = x, ask(model, x, goal)
             else:
-                gradient, hit, loss = descend(model, x, goal, half=self.half)
+                gradient, loss, _, hit, _ = look(model, x, goal, half=self.half)
             better = hit | (loss < lowest[live])
             best[live[better]], lowest[live[better]], reached[live] = x[better], loss[better], hit
             if hit.any():
@@ -120,7 +122,7 @@ class Glide:
                 velocity, gradient, goal, model = velocity[stay], gradient[stay], goal[stay], model[stay]
             if last or not len(live):
                 break
-            velocity = self.momentum * velocity + gradient / lp.per_image(lp.norm(gradient, "l1").clamp_min(lp.TINY))
+            velocity = self.momentum * velocity + lp.unit(gradient, "l1")
             x = x - lp.per_image(eps * self._share(step)) * lp.ascent(velocity, self.norm)
             x = lp.confine(clean, x, eps, self.norm)
         return best, reached, lowest

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp, specs
-from pixelproof.attacks.attack import Attack
+from pixelproof.attacks.attack import Attack, check_budget
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.stochastic import (
     JUDGE_DRAWS,
@@ -69,6 +69,7 @@ def mount(
     if eps is not None:
         if all(each.name != "eps" for each in fields(attack)):  # type: ignore[arg-type]
             raise BadInput(attack.name, "its budget follows from other settings", "a budget per image")
+        check_budget(attack.name, float(eps.max()), attack.norm)
         attack = replace(attack, eps=float(eps.max()))  # type: ignore[type-var]
     with field.seeded(seed):
         outcome = field.run(attack, Draws.keyed(seed, field.data.index), eight_bit=eight_bit, progress=progress)
@@ -84,6 +85,7 @@ class Outcome:
     forwards: Tensor
     backwards: Tensor
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +160,7 @@ class Field:
         """
         n = len(self.data)
         found, counts = torch.empty(n, *self.data.shape), torch.zeros(3, n, dtype=torch.long)
+        notes: set[str] = set()
         tireless = self.random is not None and _within_budget(attack)
         started = time.perf_counter()
         with frozen(self.model):
@@ -170,12 +173,13 @@ class Field:
                 verify(attack.name, clean, images, attack.norm, attack.eps if goal.eps is None else goal.eps)
                 found[rows] = (round_towards(clean, images) if eight_bit else images).cpu()
                 tally = watched.tally
+                notes |= tally.notes
                 counts[:, rows] = torch.stack([tally.first_break, tally.forwards, tally.backwards]).cpu()
                 if progress:
                     progress(int(rows[-1]) + 1, n)
         seconds = time.perf_counter() - started
         first_break, forwards, backwards = counts
-        return Outcome(found, first_break, forwards, backwards, seconds)
+        return Outcome(found, first_break, forwards, backwards, seconds, tuple(sorted(notes)))
 
     def judge(
         self, outcome: Outcome, attack: Attack, seed: int, *, before: AdversarialSet | None = None
@@ -231,6 +235,7 @@ class Field:
             backwards=outcome.backwards,
             seconds=outcome.seconds,
             rate=rate,
+            notes=outcome.notes,
         )
 
     def fooled(self, images: Images) -> Mask:

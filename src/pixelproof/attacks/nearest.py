@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
+from pixelproof.attacks.gradient_pass import ask, confirm, look, steer
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.rounds import ask, confirm, descend, steer
 from pixelproof.attacks.watch import Watched
 from pixelproof.lp import Convex
 from pixelproof.types import Goal, Images, Mask, Norm, PerImage
@@ -47,7 +47,7 @@ class Nearest:
         it would be the nearest and lies so close to the boundary that rounding may have decided. Others steer the
         search as they are; what of them is kept must still pass `prove`.
         """
-        gradient, hit, loss, doubtful = steer(model, images, objective, half=half)
+        gradient, loss, _, hit, doubtful = steer(model, images, objective, half=half)
         checked = torch.ones_like(hit)
         if half:
             nearer = lp.norm(images - self.clean, self.norm) < self.distance
@@ -97,7 +97,7 @@ class Nearest:
         boundary too slowly to meet its nearest point; a candidate counts only where it succeeds and is nearer.
         """
         for _ in range(PROJECTIONS):
-            gradient, _, gap = descend(model, self.images, objective)
+            gradient, gap, *_ = look(model, self.images, objective)
             at_clean = gap + (gradient * (self.clean - self.images)).flatten(1).sum(1)
             step = lp.onto_plane(self.clean, gradient, -at_clean, norm)
             tried = (self.clean + BEYOND * step).clamp(0, 1)

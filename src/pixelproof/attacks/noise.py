@@ -22,7 +22,7 @@ class UniformNoise:
     name: ClassVar[str] = "uniform-noise"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps)
+        check_settings(self.name, eps=self.eps, norm=self.norm)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """Images plus one draw each, clipped to [0, 1]."""
@@ -41,7 +41,7 @@ class SignNoise:
     norm: ClassVar[Literal["linf"]] = "linf"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps)
+        check_settings(self.name, eps=self.eps, norm=self.norm)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """Images plus one draw each, clipped to [0, 1]."""

@@ -22,7 +22,8 @@ class AdversarialSet:
     `backwards` and `seconds`: each gives what the whole curve cost.
 
     Against a model that answers differently each time, `rate` is the share of `stochastic.JUDGE_DRAWS` passes in which
-    each image reaches the goal, and success means more than half of them; else `rate` is None.
+    each image reaches the goal, and success means more than half of them; else `rate` is None. `notes` are sentences
+    on how the attack went where it did not go as usual: parts that were left out, logits that were rescaled.
     """
 
     attack: str
@@ -46,6 +47,7 @@ class AdversarialSet:
     backwards: Tensor
     seconds: float
     rate: PerImage | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.success)
@@ -61,7 +63,8 @@ class AdversarialSet:
         return dataclasses.replace(self, **kept, distance=distance, offered=len(kept["index"]))
 
     def __repr__(self) -> str:
-        return f"AdversarialSet({self.attack} on {self.data}: robust accuracy {self.robust_accuracy})"
+        said = "".join(f"; {note}" for note in self.notes)
+        return f"AdversarialSet({self.attack} on {self.data}: robust accuracy {self.robust_accuracy}{said})"
 
     @property
     def robust_accuracy(self) -> Rate:

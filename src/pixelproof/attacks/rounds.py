@@ -15,7 +15,6 @@ from pixelproof.draws import Draws, Rng
 from pixelproof.models import native_bf16
 from pixelproof.types import Goal, Images, Mask, PerImage
 
-DOUBT = 0.02  # the largest error of a bfloat16 margin seen on digits and MNIST was 0.012 of the largest logit
 Search = Callable[[Watched, Images, Objective, Draws], tuple[Images, Mask, PerImage]]
 
 
@@ -58,55 +57,3 @@ def objectives_for(
 def in_half(precision: Precision, device: torch.device) -> bool:
     """Whether gradients are to be taken in bfloat16: always, never, or ("auto") where the processor has it."""
     return precision == "bf16" or (precision == "auto" and native_bf16(device))
-
-
-def descend(
-    model: Watched, images: Images, objective: Objective, *, half: bool = False
-) -> tuple[Images, Mask, PerImage]:
-    """Gradient of the objective's loss, whether the goal is reached (always judged in float32), and the loss.
-
-    The images go through the model in the portions that suit the device. With `half` gradient and loss are those of a
-    bfloat16 pass: coarse, but good enough to steer by.
-    """
-    gradient, hit, loss, _ = steer(model, images, objective, half=half)
-    if half:
-        confirm(model, images, objective, hit, hit)
-    return gradient, hit, loss
-
-
-def confirm(model: Watched, images: Images, objective: Objective, hit: Mask, asked: Mask) -> None:
-    """Judge the images at `asked` by a float32 pass, and write what it says into `hit`."""
-    if asked.any():
-        with torch.no_grad():
-            hit[asked.clone()] = objective[asked].reached(model[asked](images[asked]))
-
-
-def steer(model: Watched, images: Images, objective: Objective, *, half: bool) -> tuple[Images, Mask, PerImage, Mask]:
-    """Gradient, whether the goal seems reached, loss, and whether that is doubtful; all from one pass in its precision.
-
-    Doubtful is an answer whose margin is less than `DOUBT` of the largest logit.
-    """
-    parts = model.parts()
-    if len(parts) == 1:
-        return _steer(model, images, objective, half)
-    pieces = [_steer(model[part], images[part], objective[part], half) for part in parts]
-    gradient, hit, loss, doubtful = (torch.cat(each) for each in zip(*pieces, strict=True))
-    return gradient, hit, loss, doubtful
-
-
-def _steer(model: Watched, images: Images, objective: Objective, half: bool) -> tuple[Images, Mask, PerImage, Mask]:
-    images = images.detach().requires_grad_()
-    with torch.enable_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
-        logits = model(images).float()
-        loss = objective.loss(logits)
-        gradient: Tensor = torch.autograd.grad(loss.sum(), images)[0]
-    logits = logits.detach()
-    doubtful = objective.margin(logits).abs() < DOUBT * logits.abs().amax(1)
-    return gradient, objective.reached(logits), loss.detach(), doubtful
-
-
-def ask(model: Watched, images: Images, objective: Objective) -> tuple[Mask, PerImage]:
-    """Whether the goal is reached, and the loss, without a gradient."""
-    with torch.no_grad():
-        logits = model(images)
-    return objective.reached(logits), objective.loss(logits)

@@ -10,6 +10,7 @@ import torch
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, check_settings, limit
+from pixelproof.attacks.gradient_pass import differentiate
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
 from pixelproof.attacks.watch import watch
@@ -39,7 +40,7 @@ class SigmaZero:
     norm: ClassVar[Literal["l0"]] = "l0"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         if not (self.step_size > 0 and self.sigma > 0 and 0 <= self.threshold <= 1 and self.rate >= 0):
             raise BadInput(self.name, "step_size and sigma must be positive, threshold in 0..1", self)
 
@@ -58,13 +59,13 @@ class SigmaZero:
                 squares = delta.square().sum(1)
                 count = (squares / (squares + self.sigma)).flatten(1).sum(1) / pixels
                 cost = objective.loss(logits).clamp_min(0) + count
-                gradient = torch.autograd.grad(cost.sum(), delta)[0]
+                gradient = differentiate(cost, delta, watched.card.name)
             hit = objective.reached(logits.detach())
             delta = delta.detach()
             nearest.note(images + delta, hit)
             share = (1 + math.cos(math.pi * step / self.steps)) / 2
             size = self.step_size * (0.1 + 0.9 * share) if self.steps > 1 else self.step_size
-            unit = gradient / lp.per_image(lp.norm(gradient, "linf").clamp_min(lp.TINY))
+            unit = lp.unit(gradient, "linf")
             first = 0.9 * first + 0.1 * unit
             second = 0.999 * second + 0.001 * unit.square()
             moment = (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
@@ -95,7 +96,7 @@ class PDPGD:
     name: ClassVar[str] = "pdpgd"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         if not (self.primal_rate > 0 and self.dual_rate > 0 and 0 < self.price < 1):
             raise BadInput(self.name, "rates must be positive and price in (0, 1)", self)
 
@@ -112,7 +113,7 @@ class PDPGD:
             with torch.enable_grad():
                 logits = watched(images + delta)
                 gap = objective.loss(logits)
-                gradient = torch.autograd.grad(gap.sum(), delta)[0]
+                gradient = differentiate(gap, delta, watched.card.name)
             hit = objective.reached(logits.detach())
             delta = delta.detach()
             nearest.note(images + delta, hit)

@@ -135,7 +135,9 @@ def _add(total: Outcome | None, outcome: Outcome, rows: Mask) -> Outcome:
     first = torch.where(first >= 0, first, fresh)
     forwards[rows] += outcome.forwards
     backwards[rows] += outcome.backwards
-    return Outcome(total.images, first, forwards, backwards, total.seconds + outcome.seconds)
+    seconds = total.seconds + outcome.seconds
+    notes = tuple(sorted({*total.notes, *outcome.notes}))
+    return Outcome(total.images, first, forwards, backwards, seconds, notes)
 
 
 def bisect(
@@ -154,7 +156,7 @@ def bisect(
     draws = Draws.keyed(seed, field.data.index)
     grid = torch.tensor([attack.eps for attack in attacks])
     found: list[list[Images]] = [[] for _ in attacks]
-    counts = []
+    counts, notes = [], set[str]()
     with frozen(field.model):
         for start in range(0, len(field.data), field.batch):
             rows = torch.arange(start, min(start + field.batch, len(field.data)))
@@ -167,12 +169,14 @@ def bisect(
             for k, images in enumerate(curve):
                 found[k].append(images.cpu())
             tally = watched.tally
+            notes |= tally.notes
             counts.append(torch.stack([tally.first_break, tally.forwards, tally.backwards]).cpu())
             if progress:
                 progress(int(rows[-1]) + 1, len(field.data))
     first_break, forwards, backwards = torch.cat(counts, dim=1)
     seconds = time.perf_counter() - started
-    return [Outcome(torch.cat(images), first_break, forwards, backwards, seconds) for images in found]
+    said = tuple(sorted(notes))
+    return [Outcome(torch.cat(images), first_break, forwards, backwards, seconds, said) for images in found]
 
 
 class Bisection:

@@ -8,47 +8,15 @@ is spent on it; gradients may be taken in bfloat16, while every success is judge
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pixelproof import lp
+from pixelproof.attacks.gradient_pass import GradientPass, look
 from pixelproof.attacks.watch import Watched
 from pixelproof.lp import Ball
 from pixelproof.types import Goal, Images, Mask, PerImage
-
-
-class Look(NamedTuple):
-    """What a gradient pass says of each image; `hit` (goal reached) is judged in float32.
-
-    The loss of a bfloat16 pass is infinite: it is too coarse to say which of two points is the better one.
-    """
-
-    gradient: Images
-    loss: PerImage
-    margin: PerImage
-    hit: Mask
-
-
-def look(model: Watched, images: Images, goal: Goal, *, half: bool) -> Look:
-    """Gradient of the goal loss at `images`, taken in bfloat16 when `half`."""
-    parts = [_look(model[part], images[part], goal[part], half) for part in model.parts()]
-    seen = Look(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
-    if half and seen.hit.any():
-        with torch.no_grad():
-            seen.hit[seen.hit.clone()] = goal[seen.hit].reached(model[seen.hit](images[seen.hit]))
-    return seen
-
-
-def _look(model: Watched, images: Images, goal: Goal, half: bool) -> Look:
-    images = images.detach().requires_grad_()
-    with torch.enable_grad(), torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
-        logits = model(images).float()
-        loss = goal.loss(logits)
-        gradient: Tensor = torch.autograd.grad(loss.sum(), images)[0]
-    logits, loss = logits.detach(), torch.full_like(loss, float("inf")) if half else loss.detach()
-    return Look(gradient, loss, goal.margin(logits), goal.reached(logits))
 
 
 @dataclass(frozen=True)
@@ -74,7 +42,10 @@ class Walk:
                 crowd.ask(crowd.expected)
             if not len(crowd.rows):
                 break
-            crowd.move(look(crowd.model, crowd.x, crowd.goal, half=self.half), self.norm)
+            seen = look(crowd.model, crowd.x, crowd.goal, half=self.half)
+            if self.half:  # too coarse to say which of two points is the better one
+                seen = seen._replace(loss=torch.full_like(seen.loss, float("inf")))
+            crowd.move(seen, self.norm)
         crowd.ask(torch.ones_like(crowd.expected))
         return crowd.best, crowd.reached, crowd.lowest
 
@@ -103,7 +74,7 @@ class _Crowd:
         self._note(which.nonzero()[:, 0], goal.loss(logits), goal.reached(logits))
         self._leave()
 
-    def move(self, seen: Look, norm: Ball) -> None:
+    def move(self, seen: GradientPass, norm: Ball) -> None:
         """One step for all; an image that loses as much margin again as it just lost is expected to be fooled."""
         self._note(torch.arange(len(self.rows), device=self.rows.device), seen.loss, seen.hit)
         self.expected = seen.margin < self.margin - seen.margin

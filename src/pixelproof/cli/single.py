@@ -196,6 +196,7 @@ def _facts(found: AdversarialSet) -> dict[str, Any]:
         "robust_accuracy": rate(found.robust_accuracy),
         "overall_accuracy": rate(found.overall_accuracy),
         **({} if found.rate is None else {"expected_robust_accuracy": round(found.expected_robust_accuracy, 6)}),
+        **({"notes": "; ".join(found.notes)} if found.notes else {}),
         f"median_{found.norm}_of_fooled": median(found.distance[found.norm][found.success]),
         "median_first_break": median(found.first_break[looked]),
         "forwards_per_image": round(float(found.forwards.double().mean()), 2),

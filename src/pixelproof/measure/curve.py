@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pixelproof.attacks import FMN, PDPGD, PGD, AdversarialSet, Attack, SigmaZero
+from pixelproof.attacks.attack import check_budget
 from pixelproof.attacks.mount import BUDGET_TOLERANCE, Field
 from pixelproof.attacks.sweep import bisect
 from pixelproof.data import Dataset
@@ -69,6 +70,7 @@ def curve(
     """
     if list(eps) != sorted(set(eps)) or not len(eps):
         raise BadInput("curve", "budgets must ascend", tuple(eps))
+    check_budget("curve", eps[-1], norm)
     field = Field.of(model, data, None, None)
     if field.random is not None:
         raise BadInput(

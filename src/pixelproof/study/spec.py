@@ -51,6 +51,13 @@ class AttackSection(Section):
             _ = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": 0.1}).norm  # foolbox looks its attack up here
         return value
 
+    @model_validator(mode="after")
+    def _within_reach(self) -> AttackSection:
+        for spec in self.specs:
+            for eps in self.eps:
+                specs.parse(spec, attacks.ATTACKS, "attack", {"eps": eps})  # refuses a budget that its norm has not
+        return self
+
 
 class SignatureSection(Section):
     """Why was it fooled: signatures, critical pixels, what happens inside, and detectors on signatures (paper 1).

@@ -12,8 +12,9 @@ from pixelproof import lp
 from pixelproof.attacks.attack import Model, budget, check_settings
 from pixelproof.attacks.auto.sparse import SparseClimb
 from pixelproof.attacks.gradient import Precision
+from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import descend, in_half, objectives_for, rounds
+from pixelproof.attacks.rounds import in_half, objectives_for, rounds
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Convex
@@ -47,7 +48,8 @@ class APGD:
     name: ClassVar[str] = "apgd"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps, "restarts": self.restarts})
+        counts = {"steps": self.steps, "restarts": self.restarts}
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one=counts)
         check_settings(self.name, at_least_one={"targets + 1": self.targets + 1, "first + 1": self.first + 1})
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
@@ -104,7 +106,7 @@ class Climb:
         result, lowest = start.clone(), torch.full((n,), float("inf"), device=clean.device)
         reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
         live = torch.arange(n, device=clean.device)
-        gradient, hit, loss = descend(model, start, goal, half=self.half)
+        gradient, loss, _, hit, _ = look(model, start, goal, half=self.half)
         at_rest = (torch.zeros_like(loss), torch.ones_like(hit), loss)
         state = State(clean, eps, start, start, gradient, loss, start, gradient, loss, 2 * eps, *at_rest)
         interval = check = max(int(FIRST * self.steps), 1)
@@ -116,7 +118,7 @@ class Climb:
             if step == self.steps or not len(live):
                 break
             self._move(state, first=step == 0)
-            state.gradient, hit, loss = descend(model, state.x, goal, half=self.half)
+            state.gradient, loss, _, hit, _ = look(model, state.x, goal, half=self.half)
             state.rises += loss < state.loss
             state.loss = loss
             better = loss < state.best_loss

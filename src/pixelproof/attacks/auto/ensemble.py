@@ -16,14 +16,16 @@ from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.momentum import MarginPGD
-from pixelproof.attacks.watch import watch
+from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
+from pixelproof.errors import NoGradient
 from pixelproof.lp import Convex
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 Version = Literal["fast", "standard"]
 Rows: TypeAlias = Int[Tensor, " m"]
 NEAR = 0.1  # share of its clean margin that is left of an image worth a few more starts
+QUERIES_ONLY = "the network gives no gradient; of the ensemble only Square was run"
 WORTH = 0.1  # share of its margin that an image must have lost in a round to be taken into the next
 
 
@@ -72,10 +74,15 @@ class Auto:
     name: ClassVar[str] = "auto"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps)
+        check_settings(self.name, eps=self.eps, norm=self.norm)
 
-    def stages(self, classes: int, *, targeted: bool = False) -> tuple[Stage, ...]:
-        """Every part in order, the rounds one after the other, for a model with so many classes."""
+    def stages(self, classes: int, *, targeted: bool = False, gradient: bool = True) -> tuple[Stage, ...]:
+        """Every part in order, the rounds one after the other, for a model with so many classes.
+
+        For a model without a `gradient` that is Square with all of its queries.
+        """
+        if not gradient:
+            return (Stage(Square(self.eps, norm=self.norm), 0, False),)
         plan = self._standard() if self.version == "standard" else self._fast()
         rivals = classes - 1
         kept = []
@@ -121,12 +128,20 @@ class Auto:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first image that reaches the goal, else the one with the smallest margin over all parts."""
-        watched, draws = watch(model, goal), Draws.of(rng, len(images))
+        try:
+            return self._run(watch(model, goal), images, goal, rng, gradient=True)
+        except NoGradient:
+            watched = watch(model, goal)
+            watched.tally.notes.add(QUERIES_ONLY)
+            return self._run(watched, images, goal, rng, gradient=False)
+
+    def _run(self, watched: Watched, images: Images, goal: Goal, rng: Rng, *, gradient: bool) -> Images:
+        draws = Draws.of(rng, len(images))
         with torch.no_grad():
             logits = watched(images)
             ledger = Ledger.begin(images, goal.margin(logits))
         classes = goal.seen(logits).shape[1]  # an alarm is a class of the card that is no rival
-        for stage in self.stages(classes, targeted=goal.targeted):
+        for stage in self.stages(classes, targeted=goal.targeted, gradient=gradient):
             rows = ledger.due(stage)
             if len(rows):
                 found = stage.attack(watched[rows], images[rows], goal[rows], draws[rows.cpu()])

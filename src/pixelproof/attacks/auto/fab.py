@@ -9,6 +9,7 @@ import torch
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Model, check_settings, limit
+from pixelproof.attacks.gradient_pass import differentiate
 from pixelproof.attacks.objectives import Objective
 from pixelproof.attacks.rounds import objectives_for
 from pixelproof.attacks.watch import Watched, watch
@@ -42,7 +43,7 @@ class FAB:
 
     def __post_init__(self) -> None:
         counts = {"steps": self.steps, "targets": self.targets, "restarts": self.restarts}
-        check_settings(self.name, eps=self.eps, at_least_one={**counts, "first + 1": self.first + 1})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={**counts, "first + 1": self.first + 1})
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The nearest adversarial image found, or the last iterate where none was."""
@@ -85,7 +86,7 @@ class FAB:
             with torch.set_grad_enabled(not last):
                 logits = model(x)
                 gap = goal.loss(logits)
-                gradient = x if last else torch.autograd.grad(gap.sum(), x)[0]
+                gradient = x if last else differentiate(gap, x, model.card.name)
             x, gap = x.detach(), gap.detach()
             distance = lp.norm(x - clean, self.norm)
             hit = goal.reached(logits.detach())

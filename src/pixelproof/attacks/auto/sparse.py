@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
+from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.rounds import descend
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws
 from pixelproof.types import Images, Mask, PerImage
@@ -70,7 +70,7 @@ class SparseClimb:
         result, lowest = start.clone(), torch.full((n,), float("inf"), device=clean.device)
         reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
         live = torch.arange(n, device=clean.device)
-        gradient, hit, loss = descend(model, start, goal, half=self.half)
+        gradient, loss, _, hit, _ = look(model, start, goal, half=self.half)
         values = clean[0].numel()
         moved_already = (start != clean).flatten(1).sum(1).to(loss.dtype)
         fresh = moved_already == 0
@@ -87,7 +87,7 @@ class SparseClimb:
                 break
             moved = state.x - lp.per_image(state.size) * sparse_ascent(state.gradient, state.share)
             state.x = lp.confine(state.clean, moved, state.eps, "l1")
-            state.gradient, hit, loss = descend(model, state.x, goal, half=self.half)
+            state.gradient, loss, _, hit, _ = look(model, state.x, goal, half=self.half)
             better = loss < state.best_loss
             state.best = torch.where(lp.per_image(better), state.x, state.best)
             state.best_gradient = torch.where(lp.per_image(better), state.gradient, state.best_gradient)

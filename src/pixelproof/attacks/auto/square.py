@@ -41,7 +41,7 @@ class Square:
     name: ClassVar[str] = "square"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"queries": self.queries})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"queries": self.queries})
         if not 0 < self.share <= 1:
             raise BadInput(self.name, "share must lie in (0, 1]", self.share)
 

@@ -64,7 +64,7 @@ class Aware:
     norm: ClassVar[Ball] = "linf"
 
     def __post_init__(self) -> None:
-        check_settings(self.name, eps=self.eps, at_least_one={"steps": self.steps})
+        check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         if not self.weight > 0:
             raise BadInput(self.name, "weight must be positive", self.weight)
 

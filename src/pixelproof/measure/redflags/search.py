@@ -9,8 +9,8 @@ import torch
 from pixelproof import lp, specs
 from pixelproof.attacks import APGD, BIM, FGSM, PGD, MarginPGD
 from pixelproof.attacks.attack import Attack
+from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.mount import Field
-from pixelproof.attacks.walk import look
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import Finding, points
@@ -64,7 +64,7 @@ def falling(field: Field, attack: PGD, seed: int) -> PerImage:
     with frozen(field.model):
         watched = Watched(field.model, goal)
         for _ in range(attack.steps):
-            seen = look(watched, x, goal, half=False)
+            seen = look(watched, x, goal)
             losses.append(seen.loss)
             step = lp.ascent(seen.gradient, attack.norm) * lp.per_image(walk.step_size)
             x = lp.clip(x - step, clean, walk.eps, attack.norm)
