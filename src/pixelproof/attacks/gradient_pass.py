@@ -9,7 +9,6 @@ from torch import Tensor
 
 from pixelproof.attacks.watch import Watched
 from pixelproof.errors import NoGradient
-from pixelproof.models import Classifier, frozen
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 DOUBT = 0.02  # the largest error of a bfloat16 margin seen on digits and MNIST was 0.012 of the largest logit
@@ -86,17 +85,6 @@ def ask(model: Watched, images: Images, goal: Goal) -> tuple[Mask, PerImage]:
     with torch.no_grad():
         logits = model(images)
     return goal.reached(logits), goal.loss(logits)
-
-
-def differentiable(model: Classifier, images: Images) -> bool:
-    """Whether the model gives a gradient at these images; the pass is nobody's and counts for none."""
-    goal = Goal(torch.zeros(len(images), dtype=torch.long, device=model.device))
-    try:
-        with frozen(model):
-            look(Watched(model, goal), images.to(model.device), goal)
-    except NoGradient:
-        return False
-    return True
 
 
 def _in_parts(model: Watched, images: Images, goal: Goal, *, half: bool) -> GradientPass:
