@@ -158,9 +158,9 @@ def test_a_network_without_a_gradient_is_refused_or_asked(attack, how):
 def test_auto_says_what_it_left_out_and_an_evaluation_shows_its_parts():
     plain, _, data = linear(classes=4)
     model, blind = toy(Blind(plain.net, "no_grad"), data.images[:12])
-    assert "only Square" in mount(Auto(0.1), model, blind).notes[0]
+    assert "by queries" in mount(Auto(0.1), model, blind).notes[0]
     parts = evaluate(model, blind, Auto(0.1)).parts
-    assert [part.spec.partition(":")[0] for part in parts] == ["square"]
+    assert [part.spec.partition(":")[0] for part in parts] == ["square", "hop-skip-jump"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])

@@ -12,7 +12,6 @@ from torch import Tensor
 from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
 from pixelproof.attacks.auto.square import Square
-from pixelproof.attacks.hopskip import HopSkipJump
 from pixelproof.attacks.mount import LOOKED_AT, Field
 from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates, seeded
 from pixelproof.data import Dataset
@@ -76,14 +75,6 @@ def evaluate(
     return evaluator.conduct(Clock(budget, evaluator.seconds), run, tell or (lambda live: None))
 
 
-def by_queries(attack: Auto) -> tuple[Stage, ...]:
-    """What takes the place of the ensemble where no gradient can be computed: scores, then bare decisions."""
-    square = Stage(Square(attack.eps, norm=attack.norm), 0, False)
-    if attack.norm == "l1":
-        return (square,)
-    return square, Stage(HopSkipJump(norm=attack.norm, eps=attack.eps), 0, False)
-
-
 class Evaluator:
     """One evaluation between two batches: everything that must be kept to go on later."""
 
@@ -94,10 +85,12 @@ class Evaluator:
         probe = data[: min(len(data), FLAG_IMAGES)]
         with seeded(seed, wanted=True):
             self.flags = flags.before(model, probe.images, probe.labels, random=self.random)
-        self.stages = attack.stages(len(model.card.classes), targeted=targets is not None)
-        if flags.GRADIENT_FREE in self.flags:
-            self.stages = by_queries(attack)
-        elif self.random:  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
+        gradient = flags.GRADIENT_FREE not in self.flags
+        classes = len(model.card.classes)
+        self.stages = attack.stages(classes, targeted=targets is not None, gradient=gradient)
+        if (
+            gradient and self.random
+        ):  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
         n = len(self.field.data)
         with seeded(seed, wanted=self.random):

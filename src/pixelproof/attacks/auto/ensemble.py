@@ -15,6 +15,7 @@ from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.gradient import Precision
+from pixelproof.attacks.hopskip import HopSkipJump
 from pixelproof.attacks.momentum import MarginPGD
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
@@ -25,7 +26,7 @@ from pixelproof.types import Goal, Images, Mask, PerImage
 Version = Literal["fast", "standard"]
 Rows: TypeAlias = Int[Tensor, " m"]
 NEAR = 0.1  # share of its clean margin that is left of an image worth a few more starts
-QUERIES_ONLY = "the network gives no gradient; of the ensemble only Square was run"
+QUERIES_ONLY = "the network gives no gradient; what was run is what works by queries"
 WORTH = 0.1  # share of its margin that an image must have lost in a round to be taken into the next
 
 
@@ -79,10 +80,13 @@ class Auto:
     def stages(self, classes: int, *, targeted: bool = False, gradient: bool = True) -> tuple[Stage, ...]:
         """Every part in order, the rounds one after the other, for a model with so many classes.
 
-        For a model without a `gradient` that is Square with all of its queries.
+        For a model without a `gradient` that is what works by queries: scores, then bare decisions (not for l1).
         """
         if not gradient:
-            return (Stage(Square(self.eps, norm=self.norm), 0, False),)
+            square = Stage(Square(self.eps, norm=self.norm), 0, False)
+            if self.norm == "l1":
+                return (square,)
+            return square, Stage(HopSkipJump(norm=self.norm, eps=self.eps), 0, False)
         plan = self._standard() if self.version == "standard" else self._fast()
         rivals = classes - 1
         kept = []
