@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from pydantic import computed_field
+from pydantic.dataclasses import dataclass as answer
 from torch import Tensor
 
 from pixelproof.errors import BadInput
@@ -80,9 +82,9 @@ class Goal:
         return logits
 
 
-@dataclass(frozen=True)
+@answer(frozen=True)
 class Rate:
-    """A share `hits / n` with its 95 % Wilson interval (Wilson 1927)."""
+    """A share `hits / n` with its 95 % Wilson interval (Wilson 1927); `value` is null when nothing was counted."""
 
     hits: int
     n: int
@@ -101,6 +103,24 @@ class Rate:
         low = centre - half if self.hits else 0.0  # exact at both ends, where rounding would miss them
         high = centre + half if self.hits < self.n else 1.0
         return low, high
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def value(self) -> float | None:
+        """The share, None when nothing was counted."""
+        return self.hits / self.n if self.n else None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.interval[0]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.interval[1]
 
     def __str__(self) -> str:
         low, high = self.interval

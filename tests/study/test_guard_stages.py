@@ -26,6 +26,7 @@ from pixelproof.results.catalogue import PIXEL_SET
 from pixelproof.run import Run, slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_table import Spec
+from pixelproof.views import OpenRun
 
 pytestmark = pytest.mark.slow
 
@@ -60,9 +61,6 @@ VIEWS = (
     "disagreement",
     "depth",
     "duplicates",
-    "guard_table",
-    "natural_errors",
-    "known",
 )
 
 
@@ -296,18 +294,18 @@ def test_views_are_json_and_count_what_the_records_hold(run):
 
 
 def test_the_table_of_detectors_holds_every_pair(run):
-    rows = views.guard_table(run)
+    rows = views.detectors(OpenRun(run, "run")).guards
     names = [*(f"neighbours, {layer}" for layer in near(run).layers), "margin", "neighbours:k=9,rule=any"]
-    assert list(dict.fromkeys(row["detector"] for row in rows)) == names
+    assert list(dict.fromkeys(row.detector for row in rows)) == names
     assert len(rows) == len(names) * 3
     for row in rows:
-        record = run.load(f"guards/detectors/{slug(row['detector'])}", GuardRecord)
-        evaluation = record.evaluations[row["attack"]]
-        assert row["alarms_5"]["hits"] == evaluation.alarms.hits
-        assert row["false_alarms_5"]["hits"] == evaluation.false_alarms.hits
-        assert row["auroc"]["low"] <= row["auroc"]["value"] <= row["auroc"]["high"]
-        assert row["lost"] is not None
-        assert row["lost_pixel"] is not None
+        record = run.load(f"guards/detectors/{slug(row.detector)}", GuardRecord)
+        evaluation = record.evaluations[row.attack]
+        assert row.alarms_5.hits == evaluation.alarms.hits
+        assert row.false_alarms_5.hits == evaluation.false_alarms.hits
+        assert row.auroc.low <= row.auroc.value <= row.auroc.high
+        assert row.lost is not None
+        assert row.lost_pixel is not None
 
 
 def test_the_report_shows_the_papers_figures_and_the_table(run, tmp_path):
@@ -317,8 +315,11 @@ def test_the_report_shows_the_papers_figures_and_the_table(run, tmp_path):
         assert f'id="figure-{name}"' in page
     for words in ("What the neighbours say", "attacked and alarmed", "The detector table", "by a known pixel"):
         assert words.lower() in page.lower()
-    best = max((row for row in views.guard_table(run) if row["attack"] == FOCUS), key=lambda row: row["auroc"]["value"])
-    assert f"Of the detectors {best['detector']} tells {FOCUS} from clean images best" in page
+    best = max(
+        (row for row in views.detectors(OpenRun(run, "run")).guards if row.attack == FOCUS),
+        key=lambda row: row.auroc.value,
+    )
+    assert f"Of the detectors {best.detector} tells {FOCUS} from clean images best" in page
     for name in ("alarm-rule", "cases", "recovered", "depth", "detector-table", "detectors-known"):
         assert (tmp_path / "tables" / f"{name}.csv").read_text().count("\n") > 1
     assert "nan" not in (tmp_path / "tables" / "detector-table.csv").read_text().lower()

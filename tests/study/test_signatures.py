@@ -51,7 +51,7 @@ VIEWS = {
         "by_class",
         "drift",
         "projections",
-        "detectors",
+        "signature_detectors",
         "adaptive",
     )
 }
@@ -126,7 +126,7 @@ def test_only_correctly_classified_images_are_explained_and_their_maps_add_up(ru
 
 
 def test_no_image_is_both_fitted_and_judged_on(run):
-    for row in views.detectors(run):
+    for row in views.signature_detectors(run):
         n = CONTENT["signatures"]["n"]
         assert row["clean_n"] == n - round(0.5 * n) - round(0.15 * n)
         assert all(judged <= row["clean_n"] for judged in row["judged"])
@@ -145,7 +145,7 @@ def test_matrices_agree_with_the_focus_figures(run):
 
 
 def test_networks_keep_an_accuracy_for_each_of_ten_epochs(run):
-    rows = {row["name"]: row for row in views.detectors(run)}
+    rows = {row["name"]: row for row in views.signature_detectors(run)}
     training, held = rows["network on signatures, as in the paper"]["history"]
     assert len(training) == len(held) == 10
     assert rows["control: mean of the top pixel row"]["history"] is None

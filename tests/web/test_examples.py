@@ -14,6 +14,7 @@ from pixelproof.attacks import AdversarialSet
 from pixelproof.data import load
 from pixelproof.explain import Attribution
 from pixelproof.models import open_saved
+from pixelproof.prove import OnePixelCertificate
 from pixelproof.results import CertificateRecord, VerdictRecord
 from pixelproof.results.catalogue import CERTIFICATE, SURVEY
 from pixelproof.run import Run

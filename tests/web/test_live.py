@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from explorer_run import example, explored
 from pixelproof.models import open_saved
 from pixelproof.web.app import api, create
-from pixelproof.web.desk import Desk
 from pixelproof.web.library import Library
 from pixelproof.web.live.jobs import Jobs
 from pixelproof.web.live.judge import Turns
+from pixelproof.web.state import AppState
 
 AT = "/api/runs/explored/live"
 
@@ -87,16 +87,16 @@ def test_the_newest_question_wins(client, twin):
 
 
 def test_a_waiting_question_is_dropped_when_a_newer_one_arrives(twin):
-    desk = Desk(Library([explored().folder]))
-    client = TestClient(api(desk))
-    desk.easel("explored").has("watch")
+    state = AppState(Library([explored().folder]))
+    client = TestClient(api(state))
+    state.live_run("explored").has("neighbour_view")
     found = {}
-    with desk.drawing:  # as if a stroke was being judged
+    with state.drawing:  # as if a stroke was being judged
         asking = threading.Thread(target=lambda: found.update(old=judged(client, twin[0], 1)))
         asking.start()
-        while not desk.turns._newest:
+        while not state.turns._newest:
             time.sleep(0.005)
-        desk.turns.take("painter", 2)
+        state.turns.take("painter", 2)
     asking.join()
     assert found["old"].status_code == 409
 

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from explorer_run import explored
 from pixelproof.web.app import api, create
-from pixelproof.web.desk import Desk
 from pixelproof.web.library import Library
+from pixelproof.web.state import AppState
 from tiny_runs import real
 
 
@@ -135,13 +135,13 @@ def test_answers_are_kept_and_revalidated(bare):
 
 
 def test_the_list_of_runs_does_not_wait_for_a_page_that_is_being_made():
-    desk = Desk(Library([real().folder]))
-    client = TestClient(api(desk))
+    state = AppState(Library([real().folder]))
+    client = TestClient(api(state))
     first = client.get("/api").json()
     held, ready = threading.Event(), threading.Event()
 
     def compute():
-        with desk.answers.busy:
+        with state.answers.busy:
             ready.set()
             held.wait(30)
 

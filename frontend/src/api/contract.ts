@@ -15,21 +15,6 @@ export interface Accuracy {
   papers_k: number;
 }
 
-/** An attack that knows a detector: how many images it fooled the classifier with, and how many of those unseen. */
-export interface Adaptive {
-  detector: string;
-  attack: string;
-  n: number;
-  eps: number;
-  steps: number;
-  rate: number;
-  fooled: Rate;
-  evaded: Rate;
-  auroc: number | null;
-  /** Images lost to any of the attacks that know this detector. */
-  lost: Rate;
-}
-
 /** Clean images against one attack's successes, none of which anything was tuned on. */
 export interface Against {
   attack: string;
@@ -162,30 +147,6 @@ export interface Decision {
   sentence_calibrated: string;
 }
 
-/** One detector against one attack, on images it was not fitted on. */
-export interface Detector {
-  id: string;
-  name: string;
-  /** guards or signatures. */
-  source: string;
-  control: boolean;
-  /** The attack it was fitted or tuned on; empty where it saw clean images only. */
-  fitted_on: string;
-  attack: string;
-  clean: number;
-  attacked: number;
-  /** auroc, tpr1, tpr5, eer, accuracy. */
-  figures: Record<string, Estimate>;
-  /** AUROC against clean images with the same perturbation, shuffled. */
-  noise: Estimate | null;
-  rate: number;
-  alarms: Rate;
-  false_alarms: Rate;
-  /** Attacked images whose recovered class is the true one. */
-  recovered: Rate | null;
-  roc: Roc;
-}
-
 /** One detector's word on every row of the gallery; score and alarm are null where it was not asked. */
 export interface DetectorColumn {
   available: true;
@@ -201,6 +162,47 @@ export interface DetectorColumn {
   case: number[];
 }
 
+/** One detector against one attack, on images that it was not fitted on. */
+export interface DetectorRow {
+  /** Area under the ROC curve. */
+  auroc: Estimate;
+  /** Average precision, at these numbers of images. */
+  aupr: Estimate;
+  /** False positives where 95 % of the attacked are found. */
+  fpr95: Estimate;
+  /** Attacked found at no more than 1 % false positives. */
+  tpr1: Estimate;
+  /** Attacked found at no more than 5 % false positives. */
+  tpr5: Estimate;
+  /** Where false positives and misses are equally frequent. */
+  eer: Estimate;
+  /** The best balanced accuracy that any threshold has. */
+  accuracy: Estimate;
+  id: string;
+  /** Its spec, or 'neighbours, LAYER' for the alarm rule of one layer. */
+  detector: string;
+  /** Whether it only shows what a detector without explanations reaches. */
+  control: boolean;
+  /** The attack it was fitted or tuned on; empty where it saw clean images only. */
+  fitted_on: string;
+  attack: string;
+  /** Clean images, correctly classified, that the figures rest on. */
+  clean_n: number;
+  /** Successfully attacked images that the figures rest on. */
+  attacked_n: number;
+  /** AUROC against clean images with the same perturbation, shuffled. */
+  noise: Estimate | null;
+  /** The false-alarm rate that its own threshold was set to. */
+  rate: number;
+  /** Attacked images above its own threshold. */
+  alarms: Rate;
+  /** Clean test images above its own threshold, misclassified ones included. */
+  false_alarms: Rate;
+  /** Attacked images whose recovered class is the true one; null: none is. */
+  recovered: Rate | null;
+  roc: Roc;
+}
+
 /** One detector on both images. */
 export interface DetectorVerdict {
   id: string;
@@ -210,11 +212,15 @@ export interface DetectorVerdict {
   adversarial: Verdict | null;
 }
 
-/** Every detector that was judged; `adaptive` are attacks that know one. */
+/** Every detector that was judged, by the section of the study; `known` are attacks that know one. */
 export interface Detectors {
   available: true;
-  detectors: Detector[];
-  adaptive: Adaptive[];
+  /** One row per detector of [guards] and attack. */
+  guards: GuardRow[];
+  /** One row per detector of [signatures]. */
+  signatures: DetectorRow[];
+  natural_errors: NaturalErrors[];
+  known: KnownRow[];
 }
 
 /**
@@ -374,6 +380,71 @@ export interface Graph {
   links: Link[];
 }
 
+/** A detector of [guards]: with its controls, cost, clean thresholds, and what attacks that know it reach. */
+export interface GuardRow {
+  /** Area under the ROC curve. */
+  auroc: Estimate;
+  /** Average precision, at these numbers of images. */
+  aupr: Estimate;
+  /** False positives where 95 % of the attacked are found. */
+  fpr95: Estimate;
+  /** Attacked found at no more than 1 % false positives. */
+  tpr1: Estimate;
+  /** Attacked found at no more than 5 % false positives. */
+  tpr5: Estimate;
+  /** Where false positives and misses are equally frequent. */
+  eer: Estimate;
+  /** The best balanced accuracy that any threshold has. */
+  accuracy: Estimate;
+  id: string;
+  /** Its spec, or 'neighbours, LAYER' for the alarm rule of one layer. */
+  detector: string;
+  /** Whether it only shows what a detector without explanations reaches. */
+  control: boolean;
+  /** The attack it was fitted or tuned on; empty where it saw clean images only. */
+  fitted_on: string;
+  attack: string;
+  /** Clean images, correctly classified, that the figures rest on. */
+  clean_n: number;
+  /** Successfully attacked images that the figures rest on. */
+  attacked_n: number;
+  /** AUROC against clean images with the same perturbation, shuffled. */
+  noise: Estimate | null;
+  /** The false-alarm rate that its own threshold was set to. */
+  rate: number;
+  /** Attacked images above its own threshold. */
+  alarms: Rate;
+  /** Clean test images above its own threshold, misclassified ones included. */
+  false_alarms: Rate;
+  /** Attacked images whose recovered class is the true one; null: none is. */
+  recovered: Rate | null;
+  roc: Roc;
+  /** AUROC against all clean images, misclassified ones included. */
+  auroc_all: number;
+  /** AUROC against the clean originals of the very images that fell. */
+  twins: Estimate | null;
+  /** Attacked images whose second highest logit is the true class's. */
+  second: Rate;
+  /** Attempts that are alarmed or still classified correctly. */
+  rejected_or_right: Rate;
+  seconds_per_image: number;
+  /** Attacked images alarmed at a clean threshold for 1 % false alarms. */
+  alarms_1: Rate;
+  /** What that rate is on clean test images. */
+  false_alarms_1: Rate;
+  /** Attacked images alarmed at a clean threshold for 5 % false alarms. */
+  alarms_5: Rate;
+  /** What that rate is on clean test images. */
+  false_alarms_5: Rate;
+  /** Clean validation images that its threshold comes from. */
+  calibration: number;
+  fit_seconds: number;
+  /** Images that attacks which know it turn without an alarm; null: not tried. */
+  lost: Rate | null;
+  /** The same with the single pixel that it finds least strange. */
+  lost_pixel: Rate | null;
+}
+
 /** Plain and hardened models beside each other. */
 export interface Hardened {
   available: true;
@@ -433,6 +504,30 @@ export interface Judged {
   /** A warning when the image is farther from the training images than usual. */
   unlike: string | null;
   milliseconds: number;
+}
+
+/**
+ * An attack that knows a detector: how many images fooled the classifier, and how many of those unseen.
+ *
+ * The attack "any of them" is every image's worst case over the others; "quietest pixel" is the single pixel that
+ * the detector finds least strange, where the study has one-pixel attacks.
+ */
+export interface KnownRow {
+  detector: string;
+  n: number;
+  norm: string;
+  eps: number;
+  /** 0 for single pixels: every change that fools was shown to the guard. */
+  steps: number;
+  rate: number;
+  attack: string;
+  fooled: Rate;
+  /** Images that fool the classifier without an alarm. */
+  evaded: Rate;
+  /** Of the images that fool, against clean ones; null where none does. */
+  auroc: number | null;
+  /** Images lost to any of the attacks that know this detector. */
+  lost: Rate;
 }
 
 /** One layer of the classifier, in order; decisions are null for layers that were not judged. */
@@ -534,6 +629,27 @@ export interface Mount {
   target?: number | null;
   attack: string;
   seed?: number;
+}
+
+/** A detector's figures with misclassified clean images in the place of attacked ones. */
+export interface NaturalErrors {
+  /** Area under the ROC curve. */
+  auroc: Estimate;
+  /** Average precision, at these numbers of images. */
+  aupr: Estimate;
+  /** False positives where 95 % of the attacked are found. */
+  fpr95: Estimate;
+  /** Attacked found at no more than 1 % false positives. */
+  tpr1: Estimate;
+  /** Attacked found at no more than 5 % false positives. */
+  tpr5: Estimate;
+  /** Where false positives and misses are equally frequent. */
+  eer: Estimate;
+  /** The best balanced accuracy that any threshold has. */
+  accuracy: Estimate;
+  detector: string;
+  clean_n: number;
+  wrong_n: number;
 }
 
 /** The nearest training images in one layer by one metric; the client shows the first k it wants. */
@@ -652,13 +768,16 @@ export interface Projection {
   points: Numbers;
 }
 
-/** A share `hits / n` with its 95 % Wilson interval; `value` is null when nothing was counted. */
+/** A share `hits / n` with its 95 % Wilson interval (Wilson 1927); `value` is null when nothing was counted. */
 export interface Rate {
-  value: number | null;
-  low: number;
-  high: number;
   hits: number;
   n: number;
+  /** The share, None when nothing was counted. */
+  value: number | null;
+  /** Lower end of the 95 % interval. */
+  low: number;
+  /** Upper end of the 95 % interval. */
+  high: number;
 }
 
 /** The body of every 4xx and 5xx answer: one sentence that says what was expected and what to do. */

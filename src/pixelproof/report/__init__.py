@@ -10,9 +10,8 @@ from pixelproof.errors import RunError
 from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
 from pixelproof.report.defences import defences
-from pixelproof.report.detection import detection
+from pixelproof.report.detectors import detectors
 from pixelproof.report.examples import examples
-from pixelproof.report.guards import guards
 from pixelproof.report.html import html
 from pixelproof.report.inside import inside
 from pixelproof.report.neighbours import neighbours
@@ -22,13 +21,15 @@ from pixelproof.report.paper import paper
 from pixelproof.report.paper_one import paper_one
 from pixelproof.report.pixels import pixels
 from pixelproof.report.robustness import robustness
+from pixelproof.report.signature_detectors import signature_detectors
 from pixelproof.report.signatures import signatures
 from pixelproof.report.summary import summary
 from pixelproof.report.tables import CSV, write_csv
 from pixelproof.report.training import classifier
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
-SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+SECTIONS: tuple[Callable[[OpenRun], Section | None], ...] = (
     summary,
     paper_one,
     robustness,
@@ -38,10 +39,10 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     pixels,
     one_pixel,
     inside,
-    detection,
+    signature_detectors,
     defences,
     neighbours,
-    guards,
+    detectors,
     classes,
     confusions,
     classifier,
@@ -63,8 +64,9 @@ def write(run: Run, folder: Path | None = None) -> Path:
         got = f"only {', '.join(names[:NAMED]) or 'nothing'}{more}"
         raise RunError(str(run.folder), "a report needs a complete run", got, "Run the study to its end first.")
     folder = run.folder if folder is None else folder
-    sections = [section for make in SECTIONS if (section := make(run)) is not None]
-    files = {f"tables/{name}.csv": text.encode() for name, make in CSV.items() if (text := write_csv(make(run)))}
+    opened = OpenRun(run, run.folder.name)
+    sections = [section for make in SECTIONS if (section := make(opened)) is not None]
+    files = {f"tables/{name}.csv": text.encode() for name, make in CSV.items() if (text := write_csv(make(opened)))}
     for figure in figures(block for section in sections for block in section.blocks):
         files |= {f"figures/{figure.name}.svg": figure.svg.encode(), f"figures/{figure.name}.png": figure.png}
     files["report.html"] = html(run, sections).encode()

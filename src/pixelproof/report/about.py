@@ -10,6 +10,7 @@ from typing import Any
 from pixelproof import views
 from pixelproof.report.page import Fold, Prose, Section, Table, Terms, Text, cells
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 GLOSSARY = (
     ("adversarial image", "an image changed on purpose, within a budget, so that the classifier gets it wrong"),
@@ -34,8 +35,9 @@ GLOSSARY = (
 )
 
 
-def about(run: Run) -> Section:
+def about(opened: OpenRun) -> Section:
     """Settings, seeds, versions, times, reproduction and glossary."""
+    run = opened.run
     facts = views.overview(run)
     name = facts["name"]
     said = (

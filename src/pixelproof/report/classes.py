@@ -12,12 +12,14 @@ from pixelproof import views
 from pixelproof.report.draw import INK, PALETTE, SURFACE, Words, draw
 from pixelproof.report.page import Block, Cell, Figure, Fold, Grid, Prose, Row, Section, Table, number
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 MOST_CLASSES = 20  # beyond, tables and matrices are too wide to read and stay in the CSV files
 
 
-def classes(run: Run) -> Section | None:
+def classes(opened: OpenRun) -> Section | None:
     """Precision, recall and F1 per class (paper 1, Table IV)."""
+    run = opened.run
     rows = views.classes(run)
     if not rows:
         return None
@@ -67,8 +69,9 @@ def _scores(run: Run, rows: list[dict[str, Any]], *, measure: str, title: str) -
     )
 
 
-def confusions(run: Run) -> Section | None:
+def confusions(opened: OpenRun) -> Section | None:
     """Confusion matrices: two to look at, all of them folded away."""
+    run = opened.run
     matrices, focus = views.confusion(run), views.focus(run)
     names = views.overview(run)["classes"]
     if len(names) > MOST_CLASSES:

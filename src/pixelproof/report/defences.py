@@ -9,13 +9,15 @@ from pixelproof.report import defence_tables
 from pixelproof.report.defence_figures import against, confusions, curves, features, tradeoff
 from pixelproof.report.page import Block, Fold, Heading, Prose, Section, percent
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 Row = dict[str, Any]
 GOOD_CLEAN = 0.01  # how much clean accuracy a recommendation may cost
 
 
-def defences(run: Run) -> Section | None:
+def defences(opened: OpenRun) -> Section | None:
     """The section, where the study has one of the same name."""
+    run = opened.run
     rows = views.defences(run)
     if not rows:
         return None

@@ -13,12 +13,14 @@ from pixelproof.report.draw import Words, draw
 from pixelproof.report.page import Block, Figure, Fold, Gallery, Prose, Section, number, percent
 from pixelproof.report.pictures import gallery
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 LARGE, SMALL = 12, 6
 
 
-def examples(run: Run) -> Section | None:
+def examples(opened: OpenRun) -> Section | None:
     """The same images under every attack at one budget, chosen by rule."""
+    run = opened.run
     focus = views.focus(run)
     if focus is None:
         return None

@@ -11,13 +11,15 @@ from pixelproof import views
 from pixelproof.report.draw import INK, MARKERS, PALETTE, Words, draw
 from pixelproof.report.page import Block, Figure, Fold, Prose, Section, Table, cells
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 CLASSES = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#999933", "#882255", "#44aa99", "#777777")
 NAMES = {"pca": "PCA", "umap": "UMAP"}
 
 
-def inside(run: Run) -> Section | None:
+def inside(opened: OpenRun) -> Section | None:
     """Where attacked images lie, which units they shift, and how they drift layer by layer."""
+    run = opened.run
     rows = views.inside(run)
     if not rows:
         return None

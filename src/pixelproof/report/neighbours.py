@@ -11,10 +11,12 @@ from pixelproof.report.neighbour_figures import accuracy_over_k, rocs, threshold
 from pixelproof.report.page import Block, Cell, Fold, Prose, Section, Table, brief, cells, decimals, interval, percent
 from pixelproof.results.neighbours import CLEAN
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 
-def neighbours(run: Run) -> Section | None:
+def neighbours(opened: OpenRun) -> Section | None:
     """Figs. 4 to 12 of paper 3 beside ours, the four cases, recovered classes, and where layers differ."""
+    run = opened.run
     focus = views.focus_of(run)
     if focus is None:
         return None

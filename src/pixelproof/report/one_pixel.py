@@ -27,13 +27,15 @@ from pixelproof.report.page import (
 )
 from pixelproof.report.pictures import POSITIVE
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 SHOWN = 8
 FAINT = LinearSegmentedColormap.from_list("faint", [to_rgba(PALETTE[1], 0), to_rgba(PALETTE[1], 1)])
 
 
-def one_pixel(run: Run) -> Section | None:
+def one_pixel(opened: OpenRun) -> Section | None:
     """Everything about one-pixel attacks that the study measured (paper 3)."""
+    run = opened.run
     facts = views.one_pixel(run)
     if facts is None:
         return None

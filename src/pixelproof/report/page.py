@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from pixelproof.run import Run
+from pixelproof.types import Rate
 
 
 @dataclass(frozen=True)
@@ -180,14 +181,17 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
 
 
-def interval(rate: dict[str, float]) -> str:
-    """A rate with its 95 % interval, such as "66.5 % [62.0, 70.7]"."""
-    return f"{percent(rate['value'])} {bounds(rate)}"
+def interval(rate: Rate | dict[str, float] | None) -> str:
+    """A rate with its 95 % interval, such as "66.5 % [62.0, 70.7]"; an en dash where there is none."""
+    if rate is None:
+        return "–"
+    return f"{percent(rate.value if isinstance(rate, Rate) else rate['value'])} {bounds(rate)}"
 
 
-def bounds(rate: dict[str, float]) -> str:
+def bounds(rate: Rate | dict[str, float]) -> str:
     """The 95 % interval of a rate, in percent."""
-    return f"[{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+    low, high = rate.interval if isinstance(rate, Rate) else (rate["low"], rate["high"])
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def count(n: int) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from pixelproof import views
 from pixelproof.report.draw import PALETTE, Words, draw, eps_axis, percent_axis
 from pixelproof.report.page import Block, Cell, Figure, Prose, Row, Section, Table, number, percent
-from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 SAID = (
     "The paper's figure, ours and the difference, as shares, because the numbers of images differ. The difference is "
@@ -18,8 +18,9 @@ SAID = (
 )
 
 
-def paper(run: Run) -> Section | None:
+def paper(opened: OpenRun) -> Section | None:
     """One table per source, and our curve over the paper's where it gives one."""
+    run = opened.run
     found = views.paper(run)
     if not found:
         return None

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pixelproof import views
-from pixelproof.report.detection import PAPER_ACCURACY, PAPER_AUC
 from pixelproof.report.page import Prose, Section, Table, cells, count, interval, percent
 from pixelproof.report.pixels import PAPER_P, PAPER_T
+from pixelproof.report.signature_detectors import PAPER_ACCURACY, PAPER_AUC
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 ABSENT = "not in this study"
 SAID = (
@@ -18,8 +19,9 @@ SAID = (
 )
 
 
-def paper_one(run: Run) -> Section | None:
+def paper_one(opened: OpenRun) -> Section | None:
     """The way through the report for a reader of paper 1; None without signatures."""
+    run = opened.run
     if views.critical(run) is None:
         return None
     body = tuple(cells(name, printed, ours(run), where, head=1) for name, printed, ours, where in LINES)
@@ -117,7 +119,7 @@ def _inside(run: Run) -> str:
 
 def _network(run: Run) -> dict[str, Any] | None:
     """The paper's classifier: a network on signatures, fitted without noise."""
-    rows = (row for row in views.detectors(run) if row["history"] and not row["control"] and not row["noise"])
+    rows = (row for row in views.signature_detectors(run) if row["history"] and not row["control"] and not row["noise"])
     return next(rows, None)
 
 

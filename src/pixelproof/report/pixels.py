@@ -24,12 +24,14 @@ from pixelproof.report.page import (
     percent,
 )
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 PAPER_T, PAPER_P = "11.5968", "1.34e-30"
 
 
-def pixels(run: Run) -> Section | None:
+def pixels(opened: OpenRun) -> Section | None:
     """Paper 1's case study 2, and what can be believed of it."""
+    run = opened.run
     facts = views.critical(run)
     if facts is None:
         return None

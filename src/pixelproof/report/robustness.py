@@ -12,10 +12,12 @@ from pixelproof import views
 from pixelproof.report.draw import INK, MARKERS, MUTED, PALETTE, Words, draw, eps_axis, percent_axis
 from pixelproof.report.page import Cell, Figure, Row, Section, Table, cells, count, interval, number, percent, settings
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 
-def robustness(run: Run) -> Section | None:
+def robustness(opened: OpenRun) -> Section | None:
     """The robustness curve and the full table."""
+    run = opened.run
     rows = views.robustness(run)
     if not rows:
         return None

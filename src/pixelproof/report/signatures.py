@@ -16,6 +16,7 @@ from pixelproof.report.draw import Words, draw
 from pixelproof.report.page import Block, Figure, Prose, Section, Table, cells, count, interval, number, percent
 from pixelproof.report.pictures import NEGATIVE, POSITIVE, diverging, signed
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 SHOWN = 8
 TABLE_TWO = {  # what the paper says of a pixel's SHAP value
@@ -36,8 +37,9 @@ TABLE_ONE = (
 )
 
 
-def signatures(run: Run) -> Section | None:
+def signatures(opened: OpenRun) -> Section | None:
     """Paper 1's Fig. 3, Table II, Fig. 4 and Table I."""
+    run = opened.run
     facts, gaps = views.critical(run), views.gaps(run)
     if facts is None or gaps is None:
         return None

@@ -22,6 +22,9 @@ from pixelproof.report.page import (
     settings,
 )
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.detectors import GuardRow
 
 BOUNDS = (
     "These are upper bounds under the attacks run here: another attack, or more steps, can only find more broken "
@@ -29,10 +32,11 @@ BOUNDS = (
 )
 
 
-def summary(run: Run) -> Section:
+def summary(opened: OpenRun) -> Section:
     """What was done and what came out, in one paragraph and one small table."""
+    run = opened.run
     facts, worst = views.overview(run), views.worst_case(run)
-    blocks: list[Block] = [_headline(run, facts, worst), Prose(" ".join(_lead(run, facts, worst))), *_alerts(run)]
+    blocks: list[Block] = [_headline(opened, facts, worst), Prose(" ".join(_lead(opened, facts, worst))), *_alerts(run)]
     if worst:
         blocks += [Prose(BOUNDS), _overview_table(run, worst)]
     return Section("summary", "In short", tuple(blocks))
@@ -44,70 +48,70 @@ def _ends(worst: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [] if near is None else [near] if near is worst[-1] else [near, worst[-1]]
 
 
-def _headline(run: Run, facts: dict[str, Any], worst: list[dict[str, Any]]) -> Headline:
+def _headline(opened: OpenRun, facts: dict[str, Any], worst: list[dict[str, Any]]) -> Headline:
     clean = facts["clean_accuracy"]
     said = [(clean, f"clean accuracy, {count(clean['n'])}")]
     for row in _ends(worst):
         at = f"{row['norm']} eps\u00a0{row['eps']:.3g}, {count(row['n'])}"
         said.append((row["together"], f"robust accuracy, all attacks together, {at}"))
     for row in _ends(worst)[-1:]:
-        if control := _control(run, row):
+        if control := _control(opened.run, row):
             said.append((control["robust_accuracy"], f"under {control['attack']} of that last size, a control"))
     found = [(percent(rate["value"]), bounds(rate), meaning) for rate, meaning in said]
-    pixel, best = views.one_pixel(run), _best_detector(run)
+    pixel, best = views.one_pixel(opened.run), _best_detector(opened)
     if pixel is not None:
         rate = pixel["untargeted"]
         found.append((percent(rate["value"]), bounds(rate), f"fall to one pixel, {count(pixel['n'])}"))
     if best is not None:
-        area = best["auroc"]
-        limits = f"[{decimals(area['low'])}, {decimals(area['high'])}]"
-        found.append((decimals(area["value"]), limits, f"AUROC of {best['detector']} on {best['attack']}"))
+        area = best.auroc
+        limits = f"[{decimals(area.low)}, {decimals(area.high)}]"
+        found.append((decimals(area.value), limits, f"AUROC of {best.detector} on {best.attack}"))
     return Headline(tuple(found))
 
 
-def _best_detector(run: Run) -> dict[str, Any] | None:
+def _best_detector(opened: OpenRun) -> GuardRow | None:
     """The row of the detector table with the highest AUROC on the attack that the study looks at closely."""
-    focus = views.focus_of(run)
-    rows = [row for row in views.guard_table(run) if row["attack"] == focus]
-    return max(rows, key=lambda row: float(row["auroc"]["value"]), default=None)
+    focus, found = views.focus_of(opened.run), held(lambda: views.detectors(opened))
+    rows = [] if found is None else [row for row in found.guards if row.attack == focus]
+    return max(rows, key=lambda row: row.auroc.value, default=None)
 
 
-def _noticed(run: Run) -> list[str]:
+def _noticed(opened: OpenRun) -> list[str]:
     """What one pixel can do, and how well that, or the focus attack, is noticed."""
     said = []
-    pixel, best = views.one_pixel(run), _best_detector(run)
+    pixel, best = views.one_pixel(opened.run), _best_detector(opened)
     if pixel is not None:
         said.append(f"One changed pixel fools it on {interval(pixel['untargeted'])} of {pixel['n']} correct images.")
     if best is not None:
-        lost = best["lost"]
-        known = "" if lost is None else f"; attacks that know it evade it on {lost['hits']} of {lost['n']} images"
+        lost = best.lost
+        known = "" if lost is None else f"; attacks that know it evade it on {lost.hits} of {lost.n} images"
         said.append(
-            f"Of the detectors {best['detector']} tells {best['attack']} from clean images best: AUROC "
-            f"{decimals(best['auroc']['value'])}{known}."
+            f"Of the detectors {best.detector} tells {best.attack} from clean images best: AUROC "
+            f"{decimals(best.auroc.value)}{known}."
         )
     return said
 
 
-def _lead(run: Run, facts: dict[str, Any], worst: list[dict[str, Any]]) -> list[str]:
+def _lead(opened: OpenRun, facts: dict[str, Any], worst: list[dict[str, Any]]) -> list[str]:
     clean = facts["clean_accuracy"]
     said = [
         f"The network {facts['net']} ({facts['parameters']:,} parameters) classifies {clean['hits']} of {clean['n']} "
         f"test images of {facts['data']} correctly: {interval(clean)}.",
     ]
-    if views.robustness(run):
+    if views.robustness(opened.run):
         said.append(
-            f"Only these {clean['hits']} were attacked, {settings(run)}, and robust accuracy is the share of them "
-            "that held."
+            f"Only these {clean['hits']} were attacked, {settings(opened.run)}, and robust accuracy is the share of "
+            "them that held."
         )
     for row in _ends(worst):
-        control = _control(run, row)
+        control = _control(opened.run, row)
         noise = f", while {control['attack']} leaves {percent(control['robust_accuracy']['value'])}" if control else ""
         said.append(
             f"At {row['norm']} eps = {row['eps']:.3g} the strongest single attack, {row['strongest']}, leaves "
             f"{interval(row['robust_accuracy'])}; all attacks together leave {percent(row['together']['value'])}"
             f"{noise}."
         )
-    return said + _noticed(run)
+    return said + _noticed(opened)
 
 
 def _control(run: Run, row: dict[str, Any]) -> dict[str, Any] | None:

@@ -10,7 +10,12 @@ from typing import Any
 
 from pixelproof import views
 from pixelproof.run import Run
+from pixelproof.types import Rate
+from pixelproof.views import OpenRun
+from pixelproof.views.answer import Answer, Estimate, held
+from pixelproof.views.detectors import Detectors
 
+PARTS = {Rate: ("value", "low", "high", "hits", "n"), Estimate: ("value", "low", "high")}
 Rows = Iterable[Mapping[str, Any]]
 
 
@@ -38,6 +43,38 @@ def _history(run: Run) -> Rows:
         }
 
 
+def _on_run(make: Callable[[Run], Rows]) -> Callable[[OpenRun], Rows]:
+    return lambda opened: make(opened.run)
+
+
+def _judged(opened: OpenRun) -> Detectors | None:
+    return held(lambda: views.detectors(opened))
+
+
+def _detector_table(opened: OpenRun) -> Rows:
+    found = _judged(opened)
+    return () if found is None else (_columns(row, "id", "control", "roc") for row in found.guards)
+
+
+def _natural_errors(opened: OpenRun) -> Rows:
+    found = _judged(opened)
+    return () if found is None else map(_columns, found.natural_errors)
+
+
+def _known(opened: OpenRun) -> Rows:
+    """One row per detector of [guards] and attack that knows it."""
+    found = _judged(opened)
+    if found is None:
+        return ()
+    names = {row.detector for row in found.guards}
+    return (_columns(row, "lost") for row in found.known if row.detector in names)
+
+
+def _columns(row: Answer, *without: str) -> Mapping[str, Any]:
+    """The fields of an answer's row, but those named."""
+    return {name: value for name, value in row if name not in without}
+
+
 def _images(run: Run) -> Rows:
     for row in views.robustness(run):
         yield from views.images(run, attack=row["attack"], eps=row["eps"])
@@ -45,7 +82,7 @@ def _images(run: Run) -> Rows:
 
 def _detectors(run: Run) -> Rows:
     """One row per detector, attack fitted on and attack tested on."""
-    for row in views.detectors(run):
+    for row in views.signature_detectors(run):
         for fitted, name in enumerate(row["attacks"]):
             for tested, other in enumerate(row["attacks"]):
                 aurocs = {f"auroc_{key}": matrix[fitted][tested] for key, matrix in row["matrices"].items()}
@@ -70,32 +107,32 @@ def _one_pixel(run: Run) -> Rows:
         yield {"class": row["class"], **counts}
 
 
-CSV: Mapping[str, Callable[[Run], Rows]] = MappingProxyType(
+CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
     {
-        "robustness": views.robustness,
-        "one-pixel": _one_pixel,
-        "worst-case": views.worst_case,
-        "paper": views.paper,
-        "clean-classes": lambda run: views.overview(run)["per_class"],
-        "classes": views.classes,
-        "confusion": _confusion,
-        "training": _history,
-        "images": _images,
-        "critical-curves": views.curves,
-        "critical-confined": views.confined,
-        "drift": views.drift,
-        "detectors": _detectors,
-        "adaptive": views.adaptive,
-        "defences": _defences,
-        "defence-search": views.searched,
-        "alarm-rule": views.alarm_rule,
-        "cases": views.cases,
-        "recovered": views.recovered,
-        "disagreement": views.disagreement,
-        "depth": views.depth,
-        "detector-table": views.guard_table,
-        "natural-errors": views.natural_errors,
-        "detectors-known": views.known,
+        "robustness": _on_run(views.robustness),
+        "one-pixel": _on_run(_one_pixel),
+        "worst-case": _on_run(views.worst_case),
+        "paper": _on_run(views.paper),
+        "clean-classes": lambda opened: views.overview(opened.run)["per_class"],
+        "classes": _on_run(views.classes),
+        "confusion": _on_run(_confusion),
+        "training": _on_run(_history),
+        "images": _on_run(_images),
+        "critical-curves": _on_run(views.curves),
+        "critical-confined": _on_run(views.confined),
+        "drift": _on_run(views.drift),
+        "detectors": _on_run(_detectors),
+        "adaptive": _on_run(views.adaptive),
+        "defences": _on_run(_defences),
+        "defence-search": _on_run(views.searched),
+        "alarm-rule": _on_run(views.alarm_rule),
+        "cases": _on_run(views.cases),
+        "recovered": _on_run(views.recovered),
+        "disagreement": _on_run(views.disagreement),
+        "depth": _on_run(views.depth),
+        "detector-table": _detector_table,
+        "natural-errors": _natural_errors,
+        "detectors-known": _known,
     }
 )
 
@@ -116,10 +153,12 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     """One level of names: {"a": {"b": 1}} becomes {"a_b": 1}; lists are joined with spaces, null stays null."""
     found: dict[str, object] = {}
     for key, value in row.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Rate | Estimate):
+            found |= {f"{prefix}{key}_{part}": getattr(value, part) for part in PARTS[type(value)]}
+        elif isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{key}_")
         else:
-            found[prefix + key] = as_text(" ".join(map(str, value)) if isinstance(value, list) else value)
+            found[prefix + key] = as_text(" ".join(map(str, value)) if isinstance(value, list | tuple) else value)
     return found
 
 

@@ -9,11 +9,12 @@ from matplotlib.figure import Figure as Canvas
 from pixelproof import views
 from pixelproof.report.draw import PALETTE, Words, draw, percent_axis
 from pixelproof.report.page import Block, Cell, Figure, Fold, Section, Table, cells, interval, number, percent
-from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 
-def classifier(run: Run) -> Section:
+def classifier(opened: OpenRun) -> Section:
     """The network, its training curves, and the class distribution of what it gets right."""
+    run = opened.run
     facts, history = views.overview(run), views.history(run)
     blocks: list[Block] = [_facts(facts, history), _distribution(facts)]
     if len(facts["per_class"]) <= 40:

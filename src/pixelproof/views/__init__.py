@@ -12,9 +12,8 @@ from pixelproof.views.attacks import (
     worst_case,
 )
 from pixelproof.views.defences import budgets, defences, front, searched, shown, utilities
-from pixelproof.views.detection import adaptive, detectors
+from pixelproof.views.detectors import detectors
 from pixelproof.views.examples import Example, examples
-from pixelproof.views.guards import guard_names, guard_table, known, natural_errors
 from pixelproof.views.inside import by_class, drift, inside, projections
 from pixelproof.views.neighbours import (
     alarm_rule,
@@ -29,8 +28,10 @@ from pixelproof.views.neighbours import (
     threshold_curves,
 )
 from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pixel_examples, repairs
+from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import history, overview
 from pixelproof.views.paper import paper
+from pixelproof.views.signature_detectors import adaptive, signature_detectors
 from pixelproof.views.signatures import (
     Explained,
     confined,
@@ -48,6 +49,7 @@ from pixelproof.views.witnesses import Witness, duplicates, witnesses
 __all__ = [
     "Example",
     "Explained",
+    "OpenRun",
     "PixelExample",
     "Witness",
     "adaptive",
@@ -75,17 +77,13 @@ __all__ = [
     "focus_of",
     "front",
     "gaps",
-    "guard_names",
-    "guard_table",
     "guarded_attacks",
     "histograms",
     "history",
     "images",
     "inside",
     "k_curves",
-    "known",
     "layer_rocs",
-    "natural_errors",
     "one_pixel",
     "overall",
     "overview",
@@ -99,6 +97,7 @@ __all__ = [
     "sanity",
     "searched",
     "shown",
+    "signature_detectors",
     "threshold_curves",
     "unpaired",
     "utilities",

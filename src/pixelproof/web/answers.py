@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from pixelproof.views.explorer import Lacking, Shelf
+from pixelproof.views.explorer import Lacking, OpenRun
 
 KEPT_BYTES = 256 * 2**20
 SMALL = 1000  # bytes that are not worth compressing
@@ -55,12 +55,12 @@ class Answers:
     """
 
     def __init__(self, most: int = KEPT_BYTES) -> None:
-        self._kept: OrderedDict[tuple[int, str], tuple[Shelf, Body]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, str], tuple[OpenRun, Body]] = OrderedDict()
         self._most, self._bytes = most, 0
         self._guard = threading.Lock()
         self.busy = threading.RLock()
 
-    def json(self, request: Request, shelf: Shelf, model: Any, view: Callable[[], Any]) -> Response:
+    def json(self, request: Request, opened: OpenRun, model: Any, view: Callable[[], Any]) -> Response:
         """A view as JSON, checked against the contract; what a run lacks is an answer as well."""
 
         def make() -> Body:
@@ -71,9 +71,9 @@ class Answers:
             content = TypeAdapter(model).dump_json(TypeAdapter(model).validate_python(value))
             return Body.of(content, "application/json", {})
 
-        return self._answer(request, shelf, make)
+        return self._answer(request, opened, make)
 
-    def array(self, request: Request, shelf: Shelf, view: Callable[[], Tensor]) -> Response:
+    def array(self, request: Request, opened: OpenRun, view: Callable[[], Tensor]) -> Response:
         """Numbers as raw little-endian float32 with their shape in X-Shape."""
 
         def make() -> Body:
@@ -82,37 +82,37 @@ class Answers:
             content = np.ascontiguousarray(values, dtype="<f4").tobytes()
             return Body.of(content, "application/octet-stream", {"X-Shape": shape, "X-Dtype": "<f4"})
 
-        return self._answer(request, shelf, make)
+        return self._answer(request, opened, make)
 
-    def picture(self, request: Request, shelf: Shelf, view: Callable[[], bytes]) -> Response:
+    def picture(self, request: Request, opened: OpenRun, view: Callable[[], bytes]) -> Response:
         """A PNG."""
-        return self._answer(request, shelf, lambda: Body.of(view(), "image/png", {}))
+        return self._answer(request, opened, lambda: Body.of(view(), "image/png", {}))
 
-    def _answer(self, request: Request, shelf: Shelf, make: Callable[[], Body]) -> Response:
-        key = (id(shelf), request.url.path)
-        body = self._find(key, shelf)
+    def _answer(self, request: Request, opened: OpenRun, make: Callable[[], Body]) -> Response:
+        key = (id(opened), request.url.path)
+        body = self._find(key, opened)
         if body is None:
             with self.busy:
-                body = self._find(key, shelf)
+                body = self._find(key, opened)
                 if body is None:
                     try:
                         body = make()
                     except Lacking as lacking:
-                        return JSONResponse(lacking.answer(), status_code=404)
-                    self._keep(key, shelf, body)
+                        return JSONResponse(lacking.answer().model_dump(), status_code=404)
+                    self._keep(key, opened, body)
         return body.response(request)
 
-    def _find(self, key: tuple[int, str], shelf: Shelf) -> Body | None:
+    def _find(self, key: tuple[int, str], opened: OpenRun) -> Body | None:
         with self._guard:
             kept = self._kept.get(key)
-            if kept is None or kept[0] is not shelf:
+            if kept is None or kept[0] is not opened:
                 return None
             self._kept.move_to_end(key)
             return kept[1]
 
-    def _keep(self, key: tuple[int, str], shelf: Shelf, body: Body) -> None:
+    def _keep(self, key: tuple[int, str], opened: OpenRun, body: Body) -> None:
         with self._guard:
-            self._kept[key] = (shelf, body)
+            self._kept[key] = (opened, body)
             self._bytes += len(body.content) + len(body.packed or b"")
             while self._bytes > self._most and len(self._kept) > 1:
                 _, (_, old) = self._kept.popitem(last=False)

@@ -16,11 +16,11 @@ from pixelproof import __version__
 from pixelproof.errors import BadInput, PixelproofError, UnknownName
 from pixelproof.views.explorer import Lacking
 from pixelproof.web.contract import Refusal
-from pixelproof.web.desk import Desk
 from pixelproof.web.gate import Gate
 from pixelproof.web.library import Library
 from pixelproof.web.live.upload import TooLarge, WrongType
 from pixelproof.web.routes import examples, live, measures, runs
+from pixelproof.web.state import AppState
 
 NO_PAGES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>pixelproof: pages not built</title>
 <body><main><h1>The explorer's pages are not built</h1>
@@ -39,10 +39,10 @@ def pages() -> Path:
 
 def create(library: Library, *, hosts: tuple[str, ...], token: str | None = None, live_page: bool = True) -> ASGIApp:
     """The whole application behind its gate."""
-    return Gate(api(Desk(library, live_page)), hosts, token)
+    return Gate(api(AppState(library, live_page)), hosts, token)
 
 
-def api(desk: Desk) -> FastAPI:
+def api(state: AppState) -> FastAPI:
     """The API and the pages, without the gate."""
     app = FastAPI(
         title="pixelproof explorer",
@@ -53,7 +53,7 @@ def api(desk: Desk) -> FastAPI:
         responses={404: {"model": Refusal}, 400: {"model": Refusal}},
     )
     for subject in (runs, examples, measures, live):
-        app.include_router(subject.router(desk), prefix="/api")
+        app.include_router(subject.router(state), prefix="/api")
     app.add_exception_handler(PixelproofError, _refuse)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -76,7 +76,7 @@ def _no_pages() -> HTMLResponse:
 
 def _refuse(_request: Request, reason: Exception) -> JSONResponse:
     if isinstance(reason, Lacking):
-        return JSONResponse(reason.answer(), status_code=404)
+        return JSONResponse(reason.answer().model_dump(), status_code=404)
     special = next((status for kind, status in STATUS.items() if isinstance(reason, kind)), None)
     status = special or (400 if isinstance(reason, BadInput) else 500)
     return JSONResponse({"error": str(reason)}, status_code=status)

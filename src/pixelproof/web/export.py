@@ -18,8 +18,8 @@ from starlette.types import ASGIApp
 from pixelproof.atomic import write_whole
 from pixelproof.errors import BadInput, RunError
 from pixelproof.web.app import api, pages
-from pixelproof.web.desk import Desk
 from pixelproof.web.library import Library
+from pixelproof.web.state import AppState
 from pixelproof.web.within import Reply, ask
 
 WHOLE = ("", "/gallery", "/robustness", "/defences", "/detectors", "/thresholds")
@@ -53,7 +53,7 @@ def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | Non
         raise RunError("export", "needs the built pages", "none", "Run 'make web' in a source checkout.")
     if site.exists() and any(site.iterdir()) and not (site / "app.js").is_file():
         raise BadInput("export", f"{site} must be empty or hold an earlier copy", "other files", "Choose another one.")
-    application = api(Desk(library, live=False))
+    application = api(AppState(library, live=False))
     wanted = list(dict.fromkeys(addresses(application, library, examples)))
     for done, address in enumerate(wanted):
         _keep(site / "api", address, ask(application, address))

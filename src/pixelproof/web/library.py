@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pixelproof.errors import RunError, UnknownName
 from pixelproof.run import Run
-from pixelproof.views.explorer import Shelf
+from pixelproof.views.explorer import OpenRun
 
 FRESH = 2.0  # seconds between two looks at the folder of a run that is not complete
 MOST = 200
@@ -22,14 +22,14 @@ class Library:
     def __init__(self, folders: Sequence[Path], root: Path | None = None) -> None:
         self.root = root
         self.folders = _named(folders)
-        self._open: dict[str, tuple[Shelf, tuple[object, ...], float]] = {}
+        self._open: dict[str, tuple[OpenRun, tuple[object, ...], float]] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
         """The runs, in the order they were given."""
         return list(self.folders)
 
-    def shelf(self, name: str) -> Shelf:
+    def opened(self, name: str) -> OpenRun:
         """The run of that name; UnknownName when it was not among those the server was started with."""
         if name not in self.folders:
             raise UnknownName("explore", "run", name[:80], self.folders)
@@ -40,9 +40,9 @@ class Library:
             now = time.monotonic()
             if kept is not None and self._mark(name) == kept[1] and now - kept[2] < FRESH:
                 return kept[0]
-            shelf = Shelf(Run.open(self.folders[name]), name, self.root)
-            self._open[name] = (shelf, self._mark(name), now)
-            return shelf
+            opened = OpenRun(Run.open(self.folders[name]), name, self.root)
+            self._open[name] = (opened, self._mark(name), now)
+            return opened
 
     def _mark(self, name: str) -> tuple[object, ...]:
         """Changes when the run is finished or replaced."""

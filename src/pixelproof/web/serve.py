@@ -18,9 +18,9 @@ import uvicorn
 from pixelproof.errors import BadInput
 from pixelproof.views import explorer
 from pixelproof.web.app import api
-from pixelproof.web.desk import Desk
 from pixelproof.web.gate import LOOPBACK, Gate
 from pixelproof.web.library import Library
+from pixelproof.web.state import AppState
 from pixelproof.web.within import warm
 
 HOST, PORT = "127.0.0.1", 8477
@@ -77,7 +77,7 @@ def serve(library: Library, place: Place, *, tell: Callable[[str], None], browse
         tell(address)
         if browser:
             webbrowser.open(address)
-        application = api(Desk(library))
+        application = api(AppState(library))
         threading.Thread(target=warm, args=(application,), daemon=True, name="warm").start()
         gate = Gate(application, place.hosts, token)
         settings = uvicorn.Config(gate, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
@@ -101,7 +101,7 @@ def link(library: Library, host: str, port: int, token: str | None = None) -> st
 def fragment(library: Library) -> str:
     """The part of the link that says what to show."""
     for name in library.names():
-        found = library.shelf(name).kept(explorer.card)["start"]
+        found = library.opened(name).kept(explorer.card)["start"]
         if found is not None:
             return f"#{urlencode({'view': 'example', 'run': name, 'example': found}, safe='~')}"
     return ""

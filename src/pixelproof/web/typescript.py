@@ -13,8 +13,8 @@ from typing import Any
 
 from pixelproof.atomic import write_whole
 from pixelproof.web.app import api
-from pixelproof.web.desk import Desk
 from pixelproof.web.library import Library
+from pixelproof.web.state import AppState
 
 TARGET = Path(__file__).parents[3] / "frontend" / "src" / "api" / "contract.ts"
 HEAD = "// Made by `python -m pixelproof.web.typescript` from src/pixelproof/web/contract; do not edit.\n"
@@ -23,7 +23,7 @@ PLAIN = {"string": "string", "number": "number", "integer": "number", "boolean":
 
 def typescript() -> str:
     """Every model of the API as an exported interface, and every path with the type of its answer."""
-    found = api(Desk(Library([]))).openapi()
+    found = api(AppState(Library([]))).openapi()
     models = {name: schema for name, schema in found["components"]["schemas"].items() if "Validation" not in name}
     parts = [HEAD, *(interface(name, schema) for name, schema in sorted(models.items())), paths(found["paths"])]
     return "\n".join(parts)

@@ -1,28 +1,26 @@
-"""What the explorer shows: pure functions from a Shelf (a run opened for reading) to JSON-able values."""
+"""What the explorer shows: pure functions from an OpenRun (a run opened for reading) to JSON-able values."""
 
+from pixelproof.views.answer import Lacking
 from pixelproof.views.explorer import activations, attributions, columns, maps, neighbours, pictures, thresholds
 from pixelproof.views.explorer.attackability import attackability
-from pixelproof.views.explorer.detectors import detectors
 from pixelproof.views.explorer.example import example
 from pixelproof.views.explorer.gallery import gallery
-from pixelproof.views.explorer.guard import GUARDS
 from pixelproof.views.explorer.hardened import hardened
-from pixelproof.views.explorer.missing import Lacking
 from pixelproof.views.explorer.paired import paired
 from pixelproof.views.explorer.robustness import robustness
 from pixelproof.views.explorer.runs import card, page
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.neighbour_view import GUARDS
+from pixelproof.views.open_run import OpenRun
 
 __all__ = [
     "GUARDS",
     "Lacking",
-    "Shelf",
+    "OpenRun",
     "activations",
     "attackability",
     "attributions",
     "card",
     "columns",
-    "detectors",
     "example",
     "gallery",
     "hardened",

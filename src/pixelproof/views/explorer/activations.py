@@ -12,21 +12,21 @@ from pixelproof.detect.neighbours.layers import activations
 from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import BadInput, UnknownName
-from pixelproof.views.explorer.missing import Lacking
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.answer import Lacking
+from pixelproof.views.open_run import OpenRun
 
 LARGEST = 24  # units that are listed one by one
 EXCITED = 16
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
-def difference(shelf: Shelf, example: str, layer: str, metric: Metric, pair: tuple[str, str]) -> dict[str, Any]:
+def difference(opened: OpenRun, example: str, layer: str, metric: Metric, pair: tuple[str, str]) -> dict[str, Any]:
     """How two images differ in a layer; each is "clean", "adversarial" or the position of a training image."""
-    rows = vectors(shelf, example, layer, pair)
+    rows = vectors(opened, example, layer, pair)
     shares, distance = carried(rows, metric)
     order = shares.argsort(descending=True, stable=True)
     top = order[:LARGEST].tolist()
-    names = _units(shelf, layer, rows.shape[1])
+    names = _units(opened, layer, rows.shape[1])
     share = shares[order].cumsum(0).clamp(max=1)
     half = int((share < 0.5).sum()) + 1
     first = names(top[0])
@@ -53,7 +53,7 @@ def difference(shelf: Shelf, example: str, layer: str, metric: Metric, pair: tup
         ],
         "carried": [round(value, 6) for value in share[:LARGEST].tolist()],
         "vectors": {
-            "href": f"runs/{shelf.name}/examples/{example}/vectors/{layer}/{pair[0]}/{pair[1]}.f32",
+            "href": f"runs/{opened.name}/examples/{example}/vectors/{layer}/{pair[0]}/{pair[1]}.f32",
             "shape": list(rows.shape),
         },
         "sentence": told if distance > 0 else f"Both images have the same activations in {layer}.",
@@ -78,56 +78,57 @@ def carried(rows: Float[Tensor, "2 d"], metric: Metric) -> tuple[Float[Tensor, "
     return shares, distance
 
 
-def vectors(shelf: Shelf, example: str, layer: str, pair: tuple[str, str]) -> Float[Tensor, "2 d"]:
+def vectors(opened: OpenRun, example: str, layer: str, pair: tuple[str, str]) -> Float[Tensor, "2 d"]:
     """The two activation vectors; in the composed layer those of its layers, scaled as the guard scales them."""
-    return torch.stack([_vector(shelf, example, layer, which) for which in pair])
+    return torch.stack([_vector(opened, example, layer, which) for which in pair])
 
 
-def _vector(shelf: Shelf, example: str, layer: str, which: str) -> Float[Tensor, " d"]:
-    layers = _parts(shelf, layer)
+def _vector(opened: OpenRun, example: str, layer: str, which: str) -> Float[Tensor, " d"]:
+    layers = _parts(opened, layer)
     if which in ("clean", "adversarial"):
-        shown, row = shelf.find(example)
+        shown, row = opened.find(example)
         if which == "adversarial" and shown.attack is None:
             raise Lacking("adversarial image", "This is a clean image: nothing was attacked.", "Take 'clean'.")
         image = shown.clean_image(row) if which == "clean" else shown.image(row)
-        found, _ = activations(shelf.model, image[None], layers)
+        found, _ = activations(opened.model, image[None], layers)
         rows = [found[name][0] for name in layers]
     else:
-        rows = [_trained(shelf, name, which) for name in layers]
+        rows = [_trained(opened, name, which) for name in layers]
     if layer != COMPOSED:
         return rows[0]
-    return torch.cat([row * weight for row, weight in zip(rows, shelf.watch.store.weights, strict=True)])
+    return torch.cat([row * weight for row, weight in zip(rows, opened.neighbour_view.store.weights, strict=True)])
 
 
-def _trained(shelf: Shelf, layer: str, which: str) -> Tensor:
+def _trained(opened: OpenRun, layer: str, which: str) -> Tensor:
     """Activations of a training image: the index's own where it holds the layer, else computed now."""
     if not (which.isascii() and which.isdigit() and len(which) < 16):
         expected = "expected 'clean', 'adversarial' or the position of a training image"
         raise BadInput("explore", expected, f"'{which[:40]}'")
     index = int(which)
-    if shelf.has("watch") and layer in shelf.watch.store.layers and index in shelf.watch.rows:
-        own = shelf.watch.by(shelf.watch.section["metric"])[shelf.watch.store.layers.index(layer)]
+    found = opened.neighbour_view if opened.has("neighbour_view") else None
+    if found is not None and layer in found.store.layers and index in found.rows:
+        own = found.by(found.section["metric"])[found.store.layers.index(layer)]
         if own.metric != "cosine":  # which stores rows of length one
-            return own.rows[shelf.watch.rows[index]].cpu()
-    image = shelf.training[shelf.place(index)].images
-    return activations(shelf.model, image, (layer,))[0][layer][0]
+            return own.rows[found.rows[index]].cpu()
+    image = opened.training[opened.place(index)].images
+    return activations(opened.model, image, (layer,))[0][layer][0]
 
 
-def _parts(shelf: Shelf, layer: str) -> tuple[str, ...]:
+def _parts(opened: OpenRun, layer: str) -> tuple[str, ...]:
     if layer == COMPOSED:
-        return shelf.watch.store.layers
-    if layer not in shelf.layers:
-        raise UnknownName("explore", "layer", layer[:80], (*shelf.layers, *([COMPOSED] if shelf.judged else [])))
+        return opened.neighbour_view.store.layers
+    if layer not in opened.layers:
+        raise UnknownName("explore", "layer", layer[:80], (*opened.layers, *([COMPOSED] if opened.judged else [])))
     return (layer,)
 
 
-def _units(shelf: Shelf, layer: str, width: int) -> Any:
+def _units(opened: OpenRun, layer: str, width: int) -> Any:
     """Layer and unit of a place in a row: in the composed layer, of the layer it comes from."""
     starts = []
     total = 0
-    for name in _parts(shelf, layer):
+    for name in _parts(opened, layer):
         starts.append((total, name))
-        total += shelf.widths[name] if layer == COMPOSED else width
+        total += opened.widths[name] if layer == COMPOSED else width
 
     def name_of(place: int) -> tuple[str, int]:
         start, name = next(entry for entry in reversed(starts) if entry[0] <= place)
@@ -136,12 +137,12 @@ def _units(shelf: Shelf, layer: str, width: int) -> Any:
     return name_of
 
 
-def unit(shelf: Shelf, layer: str, number: int) -> dict[str, Any]:
+def unit(opened: OpenRun, layer: str, number: int) -> dict[str, Any]:
     """The training images that excite a unit most, and the unit's quantiles over all of the index."""
-    store = shelf.watch.store
+    store = opened.neighbour_view.store
     if layer not in store.layers:
         raise Lacking("unit", f"The training images' activations in {layer} are not in the run.", "Add it to layers.")
-    rows = shelf.watch.by(shelf.watch.section["metric"])[store.layers.index(layer)].rows
+    rows = opened.neighbour_view.by(opened.neighbour_view.section["metric"])[store.layers.index(layer)].rows
     if not 0 <= number < rows.shape[1]:
         raise BadInput("explore", f"units of {layer} go from 0 to {rows.shape[1] - 1}", number)
     values = rows[:, number].cpu()

@@ -5,49 +5,49 @@ from __future__ import annotations
 from typing import Any
 
 from pixelproof.results import CertificateRecord, PixelSurvey, catalogue
-from pixelproof.views.explorer.missing import Lacking
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.answer import Lacking
+from pixelproof.views.open_run import OpenRun
 
 ABSENT = Lacking("attackability", "This image's pixels were not searched.", "Add [pixels] to the study.")
 
 
-def survey(shelf: Shelf) -> PixelSurvey | None:
+def survey(opened: OpenRun) -> PixelSurvey | None:
     """The run's survey; None where its study has no [pixels]."""
-    return catalogue.SURVEY.load(shelf.run) if catalogue.SURVEY.has(shelf.run) else None
+    return catalogue.SURVEY.load(opened.run) if catalogue.SURVEY.has(opened.run) else None
 
 
-def surveyed(shelf: Shelf, index: int) -> int | None:
+def surveyed(opened: OpenRun, index: int) -> int | None:
     """The row of an image in the survey, by its position in the test file."""
-    found = shelf.kept(survey)
+    found = opened.kept(survey)
     rows = [] if found is None else (found.index == index).nonzero()[:, 0].tolist()
     return rows[0] if rows else None
 
 
-def attackability(shelf: Shelf, example: str) -> dict[str, Any]:
+def attackability(opened: OpenRun, example: str) -> dict[str, Any]:
     """Vulnerable pixels and reachable classes of an example's clean image; Lacking where it was not searched."""
-    shown, row = shelf.find(example)
-    found = shelf.kept(survey)
-    place = surveyed(shelf, int(shown.index[row]))
+    shown, row = opened.find(example)
+    found = opened.kept(survey)
+    place = surveyed(opened, int(shown.index[row]))
     if found is None or place is None:
         raise ABSENT
     return {
         "vulnerable": found.vulnerable[place].flatten().nonzero()[:, 0].tolist(),
         "targets": found.targets[place].nonzero()[:, 0].tolist(),
         "candidates": int(found.candidates[place]),
-        "certificate": certified(shelf, int(shown.index[row])),
+        "certificate": certified(opened, int(shown.index[row])),
         "note": f"Every pixel in every corner colour ({int(found.candidates[place])} candidates); {found.note}. "
         "The map tried no other colours: a pixel that is not marked is not proven safe by it.",
     }
 
 
-def certificates(shelf: Shelf) -> CertificateRecord | None:
+def certificates(opened: OpenRun) -> CertificateRecord | None:
     """The run's one-pixel certificates; None where its study asked for none."""
-    return catalogue.CERTIFICATE.load(shelf.run) if catalogue.CERTIFICATE.has(shelf.run) else None
+    return catalogue.CERTIFICATE.load(opened.run) if catalogue.CERTIFICATE.has(opened.run) else None
 
 
-def certified(shelf: Shelf, index: int) -> str | None:
+def certified(opened: OpenRun, index: int) -> str | None:
     """The certificate's verdict on an image, in one sentence; None where it was not made."""
-    found = shelf.kept(certificates)
+    found = opened.kept(certificates)
     rows = [] if found is None else (found.index == index).nonzero()[:, 0].tolist()
     if found is None or not rows:
         return None

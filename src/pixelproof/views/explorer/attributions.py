@@ -10,9 +10,10 @@ from torch import Tensor
 
 from pixelproof.explain import Attribution, DeepShap, critical_pixels
 from pixelproof.explain.critical import Sense
-from pixelproof.views.explorer.catalog import CLEAN, Shown
+from pixelproof.views.answer import Missing
+from pixelproof.views.example_sets import CLEAN, Shown
 from pixelproof.views.explorer.pictures import pixels
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.open_run import OpenRun
 
 BACKGROUND = 10
 SHARE = 0.06  # of the pixels are called critical where the study does not say how many
@@ -26,9 +27,9 @@ class Explained:
     stored: bool
 
 
-def attributions(shelf: Shelf, example: str) -> dict[str, Any]:
+def attributions(opened: OpenRun, example: str) -> dict[str, Any]:
     """What DeepSHAP says of both images, each for the class predicted for it, and the critical pixels."""
-    found = explained(shelf, example)
+    found = explained(opened, example)
     maps = found.maps
     return {
         "method": "DeepSHAP",
@@ -36,68 +37,68 @@ def attributions(shelf: Shelf, example: str) -> dict[str, Any]:
         "base": maps.base.tolist(),
         "gap": maps.gap.tolist(),
         "limit": float(maps.values.abs().max()),
-        "values": attribution_of(shelf, example),
-        "critical": _critical(shelf, maps),
-        "background": _settings(shelf)[0],
+        "values": attribution_of(opened, example),
+        "critical": _critical(opened, maps),
+        "background": _settings(opened)[0],
         "stored": found.stored,
     }
 
 
-def values(shelf: Shelf, example: str) -> Tensor:
+def values(opened: OpenRun, example: str) -> Tensor:
     """The maps (images, c, h, w)."""
-    return explained(shelf, example).maps.values
+    return explained(opened, example).maps.values
 
 
-def attribution_of(shelf: Shelf, example: str) -> dict[str, Any]:
+def attribution_of(opened: OpenRun, example: str) -> dict[str, Any] | Missing:
     """Where an example's maps are, or why there can be none."""
-    shown, row = shelf.find(example)
-    if _stored(shelf, shown, row) is None:
-        absent = shelf.lacks("model") or shelf.lacks("training")
+    shown, row = opened.find(example)
+    if _stored(opened, shown, row) is None:
+        absent = opened.lacks("model") or opened.lacks("training")
         if absent is not None:
             return absent
-    shape = [1 if shown.attack is None else 2, *shelf.shape]
-    return {"href": f"runs/{shelf.name}/examples/{example}/attributions.f32", "shape": shape}
+    shape = [1 if shown.attack is None else 2, *opened.shape]
+    return {"href": f"runs/{opened.name}/examples/{example}/attributions.f32", "shape": shape}
 
 
-def explained(shelf: Shelf, example: str) -> Explained:
+def explained(opened: OpenRun, example: str) -> Explained:
     """The maps of an example; Lacking where neither the run has them nor the backgrounds are on this machine."""
-    shown, row = shelf.find(example)
-    stored = _stored(shelf, shown, row)
+    shown, row = opened.find(example)
+    stored = _stored(opened, shown, row)
     if stored is not None:
         return Explained(stored, stored=True)
-    images = pixels(shelf, example)
-    maps = shelf.kept(_explainer)(shelf.model, images, None, torch.Generator())
+    images = pixels(opened, example)
+    maps = opened.kept(_explainer)(opened.model, images, None, torch.Generator())
     return Explained(maps, stored=False)
 
 
-def _explainer(shelf: Shelf) -> DeepShap:
-    n, seed = _settings(shelf)
-    return DeepShap(shelf.training.sample(n, seed).images)
+def _explainer(opened: OpenRun) -> DeepShap:
+    n, seed = _settings(opened)
+    return DeepShap(opened.training.sample(n, seed).images)
 
 
-def _settings(shelf: Shelf) -> tuple[int, int]:
+def _settings(opened: OpenRun) -> tuple[int, int]:
     """How many background images, and the seed they are drawn with: the study's own."""
-    section = shelf.run.spec.get("signatures") or {}
-    return section.get("background", BACKGROUND), shelf.run.spec["seed"]
+    section = opened.run.spec.get("signatures") or {}
+    return section.get("background", BACKGROUND), opened.run.spec["seed"]
 
 
-def _stored(shelf: Shelf, shown: Shown, row: int) -> Attribution | None:
+def _stored(opened: OpenRun, shown: Shown, row: int) -> Attribution | None:
     """The run's own maps, which it has for the images of [signatures]."""
     if shown.source != "signatures":
         return None
     names = [f"signatures/maps/{state}" for state in (CLEAN, shown.id.rpartition("~")[2])]
-    if not all(shelf.run.has(name) for name in names):
+    if not all(opened.run.has(name) for name in names):
         return None
     part = slice(row, row + 1)
     keys = ("values", "classes", "base", "gap")
-    return Attribution(*(torch.cat([shelf.run.tensor(name, key, part) for name in names]) for key in keys))
+    return Attribution(*(torch.cat([opened.run.tensor(name, key, part) for name in names]) for key in keys))
 
 
-def _critical(shelf: Shelf, maps: Attribution) -> list[dict[str, Any]]:
+def _critical(opened: OpenRun, maps: Attribution) -> list[dict[str, Any]]:
     """Critical pixels in both senses; none for a clean image, whose explanation nothing moved."""
     if len(maps.values) < 2:
         return []
-    sizes = (shelf.run.spec.get("signatures") or {}).get("k") or [max(1, round(SHARE * maps.values[0, 0].numel()))]
+    sizes = (opened.run.spec.get("signatures") or {}).get("k") or [max(1, round(SHARE * maps.values[0, 0].numel()))]
     k = min(sizes[len(sizes) // 2], maps.values[0, 0].numel())
     found = [critical_pixels(_one(maps, 0), _one(maps, 1), sense=sense, k=k) for sense in get_args(Sense)]
     return [{"sense": each.sense, "positions": each.per_image[0].tolist()} for each in found]

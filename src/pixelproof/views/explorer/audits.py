@@ -6,23 +6,23 @@ from typing import Any
 
 from pixelproof.errors import CorruptFile, RunError
 from pixelproof.run import Run
-from pixelproof.views.explorer.missing import Lacking
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.answer import Lacking
+from pixelproof.views.open_run import OpenRun
 
 
-def audits(shelf: Shelf) -> list[dict[str, Any]]:
+def audits(opened: OpenRun) -> list[dict[str, Any]]:
     """Every finished audit of this very classifier, by norm and budget; Lacking where there is none.
 
     Lacking as well where one of them does not say whether its bound is believable: a verdict left out would mislead.
     """
     found, older = [], []
-    for path in sorted(shelf.run.folder.glob("*/spec.json")):
+    for path in sorted(opened.run.folder.glob("*/spec.json")):
         try:
             run = Run.open(path.parent)
         except (RunError, CorruptFile):
             continue
         spec, facts = run.spec, run.facts
-        if spec.get("command") == "audit" and spec.get("model") == shelf.clean.digest and "verdict" in facts:
+        if spec.get("command") == "audit" and spec.get("model") == opened.clean.digest and "verdict" in facts:
             if "believable" in facts:
                 said = {"verdict": str(facts["verdict"]), "believable": bool(facts["believable"])}
                 found.append({key: spec[key] for key in ("norm", "eps", "seed")} | said)
@@ -32,12 +32,12 @@ def audits(shelf: Shelf) -> list[dict[str, Any]]:
         why = f"An older version kept {', '.join(older)} without whether the bound is believable."
         raise Lacking("audit", why, "Repeat its command with the same --out: it goes on from what is kept.")
     if not found:
-        raise _lacking(shelf)
+        raise _lacking(opened)
     return sorted(found, key=lambda each: (each["norm"], each["eps"]))
 
 
-def _lacking(shelf: Shelf) -> Lacking:
-    spec = shelf.run.spec
+def _lacking(opened: OpenRun) -> Lacking:
+    spec = opened.run.spec
     guards = spec.get("guards") or {}
     eps = max(spec["attacks"]["eps"], default=0.1) if spec["attacks"]["specs"] else guards.get("eps", 0.1)
     command = f"pixelproof audit RUN/model.safetensors {spec['data']['name']} --eps {eps:.4g} --out RUN/audit"

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pixelproof.errors import UnknownName
 from pixelproof.results import GuardRecord
-from pixelproof.views.explorer.catalog import CLEAN, Shown, slug
+from pixelproof.views.example_sets import CLEAN, Shown, slug
 from pixelproof.views.explorer.gallery import CASES, UNKNOWN, case, gallery
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.open_run import OpenRun
 
 RULES = {
     "tuned": "The paper's rule: more strangers among k neighbours than a threshold tuned on one attack.",
@@ -46,14 +46,14 @@ class Voice:
     words: dict[str, Word]
 
 
-def voices(shelf: Shelf) -> tuple[Voice, ...]:
+def voices(opened: OpenRun) -> tuple[Voice, ...]:
     """Every detector that the run knows the words of: first the composed layer's two rules."""
-    return (*_layers(shelf), *_table(shelf)) if shelf.has("watch") else ()
+    return (*_layers(opened), *_table(opened)) if opened.has("neighbour_view") else ()
 
 
-def _layers(shelf: Shelf) -> Iterator[Voice]:
-    states = shelf.watch.states
-    first = shelf.watch.clean
+def _layers(opened: OpenRun) -> Iterator[Voice]:
+    states = opened.neighbour_view.states
+    first = opened.neighbour_view.clean
     places = sorted(range(len(first.layers)), key=lambda place: first.layers[place] != "composed")
     for place in places:
         layer = first.layers[place]
@@ -61,7 +61,7 @@ def _layers(shelf: Shelf) -> Iterator[Voice]:
             tuned = rule == "tuned"
             words = {
                 name: Word(
-                    shelf.watch.places[name],
+                    opened.neighbour_view.places[name],
                     record.strangers[:, place].float() if tuned else record.score[:, place],
                     (record.alarm if tuned else record.quiet_alarm)[:, place],
                     record.p_value[:, place],
@@ -75,10 +75,10 @@ def _layers(shelf: Shelf) -> Iterator[Voice]:
             yield Voice(f"{slug(layer)}-{rule}", f"{title} ({rule})", "layer", layer, rule, about, limit, rate, words)
 
 
-def _table(shelf: Shelf) -> Iterator[Voice]:
+def _table(opened: OpenRun) -> Iterator[Voice]:
     """The detectors of the table; its rows about single layers are told by the layers themselves."""
-    for stored in shelf.run.names("guards/detectors/"):
-        record = shelf.run.load(stored, GuardRecord)
+    for stored in opened.run.names("guards/detectors/"):
+        record = opened.run.load(stored, GuardRecord)
         if not record.name.startswith("neighbours, "):
             yield _detector(record)
 
@@ -93,26 +93,26 @@ def _detector(record: GuardRecord) -> Voice:
     return Voice(slug(name), name, "detector", None, "calibrated", about, record.threshold, record.rate, words)
 
 
-def listed(shelf: Shelf) -> list[dict[str, Any]]:
+def listed(opened: OpenRun) -> list[dict[str, Any]]:
     """The detectors whose columns can be asked for."""
     fields = ("id", "name", "source", "layer", "rule", "about")
-    return [{field: getattr(voice, field) for field in fields} for voice in shelf.kept(voices)]
+    return [{field: getattr(voice, field) for field in fields} for voice in opened.kept(voices)]
 
 
-def whole(shelf: Shelf) -> dict[str, Any]:
+def whole(opened: OpenRun) -> dict[str, Any]:
     """The gallery with the detectors whose columns can be asked for."""
-    return gallery(shelf) | {"detectors": listed(shelf)}
+    return gallery(opened) | {"detectors": listed(opened)}
 
 
-def column(shelf: Shelf, name: str) -> dict[str, Any]:
+def column(opened: OpenRun, name: str) -> dict[str, Any]:
     """One detector's word on every row of the gallery; UnknownName for one that the run does not have."""
-    found = next((voice for voice in shelf.kept(voices) if voice.id == name), None)
+    found = next((voice for voice in opened.kept(voices) if voice.id == name), None)
     if found is None:
-        raise UnknownName("explore", "detector", name[:80], [voice.id for voice in shelf.kept(voices)])
+        raise UnknownName("explore", "detector", name[:80], [voice.id for voice in opened.kept(voices)])
     scores: list[float | None] = []
     alarms: list[bool | None] = []
     cases: list[int] = []
-    for each in shelf.sets:
+    for each in opened.sets:
         told = spoken(found, each)
         for place, success in zip(each.index.tolist(), each.success.tolist(), strict=True):
             score, alarm = told.get(place, (None, None))
@@ -148,11 +148,11 @@ def state_of(each: Shown) -> str | None:
     return each.id.rpartition("~")[2] if each.source == "guards" else None
 
 
-def verdicts(shelf: Shelf, each: Shown, row: int) -> list[dict[str, Any]]:
+def verdicts(opened: OpenRun, each: Shown, row: int) -> list[dict[str, Any]]:
     """What every detector says of an example and of its clean image; nulls where it was not asked."""
     index = int(each.index[row])
     found = []
-    for voice in shelf.kept(voices):
+    for voice in opened.kept(voices):
         if voice.source == "layer" and voice.layer != "composed":
             continue
         clean = _verdict(voice, CLEAN, index, attacked=False, success=False)

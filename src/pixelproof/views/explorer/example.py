@@ -9,28 +9,28 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.explain.penultimate import drift
+from pixelproof.views.example_sets import CLEAN, Shown
 from pixelproof.views.explorer.attackability import surveyed
 from pixelproof.views.explorer.attributions import attribution_of
-from pixelproof.views.explorer.catalog import CLEAN, Shown
 from pixelproof.views.explorer.columns import state_of, verdicts
 from pixelproof.views.explorer.decisions import decisions
 from pixelproof.views.explorer.gallery import facts
 from pixelproof.views.explorer.pictures import pixels
 from pixelproof.views.explorer.runs import layers
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.open_run import OpenRun
 
 
-def example(shelf: Shelf, name: str) -> dict[str, Any]:
+def example(opened: OpenRun, name: str) -> dict[str, Any]:
     """Everything about an example but the bulk."""
-    found, row = shelf.find(name)
-    images = pixels(shelf, name)
-    logits = shelf.model.predict(images)
+    found, row = opened.find(name)
+    images = pixels(opened, name)
+    logits = opened.model.predict(images)
     attacked = found.attack is not None
     change = (images[1] - images[0]) if attacked else None
-    base = f"runs/{shelf.name}/examples/{name}"
+    base = f"runs/{opened.name}/examples/{name}"
     return {
         "id": name,
-        "run": shelf.name,
+        "run": opened.name,
         "set": facts(found),
         "index": int(found.index[row]),
         "label": int(found.labels[row]),
@@ -41,14 +41,14 @@ def example(shelf: Shelf, name: str) -> dict[str, Any]:
         "distance": None if change is None else {norm: float(size) for norm, size in _distances(images).items()},
         "changed": None if change is None else int((change != 0).any(0).sum()),
         "pixels": {"href": f"{base}/pixels.f32", "shape": list(images.shape)},
-        "layers": _layers(shelf, found, row, images),
-        "detectors": verdicts(shelf, found, row),
-        "guard": shelf.lacks("watch"),
-        "guard_note": shelf.watch.note if shelf.has("watch") else "",
-        "held_out": _held_out(shelf, int(found.index[row])),
-        "sentence": sentence(shelf, found, row, logits),
-        "attribution": attribution_of(shelf, name),
-        "attackability": surveyed(shelf, int(found.index[row])) is not None,
+        "layers": _layers(opened, found, row, images),
+        "detectors": verdicts(opened, found, row),
+        "guard": opened.lacks("neighbour_view"),
+        "guard_note": opened.neighbour_view.note if opened.has("neighbour_view") else "",
+        "held_out": _held_out(opened, int(found.index[row])),
+        "sentence": sentence(opened, found, row, logits),
+        "attribution": attribution_of(opened, name),
+        "attackability": surveyed(opened, int(found.index[row])) is not None,
     }
 
 
@@ -61,9 +61,9 @@ def output(logits: Tensor) -> dict[str, Any]:
     }
 
 
-def sentence(shelf: Shelf, found: Shown, row: int, logits: Tensor) -> str:
+def sentence(opened: OpenRun, found: Shown, row: int, logits: Tensor) -> str:
     """What happened, from the numbers alone."""
-    names = shelf.clean.classes
+    names = opened.clean.classes
     label, before = names[int(found.labels[row])], names[int(logits[0].argmax())]
     sure = [f"{100 * float(torch.softmax(each, 0).max()):.0f} %" for each in logits]
     taken = f"A '{label}' that the classifier takes for '{before}' ({sure[0]})"
@@ -76,12 +76,12 @@ def sentence(shelf: Shelf, found: Shown, row: int, logits: Tensor) -> str:
     return f"{taken}. After {found.label} it is taken for '{after}' ({sure[1]}).{rounded}"
 
 
-def _layers(shelf: Shelf, found: Shown, row: int, images: Tensor) -> list[dict[str, Any]]:
+def _layers(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dict[str, Any]]:
     """Every layer with its drift and, where it was judged, its decision on both images."""
-    said = judged(shelf, found, row, images)
+    said = judged(opened, found, row, images)
     moved = {}
     if len(images) == 2:
-        moves = drift(shelf.model, images[:1], images[1:], layers=[n for n in shelf.layers if "@" not in n])
+        moves = drift(opened.model, images[:1], images[1:], layers=[n for n in opened.layers if "@" not in n])
         moved = {each.layer: {"norm": float(each.norm[0]), "cosine": float(each.cosine[0])} for each in moves}
     return [
         {
@@ -92,39 +92,39 @@ def _layers(shelf: Shelf, found: Shown, row: int, images: Tensor) -> list[dict[s
             "clean": said[0].get(layer["name"]),
             "adversarial": said[1].get(layer["name"]),
         }
-        for layer in layers(shelf)
+        for layer in layers(opened)
     ]
 
 
-def judged(shelf: Shelf, found: Shown, row: int, images: Tensor) -> list[dict[str, dict[str, Any]]]:
+def judged(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dict[str, dict[str, Any]]]:
     """The decisions on the clean image and on the attacked one: the run's own, or made now where it has none."""
-    if not shelf.has("watch"):
+    if not opened.has("neighbour_view"):
         return [{}, {}]
     index, label, said = int(found.index[row]), int(found.labels[row]), []
     for image, state in zip(images, (CLEAN, state_of(found)), strict=False):
-        said.append(_stored(shelf, state, index) or _now(shelf, image, label))
+        said.append(_stored(opened, state, index) or _now(opened, image, label))
     return [*said, {}][:2]
 
 
-def _stored(shelf: Shelf, state: str | None, index: int) -> dict[str, dict[str, Any]]:
-    row = None if state is None else shelf.watch.row(state, index)
+def _stored(opened: OpenRun, state: str | None, index: int) -> dict[str, dict[str, Any]]:
+    row = None if state is None else opened.neighbour_view.row(state, index)
     if state is None or row is None:
         return {}
-    predicted = int(shelf.watch.predicted[state][row])
-    return decisions(shelf.watch.states[state], row, predicted, shelf.clean.classes)
+    predicted = int(opened.neighbour_view.predicted[state][row])
+    return decisions(opened.neighbour_view.states[state], row, predicted, opened.clean.classes)
 
 
-def _now(shelf: Shelf, image: Tensor, label: int) -> dict[str, dict[str, Any]]:
-    seen = shelf.watch.look(image[None], torch.tensor([label]))
-    return decisions(shelf.watch.verdicts(seen), 0, int(seen.predicted[0]), shelf.clean.classes)
+def _now(opened: OpenRun, image: Tensor, label: int) -> dict[str, dict[str, Any]]:
+    seen = opened.neighbour_view.look(image[None], torch.tensor([label]))
+    return decisions(opened.neighbour_view.verdicts(seen), 0, int(seen.predicted[0]), opened.clean.classes)
 
 
-def _held_out(shelf: Shelf, index: int) -> bool | None:
+def _held_out(opened: OpenRun, index: int) -> bool | None:
     """Whether an image is in the half that nothing was tuned on; None where the run does not know."""
-    if not shelf.has("watch"):
+    if not opened.has("neighbour_view"):
         return None
-    for state, record in shelf.watch.states.items():
-        row = shelf.watch.row(state, index)
+    for state, record in opened.neighbour_view.states.items():
+        row = opened.neighbour_view.row(state, index)
         if row is not None:
             return bool(record.validation[row])
     return None

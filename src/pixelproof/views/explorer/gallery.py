@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelproof.views.explorer.catalog import Shown
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.example_sets import Shown
+from pixelproof.views.open_run import OpenRun
 
 CASES = (
     "no detector was asked",
@@ -25,16 +25,16 @@ PAGE = 2048  # pixels along the longer side of an atlas page: a quarter of what 
 DIGITS = 6
 
 
-def gallery(shelf: Shelf) -> dict[str, Any]:
+def gallery(opened: OpenRun) -> dict[str, Any]:
     """Columns over all examples of a run, the clean images first, then set by set; detectors are told elsewhere."""
-    sets = shelf.sets
+    sets = opened.sets
     rows = sum(len(each) for each in sets)
     return {
-        "run": shelf.name,
+        "run": opened.name,
         "n": rows,
         "sets": [facts(each) for each in sets],
         "cases": list(CASES),
-        "atlas": atlas(shelf.shape, rows, f"runs/{shelf.name}/atlas/{{page}}.png"),
+        "atlas": atlas(opened.shape, rows, f"runs/{opened.name}/atlas/{{page}}.png"),
         "set": [place for place, each in enumerate(sets) for _ in range(len(each))],
         "index": _joined([each.index for each in sets]),
         "label": _joined([each.labels for each in sets]),

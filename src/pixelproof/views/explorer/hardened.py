@@ -10,21 +10,21 @@ import numpy as np
 
 from pixelproof.measure.significance import Difference, nested, paired
 from pixelproof.results import HardenedRecord
+from pixelproof.views.answer import Lacking
 from pixelproof.views.defences import hardened_records, summaries
-from pixelproof.views.explorer.missing import Lacking
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.open_run import OpenRun
 
 ON = "on:"
 PAIRED = ("clean", "pgd", "auto")
 SAME = ("net", "row", "defences", "seeds", "n", "eps", "certified", "cost")
 
 
-def hardened(shelf: Shelf) -> dict[str, Any]:
+def hardened(opened: OpenRun) -> dict[str, Any]:
     """One row per network and defence of [defences]; the first row of each network is the plain one."""
-    records = hardened_records(shelf.run)
+    records = hardened_records(opened.run)
     if not records:
         raise Lacking("hardened models", "This run hardened no model.", "Add [defences] with its rows to the study.")
-    rows = summaries(shelf.run, records)
+    rows = summaries(opened.run, records)
     plain: dict[str, str] = {}
     for row in rows:
         plain.setdefault(row["net"], row["row"])

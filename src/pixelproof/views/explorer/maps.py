@@ -15,10 +15,10 @@ from pixelproof.detect.neighbours.layers import MEAN, activations
 from pixelproof.errors import UnknownName
 from pixelproof.explain import PROJECTIONS
 from pixelproof.results import ProjectionRecord, catalogue
-from pixelproof.views.explorer.catalog import Shown, slug
-from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.answer import Lacking, Missing
+from pixelproof.views.example_sets import Shown, slug
 from pixelproof.views.explorer.runs import layers
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.open_run import OpenRun
 
 MOST = 6000  # attacked images on a map made here; more are a stratified sample, and the map says so
 FITTED = 1000  # clean images that directions are fitted on: their number decides how long that takes
@@ -42,10 +42,10 @@ class Drawn:
     of: int
 
 
-def maps(shelf: Shelf) -> dict[str, Any]:
+def maps(opened: OpenRun) -> dict[str, Any]:
     """The maps of a run: stored ones first, then PCA of the pixels and of every layer."""
-    stored = {name: shelf.run.load(name, ProjectionRecord) for name in shelf.run.names("signatures/projection/")}
-    n = sum(min(len(each), MOST) for each in shelf.sets[:1]) + len(_chosen(shelf))
+    stored = {name: opened.run.load(name, ProjectionRecord) for name in opened.run.names("signatures/projection/")}
+    n = sum(min(len(each), MOST) for each in opened.sets[:1]) + len(_chosen(opened))
     found = [
         {
             "id": f"stored~{name.rpartition('/')[2]}",
@@ -56,16 +56,16 @@ def maps(shelf: Shelf) -> dict[str, Any]:
         }
         for name, record in stored.items()
     ]
-    if shelf.sets:
-        spaces = [PIXELS, *(_pooled(layer) for layer in layers(shelf) if layer["kind"] != "composed")]
+    if opened.sets:
+        spaces = [PIXELS, *(_pooled(layer) for layer in layers(opened) if layer["kind"] != "composed")]
         found += [{"id": f"pca~{slug(s)}", "space": s, "method": "pca", "stored": False, "n": n} for s in spaces]
     return {"maps": found, "umap": None if any(r.method == "umap" for r in stored.values()) else _no_umap()}
 
 
-def one(shelf: Shelf, name: str) -> dict[str, Any]:
+def one(opened: OpenRun, name: str) -> dict[str, Any]:
     """One map: which example each point is."""
-    found = drawn(shelf, name)
-    sets = shelf.sets
+    found = drawn(opened, name)
+    sets = opened.sets
     pairs = list(zip(found.sets.tolist(), found.rows.tolist(), strict=True))
     return {
         "id": name,
@@ -81,49 +81,49 @@ def one(shelf: Shelf, name: str) -> dict[str, Any]:
         "predicted": [int(sets[place].predicted[row]) for place, row in pairs],
         "success": [bool(sets[place].success[row]) for place, row in pairs],
         "twin": [None if twin < 0 else twin for twin in found.twin.tolist()],
-        "points": {"href": f"runs/{shelf.name}/maps/{name}/points.f32", "shape": [len(pairs), 2]},
+        "points": {"href": f"runs/{opened.name}/maps/{name}/points.f32", "shape": [len(pairs), 2]},
     }
 
 
-def points(shelf: Shelf, name: str) -> Float[Tensor, "n 2"]:
+def points(opened: OpenRun, name: str) -> Float[Tensor, "n 2"]:
     """The coordinates of a map."""
-    return drawn(shelf, name).points
+    return drawn(opened, name).points
 
 
-def drawn(shelf: Shelf, name: str) -> Drawn:
+def drawn(opened: OpenRun, name: str) -> Drawn:
     """A map, made once; UnknownName for one that this run cannot have."""
-    made = shelf.kept(_made)
+    made = opened.kept(_made)
     if name not in made:
-        known = [each["id"] for each in maps(shelf)["maps"]]
+        known = [each["id"] for each in maps(opened)["maps"]]
         if name not in known:
             raise UnknownName("explore", "map", name[:80], known)
         method, _, rest = name.partition("~")
-        space = next(each["space"] for each in maps(shelf)["maps"] if each["id"] == name)
-        made[name] = _stored(shelf, rest) if method == "stored" else _pca(shelf, space)
+        space = next(each["space"] for each in maps(opened)["maps"] if each["id"] == name)
+        made[name] = _stored(opened, rest) if method == "stored" else _pca(opened, space)
     return made[name]
 
 
-def _made(_shelf: Shelf) -> dict[str, Drawn]:
+def _made(_shelf: OpenRun) -> dict[str, Drawn]:
     return {}
 
 
-def _pca(shelf: Shelf, space: str) -> Drawn:
+def _pca(opened: OpenRun, space: str) -> Drawn:
     """PCA fitted on the clean images; attacked ones are placed among them."""
-    clean = shelf.sets[0]
-    chosen = _chosen(shelf)
+    clean = opened.sets[0]
+    chosen = _chosen(opened)
     images = [clean.part(0, len(clean))]
-    for place, each in enumerate(shelf.sets):
+    for place, each in enumerate(opened.sets):
         wanted = [row for chosen_set, row in chosen if chosen_set == place]
         if wanted:
             images.append(each.part(min(wanted), max(wanted) + 1)[torch.tensor(wanted) - min(wanted)])
-    rows = [_rows(shelf, part, space) for part in images]
-    few = stratified(clean.labels, min(FITTED, len(clean)), shelf.run.spec["seed"])
+    rows = [_rows(opened, part, space) for part in images]
+    few = stratified(clean.labels, min(FITTED, len(clean)), opened.run.spec["seed"])
     place = PROJECTIONS["pca"]().fit(rows[0][few])
     coordinates = torch.cat([place(part) for part in rows])
     spread = rows[0][few].var(0).sum().clamp_min(1e-12)
     share = (coordinates[few].var(0) / spread).clamp(0, 1).tolist()
     where = {index: row for row, index in enumerate(clean.index.tolist())}
-    twins = [where[int(shelf.sets[place].index[row])] for place, row in chosen]
+    twins = [where[int(opened.sets[place].index[row])] for place, row in chosen]
     return Drawn(
         space=space,
         method="pca",
@@ -134,31 +134,31 @@ def _pca(shelf: Shelf, space: str) -> Drawn:
         points=coordinates,
         explained=(share[0], share[1]),
         fitted=len(few),
-        of=sum(len(each) for each in shelf.sets),
+        of=sum(len(each) for each in opened.sets),
     )
 
 
-def _chosen(shelf: Shelf) -> list[tuple[int, int]]:
+def _chosen(opened: OpenRun) -> list[tuple[int, int]]:
     """Set and row of the attacked images on a map: all, or as many of every set and class as their share allows."""
-    attacked = [(place, row) for place, each in enumerate(shelf.sets) if each.attack for row in range(len(each))]
+    attacked = [(place, row) for place, each in enumerate(opened.sets) if each.attack for row in range(len(each))]
     if len(attacked) <= MOST:
         return attacked
-    classes = len(shelf.clean.classes)
-    labels = [classes * place + each.labels for place, each in enumerate(shelf.sets) if each.attack]
-    kept = stratified(torch.cat(labels), MOST, shelf.run.spec["seed"]).tolist()
+    classes = len(opened.clean.classes)
+    labels = [classes * place + each.labels for place, each in enumerate(opened.sets) if each.attack]
+    kept = stratified(torch.cat(labels), MOST, opened.run.spec["seed"]).tolist()
     return [attacked[row] for row in kept]
 
 
-def _rows(shelf: Shelf, images: Tensor, space: str) -> Float[Tensor, "n d"]:
-    return images.flatten(1) if space == PIXELS else activations(shelf.model, images, (space,))[0][space]
+def _rows(opened: OpenRun, images: Tensor, space: str) -> Float[Tensor, "n d"]:
+    return images.flatten(1) if space == PIXELS else activations(opened.model, images, (space,))[0][space]
 
 
-def _stored(shelf: Shelf, name: str) -> Drawn:
+def _stored(opened: OpenRun, name: str) -> Drawn:
     """A map of the study: the clean images of [signatures], and what each attack fooled the classifier with."""
-    record = catalogue.PROJECTIONS.load(shelf.run, space=name)
-    own = {each.attack: place for place, each in enumerate(shelf.sets) if each.source == "signatures"}
-    first: Shown = shelf.sets[next(iter(own.values()))]
-    where = {index: row for row, index in enumerate(shelf.sets[0].index.tolist())}
+    record = catalogue.PROJECTIONS.load(opened.run, space=name)
+    own = {each.attack: place for place, each in enumerate(opened.sets) if each.source == "signatures"}
+    first: Shown = opened.sets[next(iter(own.values()))]
+    where = {index: row for row, index in enumerate(opened.sets[0].index.tolist())}
     rows = [where[index] for index in first.index.tolist()]
     sets, twin, parts = [0] * len(first), [-1] * len(first), [record.clean]
     for spec, coordinates in record.attacked.items():
@@ -177,7 +177,7 @@ def _stored(shelf: Shelf, name: str) -> Drawn:
         points=torch.cat(parts),
         explained=None,
         fitted=len(first),
-        of=sum(len(each) for each in shelf.sets),
+        of=sum(len(each) for each in opened.sets),
     )
 
 
@@ -186,6 +186,6 @@ def _pooled(layer: dict[str, Any]) -> str:
     return f"{layer['name']}{MEAN}" if wide else str(layer["name"])
 
 
-def _no_umap() -> dict[str, Any]:
+def _no_umap() -> Missing:
     extra = "" if importlib.util.find_spec("umap") else ", and install the extra: pip install 'pixelproof[umap]'"
     return Lacking("umap", "No UMAP is in this run.", f"Set projection to umap in [signatures]{extra}.").answer()

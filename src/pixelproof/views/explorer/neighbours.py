@@ -18,7 +18,7 @@ from pixelproof.errors import UnknownName
 from pixelproof.types import Images
 from pixelproof.views.explorer.gallery import atlas
 from pixelproof.views.explorer.pictures import pixels, sheet
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.open_run import OpenRun
 
 NEAR = 3  # links from every neighbour to the nodes nearest to it
 ALIKE = 0.05  # root mean square per value under which two images are called alike
@@ -47,40 +47,40 @@ class Space:
         return parts[0] if len(parts) == 1 else join(parts, self.weights, self.metric)
 
 
-def space(shelf: Shelf, layer: str, metric: Metric) -> Space:
+def space(opened: OpenRun, layer: str, metric: Metric) -> Space:
     """A judged layer by a metric; UnknownName for another layer, Lacking without [guards]."""
-    watch = shelf.watch
-    store = watch.store
+    view = opened.neighbour_view
+    store = view.store
     if layer not in store.spaces:
         raise UnknownName("explore", "judged layer", layer[:80], store.spaces)
-    indexes = watch.by(metric)
+    indexes = view.by(metric)
     if layer == COMPOSED:
         return Space(layer, metric, store.layers, indexes, store.weights)
     place = store.layers.index(layer)
     return Space(layer, metric, (layer,), [indexes[place]], (1.0,))
 
 
-def rows_of(shelf: Shelf, where: Space, images: Images) -> list[Tensor]:
+def rows_of(opened: OpenRun, where: Space, images: Images) -> list[Tensor]:
     """Activations of images in a space's layers."""
-    found, _ = activations(shelf.model, images, where.layers)
+    found, _ = activations(opened.model, images, where.layers)
     return [found[layer] for layer in where.layers]
 
 
-def neighbours(shelf: Shelf, example: str, layer: str, metric: Metric) -> dict[str, Any]:
+def neighbours(opened: OpenRun, example: str, layer: str, metric: Metric) -> dict[str, Any]:
     """The nearest training images of the clean and of the attacked image, as many as the guard looked up."""
-    where = space(shelf, layer, metric)
-    images = pixels(shelf, example)
-    store = shelf.watch.store
-    found = where.search(rows_of(shelf, where, images), most(shelf))
-    sides = [_side(shelf, ids, distance) for ids, distance in zip(found.ids, found.distance, strict=True)]
+    where = space(opened, layer, metric)
+    images = pixels(opened, example)
+    store = opened.neighbour_view.store
+    found = where.search(rows_of(opened, where, images), most(opened))
+    sides = [_side(opened, ids, distance) for ids, distance in zip(found.ids, found.distance, strict=True)]
     sheet_of = None
-    if shelf.has("training"):
-        href = f"runs/{shelf.name}/examples/{example}/neighbours/{layer}/{metric}.png"
-        sheet_of = atlas(shelf.shape, found.ids.numel(), href)
+    if opened.has("training"):
+        href = f"runs/{opened.name}/examples/{example}/neighbours/{layer}/{metric}.png"
+        sheet_of = atlas(opened.shape, found.ids.numel(), href)
     return {
         "layer": layer,
         "metric": metric,
-        "guard_metric": shelf.watch.section["metric"],
+        "guard_metric": opened.neighbour_view.section["metric"],
         "indexed": len(store),
         "clean": sides[0],
         "adversarial": sides[1] if len(sides) > 1 else None,
@@ -88,32 +88,32 @@ def neighbours(shelf: Shelf, example: str, layer: str, metric: Metric) -> dict[s
     }
 
 
-def most(shelf: Shelf) -> int:
+def most(opened: OpenRun) -> int:
     """How many neighbours are listed: as many as the guard looked up."""
-    return int(min(shelf.watch.section["k"], len(shelf.watch.store)))
+    return int(min(opened.neighbour_view.section["k"], len(opened.neighbour_view.store)))
 
 
-def faces(shelf: Shelf, example: str, layer: str, metric: Metric) -> bytes:
+def faces(opened: OpenRun, example: str, layer: str, metric: Metric) -> bytes:
     """The neighbours' images in the order of the list, clean side first."""
-    where = space(shelf, layer, metric)
-    found = where.search(rows_of(shelf, where, pixels(shelf, example)), most(shelf))
-    origin = shelf.watch.store.origin[found.ids.flatten()].tolist()
-    images = shelf.training[torch.tensor([shelf.place(index) for index in origin])].images
-    return sheet(images, atlas(shelf.shape, len(images), "")["columns"])
+    where = space(opened, layer, metric)
+    found = where.search(rows_of(opened, where, pixels(opened, example)), most(opened))
+    origin = opened.neighbour_view.store.origin[found.ids.flatten()].tolist()
+    images = opened.training[torch.tensor([opened.place(index) for index in origin])].images
+    return sheet(images, atlas(opened.shape, len(images), "")["columns"])
 
 
-def graph(shelf: Shelf, example: str, layer: str, metric: Metric, side: str) -> dict[str, Any]:
+def graph(opened: OpenRun, example: str, layer: str, metric: Metric, side: str) -> dict[str, Any]:
     """The example and its neighbours as nodes, laid out by classical scaling of all distances (Torgerson 1952)."""
-    where = space(shelf, layer, metric)
-    images = pixels(shelf, example)
-    query = rows_of(shelf, where, images[:1] if side == "clean" else images[-1:])
-    found = where.search(query, most(shelf))
+    where = space(opened, layer, metric)
+    images = pixels(opened, example)
+    query = rows_of(opened, where, images[:1] if side == "clean" else images[-1:])
+    found = where.search(query, most(opened))
     ids = found.ids[0]
     rows = [torch.cat([own, index.rows[ids].to(own)]) for own, index in zip(query, where.indexes, strict=True)]
     between = where.distances(rows, rows).double()
     between = (between + between.T).fill_diagonal_(0) / 2
     places, stress = classical_scaling(between)
-    store, shown, row = shelf.watch.store, *shelf.find(example)
+    store, shown, row = opened.neighbour_view.store, *opened.find(example)
     labels = [int(shown.labels[row]), *store.labels[ids].tolist()]
     index: list[int | None] = [None, *store.origin[ids].tolist()]
     nodes = [
@@ -159,21 +159,21 @@ def _signs(axes: Tensor) -> Tensor:
     return axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
 
 
-def _side(shelf: Shelf, ids: Tensor, distance: Tensor) -> dict[str, Any]:
-    store = shelf.watch.store
+def _side(opened: OpenRun, ids: Tensor, distance: Tensor) -> dict[str, Any]:
+    store = opened.neighbour_view.store
     return {
         "index": store.origin[ids].tolist(),
         "label": store.labels[ids].tolist(),
         "distance": distance.tolist(),
-        "alike": _alike(shelf, store.origin[ids].tolist()),
+        "alike": _alike(opened, store.origin[ids].tolist()),
     }
 
 
-def _alike(shelf: Shelf, origin: list[int]) -> list[int | None]:
+def _alike(opened: OpenRun, origin: list[int]) -> list[int | None]:
     """For every neighbour the first one before it that looks the same; None where there is none or no image."""
-    if not shelf.has("training"):
+    if not opened.has("training"):
         return [None] * len(origin)
-    images = shelf.training[torch.tensor([shelf.place(index) for index in origin])].images.flatten(1)
+    images = opened.training[torch.tensor([opened.place(index) for index in origin])].images.flatten(1)
     close = torch.cdist(images, images) / images.shape[1] ** 0.5 < ALIKE
     firsts = [close[row, :row].nonzero()[:, 0].tolist() for row in range(len(origin))]
     return [first[0] if first else None for first in firsts]

@@ -14,20 +14,20 @@ from pixelproof.measure.significance import paired as difference
 from pixelproof.run import Run
 from pixelproof.types import Rate
 from pixelproof.views import attacks
-from pixelproof.views.explorer.missing import Lacking
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.answer import Lacking
+from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import rate
 
 Condition = tuple[str | None, str | None, float | None]
 
 
-def paired(first: Shelf, second: Shelf) -> dict[str, Any]:
+def paired(first: OpenRun, second: OpenRun) -> dict[str, Any]:
     """Accuracy of both classifiers on the test images both runs have, clean and under each attack and budget of both.
 
     An image counts as right where it was classified correctly and the attack on that very classifier did not turn it.
     """
     shared = _shared(first, second)
-    sides = [_right(shelf, shared) for shelf in (first, second)]
+    sides = [_right(opened, shared) for opened in (first, second)]
     conditions = [condition for condition in sides[0] if condition in sides[1]]
     counts = []
     for condition in conditions:
@@ -50,20 +50,20 @@ def paired(first: Shelf, second: Shelf) -> dict[str, Any]:
     return {"n": len(shared), "cells": cells, "limit": Comparison.LIMIT}
 
 
-def _shared(first: Shelf, second: Shelf) -> Tensor:
+def _shared(first: OpenRun, second: OpenRun) -> Tensor:
     """Positions of the test images that both runs used; Lacking where there are none."""
-    names = {shelf.run.spec["data"]["name"] for shelf in (first, second)}
+    names = {opened.run.spec["data"]["name"] for opened in (first, second)}
     shared = first.clean.index[torch.isin(first.clean.index, second.clean.index)]
     if len(names) > 1 or not len(shared):
         raise Lacking("paired comparison", "The runs share no test image.", "Open two runs on the same data.")
     return shared
 
 
-def _right(shelf: Shelf, shared: Tensor) -> dict[Condition, Tensor]:
+def _right(opened: OpenRun, shared: Tensor) -> dict[Condition, Tensor]:
     """By condition, which of the shared images the classifier still gets right; the clean ones first."""
-    clean = shelf.clean
+    clean = opened.clean
     standing: dict[Condition, Tensor] = {(None, None, None): clean.index[clean.labels == clean.predicted]}
-    standing |= _under(shelf.run)
+    standing |= _under(opened.run)
     return {condition: torch.isin(shared, index) for condition, index in standing.items()}
 
 

@@ -11,47 +11,47 @@ from PIL import Image
 from torch import Tensor
 
 from pixelproof.errors import BadInput
+from pixelproof.views.answer import Lacking
 from pixelproof.views.explorer.gallery import atlas
-from pixelproof.views.explorer.missing import Lacking
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.open_run import OpenRun
 
 
-def clean(shelf: Shelf, example: str) -> bytes:
+def clean(opened: OpenRun, example: str) -> bytes:
     """The clean image of an example."""
-    found, row = shelf.find(example)
+    found, row = opened.find(example)
     return png(found.clean_image(row))
 
 
-def adversarial(shelf: Shelf, example: str) -> bytes:
+def adversarial(opened: OpenRun, example: str) -> bytes:
     """The attacked image of an example; Lacking for a clean one."""
-    found, row = shelf.find(example)
+    found, row = opened.find(example)
     if found.attack is None:
         raise Lacking("adversarial image", "This is a clean image: nothing was attacked.", "Choose an attacked one.")
     return png(found.image(row))
 
 
-def pixels(shelf: Shelf, example: str) -> Float[Tensor, "s c h w"]:
+def pixels(opened: OpenRun, example: str) -> Float[Tensor, "s c h w"]:
     """Clean and attacked pixels, exact; one image for a clean example."""
-    found, row = shelf.find(example)
+    found, row = opened.find(example)
     images = [found.clean_image(row)] if found.attack is None else [found.clean_image(row), found.image(row)]
     return torch.stack(images)
 
 
-def training(shelf: Shelf, index: int) -> bytes:
+def training(opened: OpenRun, index: int) -> bytes:
     """A training image by its position in the original file."""
-    return png(shelf.training[shelf.place(index)].images[0])
+    return png(opened.training[opened.place(index)].images[0])
 
 
-def page(shelf: Shelf, number: int) -> bytes:
+def page(opened: OpenRun, number: int) -> bytes:
     """A page of the gallery's atlas."""
-    total = sum(len(each) for each in shelf.sets)
-    plan = atlas(shelf.shape, total, "")
+    total = sum(len(each) for each in opened.sets)
+    plan = atlas(opened.shape, total, "")
     if not 0 <= number < plan["pages"]:
         raise BadInput("explore", f"atlas pages go from 0 to {plan['pages'] - 1}", number)
     size = plan["columns"] * plan["rows"]
     first, last = number * size, min((number + 1) * size, total)
     images, start = [], 0
-    for each in shelf.sets:
+    for each in opened.sets:
         low, high = max(first - start, 0), min(last - start, len(each))
         if low < high:
             images.append(each.part(low, high))

@@ -9,20 +9,20 @@ import torch
 from pixelproof.results import AttackRecord
 from pixelproof.types import Rate
 from pixelproof.views import attacks
+from pixelproof.views.answer import Lacking
 from pixelproof.views.explorer.audits import audits
-from pixelproof.views.explorer.missing import Lacking
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import overview, rate
 
 
-def robustness(shelf: Shelf) -> dict[str, Any]:
+def robustness(opened: OpenRun) -> dict[str, Any]:
     """Curves by attack, all attacks together, and the set to look at first."""
-    run = shelf.run
-    rows, sampled = attacks.robustness(run), _sampled(shelf)
+    run = opened.run
+    rows, sampled = attacks.robustness(run), _sampled(opened)
     if not rows and not sampled:
         raise Lacking("robustness", "This run attacked nothing.", "Add [attacks] with specs = [...] to the study.")
-    kept = {(each.attack, each.eps): each.id for each in shelf.sets if each.source == "attacks"}
-    per_class = {(record.label, record.eps): _classes(shelf, record) for record in attacks.records(run)}
+    kept = {(each.attack, each.eps): each.id for each in opened.sets if each.source == "attacks"}
+    per_class = {(record.label, record.eps): _classes(opened, record) for record in attacks.records(run)}
     focus = attacks.focus(run)
     return {
         "clean_accuracy": overview(run)["clean_accuracy"],
@@ -37,13 +37,13 @@ def robustness(shelf: Shelf) -> dict[str, Any]:
         "together": [{key: value for key, value in row.items() if key != "attacks"} for row in attacks.worst_case(run)],
         "unpaired": attacks.unpaired(run),
         "focus": None if focus is None else kept.get((focus["attack"], focus["eps"])),
-        "audit": _audit(shelf),
+        "audit": _audit(opened),
     }
 
 
-def _sampled(shelf: Shelf) -> list[dict[str, Any]]:
+def _sampled(opened: OpenRun) -> list[dict[str, Any]]:
     """What the attacks of the other sections left standing of the images that they were run on."""
-    whole = [each for each in shelf.sets if each.source in ("signatures", "guards") and each.attacked == len(each)]
+    whole = [each for each in opened.sets if each.source in ("signatures", "guards") and each.attacked == len(each)]
     return [
         {
             **{key: getattr(each, key) for key in ("source", "attack", "label", "norm", "eps", "seed")},
@@ -55,9 +55,9 @@ def _sampled(shelf: Shelf) -> list[dict[str, Any]]:
     ]
 
 
-def _audit(shelf: Shelf) -> Any:
+def _audit(opened: OpenRun) -> Any:
     try:
-        return audits(shelf)
+        return audits(opened)
     except Lacking as lacking:
         return lacking.answer()
 
@@ -85,9 +85,9 @@ def _point(row: dict[str, Any], kept: dict[Any, str], per_class: dict[Any, Any])
     return {**{name: row[name] for name in same}, "per_class": per_class[key], "set": kept.get(key)}
 
 
-def _classes(shelf: Shelf, record: AttackRecord) -> list[dict[str, Any]]:
+def _classes(opened: OpenRun, record: AttackRecord) -> list[dict[str, Any]]:
     """Robust accuracy of every class among the attacked images."""
-    k = len(shelf.clean.classes)
+    k = len(opened.clean.classes)
     n = torch.bincount(record.labels, minlength=k).tolist()
     held = torch.bincount(record.labels[~record.success], minlength=k).tolist()
     return [rate(Rate(hits, of)) for hits, of in zip(held, n, strict=True)]

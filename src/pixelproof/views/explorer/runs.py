@@ -9,8 +9,8 @@ from torch import nn
 from pixelproof.results import catalogue
 from pixelproof.types import Rate
 from pixelproof.views.attacks import focus
-from pixelproof.views.explorer.catalog import Shown
-from pixelproof.views.explorer.shelf import Shelf
+from pixelproof.views.example_sets import Shown
+from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import history, overview, rate
 
 PARTS = {
@@ -26,21 +26,21 @@ PARTS = {
 }
 
 
-def card(shelf: Shelf) -> dict[str, Any]:
+def card(opened: OpenRun) -> dict[str, Any]:
     """One line of the list of runs; what an unfinished run does not know yet is null or empty."""
-    run = shelf.run
+    run = opened.run
     spec = run.spec
-    clean = shelf.clean if catalogue.CLEAN.has(run) else None
+    clean = opened.clean if catalogue.CLEAN.has(run) else None
     right = None if clean is None else Rate(int((clean.labels == clean.predicted).sum()), len(clean.labels))
-    sets = shelf.sets if clean is not None else ()
+    sets = opened.sets if clean is not None else ()
     return {
-        "id": shelf.name,
+        "id": opened.name,
         "name": spec["name"],
         "title": spec["title"],
         "about": spec["about"],
         "data": spec["data"]["name"],
         "net": spec["model"]["net"],
-        "defences": list(shelf.model.card.defences) if shelf.has("model") else [],
+        "defences": list(opened.model.card.defences) if opened.has("model") else [],
         "seed": spec["seed"],
         "complete": run.complete,
         "finished": run.facts.get("finished"),
@@ -48,39 +48,39 @@ def card(shelf: Shelf) -> dict[str, Any]:
         "clean_accuracy": None if right is None else rate(right),
         "examples": sum(len(each) for each in sets),
         "attacks": list(spec["attacks"]["specs"]),
-        "start": start(shelf) if sets else None,
+        "start": start(opened) if sets else None,
     }
 
 
-def page(shelf: Shelf) -> dict[str, Any]:
+def page(opened: OpenRun) -> dict[str, Any]:
     """A run's overview: classifier, classes, layers, parts, training, settings and versions."""
-    clean, found = shelf.clean, overview(shelf.run)
+    clean, found = opened.clean, overview(opened.run)
     return {
-        "card": card(shelf),
+        "card": card(opened),
         "classes": list(clean.classes),
-        "shape": list(shelf.shape),
+        "shape": list(opened.shape),
         "parameters": clean.parameters,
-        "layers": layers(shelf) if shelf.has("model") else [],
+        "layers": layers(opened) if opened.has("model") else [],
         "parts": [
-            {"name": name, "available": bool(shelf.run.names(prefix)), "about": about, "add": add}
+            {"name": name, "available": bool(opened.run.names(prefix)), "about": about, "add": add}
             for name, (prefix, about, add) in PARTS.items()
         ],
         "per_class": [_renamed(row) for row in found["per_class"]],
-        "history": history(shelf.run),
-        "settings": dict(shelf.run.spec),
-        "facts": shelf.run.facts,
-        "training_images": shelf.has("training"),
+        "history": history(opened.run),
+        "settings": dict(opened.run.spec),
+        "facts": opened.run.facts,
+        "training_images": opened.has("training"),
     }
 
 
-def start(shelf: Shelf) -> str | None:
+def start(opened: OpenRun) -> str | None:
     """An adversarial example to begin with, by rule: the first success of the set the run looks at most closely.
 
     That is the guards' focus attack, else the signatures', else the attack and budget that `views.focus` chooses. A
     success that is still one as an 8-bit image goes before those that are not.
     """
-    order = [_preferred(shelf, "guards"), _preferred(shelf, "signatures"), _focused(shelf)]
-    rest = [each for each in shelf.sets if each.attack is not None and not each.control]
+    order = [_preferred(opened, "guards"), _preferred(opened, "signatures"), _focused(opened)]
+    rest = [each for each in opened.sets if each.attack is not None and not each.control]
     found = [each for each in (*order, *rest) if each is not None]
     for lasting in (True, False):
         for each in found:
@@ -90,12 +90,12 @@ def start(shelf: Shelf) -> str | None:
     return None
 
 
-def layers(shelf: Shelf) -> list[dict[str, Any]]:
+def layers(opened: OpenRun) -> list[dict[str, Any]]:
     """The classifier's layers in the order they run, with their width and whether their neighbours were judged."""
-    modules = dict(shelf.model.net.named_modules())
-    widths = shelf.widths
+    modules = dict(opened.model.net.named_modules())
+    widths = opened.widths
     return [
-        {"name": name, "kind": kind(modules.get(name)), "width": width, "judged": name in shelf.judged}
+        {"name": name, "kind": kind(modules.get(name)), "width": width, "judged": name in opened.judged}
         for name, width in widths.items()
     ]
 
@@ -114,14 +114,14 @@ def _renamed(row: dict[str, Any]) -> dict[str, Any]:
     return {"name" if key == "class" else key: value for key, value in row.items()}
 
 
-def _preferred(shelf: Shelf, source: str) -> Shown | None:
-    wanted = (shelf.run.spec.get(source) or {}).get("focus")
-    return next((each for each in shelf.sets if each.source == source and each.attack == wanted), None)
+def _preferred(opened: OpenRun, source: str) -> Shown | None:
+    wanted = (opened.run.spec.get(source) or {}).get("focus")
+    return next((each for each in opened.sets if each.source == source and each.attack == wanted), None)
 
 
-def _focused(shelf: Shelf) -> Shown | None:
-    chosen = focus(shelf.run)
+def _focused(opened: OpenRun) -> Shown | None:
+    chosen = focus(opened.run)
     if chosen is None:
         return None
     pair = (chosen["attack"], chosen["eps"])
-    return next((s for s in shelf.sets if s.source == "attacks" and (s.attack, s.eps) == pair), None)
+    return next((s for s in opened.sets if s.source == "attacks" and (s.attack, s.eps) == pair), None)

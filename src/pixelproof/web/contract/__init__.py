@@ -13,7 +13,7 @@ from pixelproof.web.contract.examples import (
 )
 from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
 from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
-from pixelproof.web.contract.measures import Detectors, Maps, Projection, Robustness, Thresholds
+from pixelproof.web.contract.measures import Maps, Projection, Robustness, Thresholds
 from pixelproof.web.contract.runs import Home, RunCard, RunPage
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Attackability",
     "Attributions",
     "DetectorColumn",
-    "Detectors",
     "Difference",
     "Estimate",
     "ExamplePage",

@@ -6,15 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from pixelproof.views.roc import Roc
 from pixelproof.web.contract.common import Answer, Estimate, Missing, Numbers, Rate
-
-
-class Roc(Answer):
-    """A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null)."""
-
-    thresholds: tuple[float | None, ...]
-    fpr: tuple[float, ...]
-    tpr: tuple[float, ...]
 
 
 class Space(Answer):
@@ -69,49 +62,6 @@ class Thresholds(Answer):
     against: tuple[Against, ...]
     accuracy: tuple[Accuracy, ...]
     note: str
-
-
-class Detector(Answer):
-    """One detector against one attack, on images it was not fitted on."""
-
-    id: str
-    name: str
-    source: str = Field(description="guards or signatures.")
-    control: bool
-    fitted_on: str = Field(description="The attack it was fitted or tuned on; empty where it saw clean images only.")
-    attack: str
-    clean: int
-    attacked: int
-    figures: dict[str, Estimate] = Field(description="auroc, tpr1, tpr5, eer, accuracy.")
-    noise: Estimate | None = Field(description="AUROC against clean images with the same perturbation, shuffled.")
-    rate: float
-    alarms: Rate
-    false_alarms: Rate
-    recovered: Rate | None = Field(description="Attacked images whose recovered class is the true one.")
-    roc: Roc
-
-
-class Adaptive(Answer):
-    """An attack that knows a detector: how many images it fooled the classifier with, and how many of those unseen."""
-
-    detector: str
-    attack: str
-    n: int
-    eps: float
-    steps: int
-    rate: float
-    fooled: Rate
-    evaded: Rate
-    auroc: float | None
-    lost: Rate = Field(description="Images lost to any of the attacks that know this detector.")
-
-
-class Detectors(Answer):
-    """Every detector that was judged; `adaptive` are attacks that know one."""
-
-    available: Literal[True] = True
-    detectors: tuple[Detector, ...]
-    adaptive: tuple[Adaptive, ...]
 
 
 class MapCard(Answer):

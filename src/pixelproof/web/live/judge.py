@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelproof.views.explorer import Shelf
+from pixelproof.views.explorer import OpenRun
 from pixelproof.views.explorer.decisions import decisions
 from pixelproof.views.explorer.example import output
-from pixelproof.views.explorer.guard import Watch
+from pixelproof.views.neighbour_view import NeighbourView
 from pixelproof.web.contract import Ask
 from pixelproof.web.live.images import unpacked
 
@@ -41,24 +41,24 @@ class Turns:
             return self._newest.get(session, -1) > sequence
 
 
-def judge(shelf: Shelf, asked: Ask) -> dict[str, Any]:
+def judge(opened: OpenRun, asked: Ask) -> dict[str, Any]:
     """The classifier's output, every judged layer's decision and nearest neighbours for an image."""
     started = time.perf_counter()
-    image = unpacked(asked.pixels, shelf.model.card.input_shape)
-    found: dict[str, Any] = {"layers": [], "neighbours": [], "unlike": None, "guard": shelf.lacks("watch")}
+    image = unpacked(asked.pixels, opened.model.card.input_shape)
+    found: dict[str, Any] = {"layers": [], "neighbours": [], "unlike": None, "guard": opened.lacks("neighbour_view")}
     if found["guard"] is None:
-        found |= _seen(shelf, image, asked.neighbours)
+        found |= _seen(opened, image, asked.neighbours)
     else:
-        found["output"] = output(shelf.model.predict(image)[0])
+        found["output"] = output(opened.model.predict(image)[0])
     return {"sequence": asked.sequence, **found, "milliseconds": 1000 * (time.perf_counter() - started)}
 
 
-def _seen(shelf: Shelf, image: Tensor, listed: int) -> dict[str, Any]:
+def _seen(opened: OpenRun, image: Tensor, listed: int) -> dict[str, Any]:
     """Output, decisions and neighbours from one forward pass and one search."""
-    watch = shelf.watch
-    seen = watch.look(image, torch.zeros(1, dtype=torch.long))
-    record = watch.verdicts(seen)
-    told = decisions(record, 0, int(seen.predicted[0]), shelf.clean.classes)
+    view = opened.neighbour_view
+    seen = view.look(image, torch.zeros(1, dtype=torch.long))
+    record = view.verdicts(seen)
+    told = decisions(record, 0, int(seen.predicted[0]), opened.clean.classes)
     return {
         "output": output(seen.logits[0]),
         "layers": [{"name": layer, "decision": decision} for layer, decision in told.items()],
@@ -71,13 +71,13 @@ def _seen(shelf: Shelf, image: Tensor, listed: int) -> dict[str, Any]:
             }
             for place, layer in enumerate(seen.layers)
         ],
-        "unlike": unlike(watch, float(seen.distance[0, -1, 0])),
+        "unlike": unlike(view, float(seen.distance[0, -1, 0])),
     }
 
 
-def unlike(watch: Watch, nearest: float) -> str | None:
+def unlike(view: NeighbourView, nearest: float) -> str | None:
     """A warning for an image whose nearest training image, over all layers, is farther than usual; else None."""
-    usual = watch.calibration.distance[:, -1, 0]
+    usual = view.calibration.distance[:, -1, 0]
     limit = float(torch.quantile(usual, UNUSUAL))
     if nearest <= limit:
         return None

@@ -11,11 +11,11 @@ from starlette.concurrency import run_in_threadpool
 
 from pixelproof.views.explorer import Lacking
 from pixelproof.web.contract import Ask, Job, Judged, LivePage, Missing, Mount, Refusal, Step, Uploaded
-from pixelproof.web.desk import Desk
 from pixelproof.web.live import upload
 from pixelproof.web.live.images import packed
 from pixelproof.web.live.judge import judge
 from pixelproof.web.live.offer import offered
+from pixelproof.web.state import AppState
 
 AT = "/runs/{run}/live"
 TICK = 0.02
@@ -23,50 +23,50 @@ OVERTAKEN = "live: a newer question of this session was asked meanwhile."
 OFF = Lacking("live", "The live page is switched off on this server.", "Start 'pixelproof explore' without --no-live.")
 
 
-def router(desk: Desk) -> APIRouter:
-    """The routes over a desk."""
+def router(state: AppState) -> APIRouter:
+    """The routes over a state."""
     routes = APIRouter(tags=["live"])
 
     @routes.get(AT, response_model=LivePage | Missing)
     def page(run: str, request: Request) -> Response:
         """Attacks to run, upload limits, and whether layers can be asked."""
-        shelf = desk.library.shelf(run)
+        opened = state.library.opened(run)
 
         def made() -> dict[str, object]:
-            _allow(desk)
+            _allow(state)
             fields = ("name", "about", "settings", "stepwise")
             return {
                 "attacks": [dict(zip(fields, row, strict=True)) for row in offered()],
-                "guard": shelf.lacks("model") or shelf.lacks("watch"),
+                "guard": opened.lacks("model") or opened.lacks("neighbour_view"),
                 "upload_bytes": upload.BYTES,
                 "upload_pixels": upload.PIXELS,
                 "formats": upload.FORMATS,
                 "resize": upload.RULE,
             }
 
-        return desk.answers.json(request, shelf, LivePage | Missing, made)
+        return state.answers.json(request, opened, LivePage | Missing, made)
 
     @routes.post(AT + "/judge", response_model=Judged | Missing, responses={409: {"model": Refusal}})
     def ask(run: str, asked: Ask) -> Judged | Response:
         """What the classifier and its layers say of an image; 409 when a newer question of the session is there."""
-        _allow(desk)
-        desk.turns.take(asked.session, asked.sequence)
-        with desk.drawing:
-            if desk.turns.overtaken(asked.session, asked.sequence):
+        _allow(state)
+        state.turns.take(asked.session, asked.sequence)
+        with state.drawing:
+            if state.turns.overtaken(asked.session, asked.sequence):
                 return JSONResponse({"error": OVERTAKEN}, status_code=409)
-            return Judged.model_validate(judge(desk.easel(run), asked))
+            return Judged.model_validate(judge(state.live_run(run), asked))
 
     @routes.post(AT + "/attacks", response_model=Job | Missing)
     def mount(run: str, asked: Mount) -> Job:
         """Start an attack; the session's earlier one is stopped."""
-        _allow(desk)
-        job = desk.jobs.start(desk.easel(run).model, asked)
+        _allow(state)
+        job = state.jobs.start(state.live_run(run).model, asked)
         return Job(job=job.name, events=f"live/{job.name}/events")
 
     @routes.get("/live/{job}/events", responses={200: {"model": Step, "description": "Steps as server-sent events."}})
     async def events(job: str) -> StreamingResponse:
         """The attack's steps as server-sent events, each `data:` a Step. Who stops listening stops the attack."""
-        found = desk.jobs.find(job)
+        found = state.jobs.find(job)
 
         async def told() -> AsyncIterator[str]:
             sent = 0
@@ -87,20 +87,20 @@ def router(desk: Desk) -> APIRouter:
     @routes.delete("/live/{job}", status_code=204)
     def cancel(job: str) -> Response:
         """Stop an attack; nothing happens when it has ended."""
-        desk.jobs.cancel(job)
+        state.jobs.cancel(job)
         return Response(status_code=204)
 
     @routes.post(AT + "/upload", response_model=Uploaded, responses={413: {"model": Refusal}, 415: {"model": Refusal}})
     async def take(run: str, request: Request) -> Uploaded:
         """Make an image file (the request's body: PNG, JPEG, GIF, BMP or WebP) fit the classifier. It is not kept."""
-        _allow(desk)
-        shelf = await run_in_threadpool(desk.easel, run)
+        _allow(state)
+        opened = await run_in_threadpool(state.live_run, run)
         content = bytearray()
         async for part in request.stream():
             content += part
             if len(content) > upload.BYTES:
                 raise upload.TooLarge("upload", f"a file may have at most {upload.BYTES // 2**20} MiB", "more")
-        shape = await run_in_threadpool(lambda: shelf.model.card.input_shape)
+        shape = await run_in_threadpool(lambda: opened.model.card.input_shape)
         found = await run_in_threadpool(upload.picture, bytes(content), shape)
         return Uploaded(
             pixels=packed(found.image), was=found.was, format=found.format, rule=upload.RULE, notes=found.notes
@@ -109,6 +109,6 @@ def router(desk: Desk) -> APIRouter:
     return routes
 
 
-def _allow(desk: Desk) -> None:
-    if not desk.live:
+def _allow(state: AppState) -> None:
+    if not state.live:
         raise OFF

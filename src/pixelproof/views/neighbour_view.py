@@ -1,4 +1,4 @@
-"""Watch: the neighbour guard of a run, to be asked about any image: its index, tuned rule and clean thresholds."""
+"""NeighbourView: the neighbour guard of a run, to be asked about any image: index, tuned rule, clean thresholds."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from pixelproof.results import NeighbourRecord, VerdictRecord, catalogue
 from pixelproof.results.neighbours import CALIBRATION, CLEAN, Subject
 from pixelproof.run import Run
 from pixelproof.types import Images, Labels
-from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.answer import Lacking
 
 GUARDS = Lacking("guards", "This run does not know what its layers' neighbours say.", "Add [guards] to the study.")
 
 
 @dataclass(frozen=True, eq=False)
-class Watch:
+class NeighbourView:
     """What the section [guards] of a study left in its run."""
 
     run: Run
     model: Classifier
 
     @classmethod
-    def of(cls, run: Run, model: Classifier) -> Watch:
-        """The watch of a run; Lacking when its study has no [guards] or has not come that far."""
+    def of(cls, run: Run, model: Classifier) -> NeighbourView:
+        """The neighbour guard of a run; Lacking when its study has no [guards] or has not come that far."""
         if not catalogue.VERDICTS.has(run, state=CLEAN):
             raise GUARDS
         return cls(run, model)

@@ -13,7 +13,7 @@ from pixelproof.views.overview import rate
 NAMES = ("auroc", "tpr1", "tpr5", "eer", "accuracy")
 
 
-def detectors(run: Run) -> list[dict[str, Any]]:
+def signature_detectors(run: Run) -> list[dict[str, Any]]:
     """One row per detector, controls last: the focus attack closely, and the means over all pairs of two attacks."""
     found = list(catalogue.SIGNATURE_DETECTORS.all(run))
     return [

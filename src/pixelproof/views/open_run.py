@@ -1,4 +1,4 @@
-"""Shelf: one run opened for reading again and again; what was read once stays in memory, images stay in their files."""
+"""OpenRun: a run opened for reading; what was read once stays in memory, images stay in their files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pixelproof.errors import BadInput, CorruptFile, DataUnavailable
 from pixelproof.models import Classifier
 from pixelproof.results import CleanRecord, catalogue
 from pixelproof.run import Run
-from pixelproof.views.explorer.catalog import Shown, catalog
-from pixelproof.views.explorer.guard import Watch
-from pixelproof.views.explorer.missing import Lacking
+from pixelproof.views.answer import Lacking, Missing
+from pixelproof.views.example_sets import Shown, example_sets
+from pixelproof.views.neighbour_view import NeighbourView
 
 T = TypeVar("T")
 
 
-class Shelf:
+class OpenRun:
     """A run with its classifier, its data and its examples, each read when it is first asked for.
 
     `root` is the folder with the data sets; nothing is ever downloaded from here. Nothing is written either.
@@ -34,7 +34,7 @@ class Shelf:
 
     def __init__(self, run: Run, name: str, root: Path | None = None) -> None:
         self.run, self.name, self.root = run, name, root
-        self._kept: dict[Callable[[Shelf], Any], Any] = {}
+        self._kept: dict[Callable[[OpenRun], Any], Any] = {}
 
     @cached_property
     def clean(self) -> CleanRecord:
@@ -46,7 +46,7 @@ class Shelf:
     @cached_property
     def sets(self) -> tuple[Shown, ...]:
         """Every set of examples with whole images, the clean images first."""
-        return catalog(self.run, self.clean)
+        return example_sets(self.run, self.clean)
 
     def find(self, example: str) -> tuple[Shown, int]:
         """The set and the row of an example id; BadInput for an unknown one."""
@@ -95,23 +95,23 @@ class Shelf:
         return widths
 
     @cached_property
-    def watch(self) -> Watch:
+    def neighbour_view(self) -> NeighbourView:
         """The neighbour guard; Lacking without [guards]."""
-        return Watch.of(self.run, self.model)
+        return NeighbourView.of(self.run, self.model)
 
     @cached_property
     def judged(self) -> tuple[str, ...]:
         """The layers whose neighbours the run knows, and last the composed layer; none without [guards]."""
-        return self.watch.clean.layers if self.has("watch") else ()
+        return self.neighbour_view.clean.layers if self.has("neighbour_view") else ()
 
-    def kept(self, make: Callable[[Shelf], T]) -> T:
-        """What `make` makes of this shelf, made once."""
+    def kept(self, make: Callable[[OpenRun], T]) -> T:
+        """What `make` makes of this run, made once."""
         if make not in self._kept:
             self._kept[make] = make(self)
         found: T = self._kept[make]
         return found
 
-    def keeps(self, make: Callable[[Shelf], Any]) -> bool:
+    def keeps(self, make: Callable[[OpenRun], Any]) -> bool:
         """Whether `kept(make)` would answer at once."""
         return make in self._kept
 
@@ -145,7 +145,7 @@ class Shelf:
         """Whether one of the attributes above can be had."""
         return self.lacks(part) is None
 
-    def lacks(self, part: str) -> dict[str, Any] | None:
+    def lacks(self, part: str) -> Missing | None:
         """Why one of the attributes above cannot be had, for the reader; None where it can."""
         try:
             getattr(self, part)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from pixelproof import views
 from pixelproof.report.draw import MUTED, PALETTE, Words, draw, percent_axis
 from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, Section, Table, cells, interval
-from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 PAPER_AUC, PAPER_ACCURACY = 0.84, 0.8221
 CONTROL_LINES = (":", "--", "-.", (0, (9, 3)))  # one per control
@@ -19,9 +19,10 @@ SHOWN = ("clean", "left out")  # the matrices that fit the page; the others stan
 CORNER = 10  # percent of false alarms that the close-up of the ROC curves shows
 
 
-def detection(run: Run) -> Section | None:
+def signature_detectors(opened: OpenRun) -> Section | None:
     """Detectors, controls, cross-attack matrices and the attack that knows the detector."""
-    rows = views.detectors(run)
+    run = opened.run
+    rows = views.signature_detectors(run)
     if not rows:
         return None
     blocks: list[Block] = [Prose(_lead(rows)), _beside(rows), _controls(rows)]

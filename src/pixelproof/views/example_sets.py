@@ -96,7 +96,7 @@ class Shown:
         return f"{self.id}~{int(self.index[row])}"
 
 
-def catalog(run: Run, clean: CleanRecord) -> tuple[Shown, ...]:
+def example_sets(run: Run, clean: CleanRecord) -> tuple[Shown, ...]:
     """Every set of examples of a run that kept whole images: the clean ones, then the attacks in the study's order."""
     order = {spec: place for place, spec in enumerate(run.spec["attacks"]["specs"])}
     names = [name for name in run.names() if name.startswith(tuple(SOURCES))]
