@@ -1,12 +1,10 @@
-"""All that is said about a run: views, the tables and text of its report, and the answers of the explorer's server."""
+"""All that is said about a run: the tables and text of its report, and the answers of the explorer's server."""
 
 from __future__ import annotations
 
 import csv
-import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,90 +12,16 @@ import numpy as np
 
 from golden.plain import jsonable
 from golden.reading import read
-from pixelproof import __version__, report, views
-from pixelproof.errors import PixelproofError
+from pixelproof import __version__, report
 from pixelproof.run import Run
-from pixelproof.views import explorer
-from pixelproof.views.explorer import Shelf
 from pixelproof.web.app import api
-from pixelproof.web.desk import Desk
 from pixelproof.web.export import addresses
 from pixelproof.web.library import Library
+from pixelproof.web.state import AppState
 from pixelproof.web.within import Reply, ask
 
-SHOWN = 3  # examples of a view that takes a limit
 EXAMPLES = 3  # examples of a run whose pages are asked for
 OTHER = re.compile("/(manhattan|chebyshev|cosine)|/clean/adversarial")  # the same page asked for in another way
-Call = Callable[[], Any]
-
-
-def of_views(folder: Path, most: int) -> dict[str, Any]:
-    """What every view gives, by its name and arguments."""
-    run = Run.open(folder)
-    return {name: _called(call, folder, most) for name, call in _views(run)}
-
-
-def _views(run: Run) -> Iterator[tuple[str, Call]]:
-    attacked = [(row["attack"], row["eps"]) for row in jsonable(views.robustness(run), 10**9)]
-    focus = jsonable(views.focus(run), 10**9)
-    for name in views.__all__:
-        view: Any = getattr(views, name)
-        if inspect.isclass(view):
-            continue
-        if list(inspect.signature(view).parameters) == ["run"]:
-            yield name, partial(view, run)
-        elif name == "family":
-            for label in views.attack_names(run):
-                yield f"family({label})", partial(view, label)
-        elif name == "images":
-            for attack, eps in attacked:
-                yield f"images({attack}, {eps})", partial(view, run, attack=attack, eps=eps)
-        elif name == "examples":
-            if focus:
-                arguments = {"attack": focus["attack"], "eps": focus["eps"], "limit": SHOWN}
-                yield f"examples({focus['attack']}, {focus['eps']})", partial(view, run, **arguments)
-        elif name in ("explained", "pixel_examples"):
-            yield name, partial(view, run, SHOWN)
-        elif name in ("k_curves", "layer_rocs", "threshold_curves"):
-            for attack in views.guarded_attacks(run):
-                yield f"{name}({attack})", partial(view, run, attack)
-        elif name == "front":
-            yield name, lambda: views.front(views.defences(run))
-        elif name == "shown":
-            yield name, lambda: [views.shown(row) for row in views.defences(run)]
-        else:
-            raise LookupError(f"no arguments are known for the view {name}: say them here")
-
-
-def of_explorer(folder: Path, most: int) -> dict[str, Any]:
-    """What the explorer's views give for a run and for the example to begin with."""
-    shelf = Shelf(Run.open(folder), folder.name)
-    return {f"explorer.{name}": _called(call, folder, most) for name, call in _explorer(shelf)}
-
-
-def _explorer(shelf: Shelf) -> Iterator[tuple[str, Call]]:
-    whole: dict[str, Callable[[Shelf], Any]] = {
-        "card": explorer.card,
-        "page": explorer.page,
-        "gallery": explorer.gallery,
-        "columns.whole": explorer.columns.whole,
-        "robustness": explorer.robustness,
-        "hardened": explorer.hardened,
-        "detectors": explorer.detectors,
-        "thresholds": explorer.thresholds.thresholds,
-        "maps": explorer.maps.maps,
-    }
-    for name, view in whole.items():
-        yield name, partial(view, shelf)
-    start = jsonable(explorer.card(shelf), 10**9)["start"]
-    if start:
-        layer = shelf.layers[-1]
-        yield "example", partial(explorer.example, shelf, start)
-        yield "attackability", partial(explorer.attackability, shelf, start)
-        yield "attributions", partial(explorer.attributions.attributions, shelf, start)
-        yield "neighbours", partial(explorer.neighbours.neighbours, shelf, start, layer, "euclidean")
-        pair = ("adversarial", "clean")
-        yield "difference", partial(explorer.activations.difference, shelf, start, layer, "cosine", pair)
 
 
 def of_report(folder: Path, most: int, out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -107,13 +31,11 @@ def of_report(folder: Path, most: int, out: Path) -> tuple[dict[str, Any], dict[
     for path in sorted((out / "tables").glob("*.csv")):
         with path.open(newline="") as file:
             header, *rows = csv.reader(file)
-        cells = [[_cell(text) for text in row] for row in rows]
-        if len(cells) <= most:
-            tables[path.name] = {"columns": header, "rows": cells}
-        else:
-            columns = zip(header, zip(*cells, strict=True), strict=True)
-            summed = {name: jsonable(list(column), most) for name, column in columns}
-            tables[path.name] = {"columns": header, "first": cells[:2], "length": len(cells), "summed": summed}
+        columns = {
+            name: [_cell(text) for text in cells] for name, cells in zip(header, zip(*rows, strict=True), strict=True)
+        }
+        many = len(rows) > most
+        tables[path.name] = {name: jsonable(cells, most) if many else cells for name, cells in columns.items()}
     figures = sorted(path.name for path in (out / "figures").iterdir())
     return tables, read(page.read_text()) | {"figures": figures}
 
@@ -130,7 +52,7 @@ def _cell(text: str) -> Any:
 def of_server(folders: Sequence[Path], most: int, wanted: Sequence[str] | None = None) -> dict[str, Any]:
     """What a server over some runs answers, by address; without `wanted`, a choice that meets every GET route."""
     library = Library(folders)
-    application = api(Desk(library))
+    application = api(AppState(library))
     found = _chosen(application, library) if wanted is None else wanted
     answers = {address or "/": _answer(ask(application, address.removeprefix("/")), most) for address in found}
     broken = [f"{address}: {answer['body']}" for address, answer in answers.items() if answer["status"] == 500]
@@ -166,11 +88,3 @@ def _answer(reply: Reply, most: int) -> dict[str, Any]:
     else:
         body = jsonable(reply.body, most)
     return {"status": reply.status, "kind": kind, "body": body}
-
-
-def _called(call: Call, folder: Path, most: int) -> Any:
-    """What a view gives, or the sentence with which it refuses."""
-    try:
-        return jsonable(call(), most)
-    except PixelproofError as reason:
-        return {"refused": type(reason).__name__, "sentence": str(reason).replace(str(folder), folder.name)}

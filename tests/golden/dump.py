@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from golden.asking import of_explorer, of_report, of_server, of_views
+from golden.asking import of_report, of_server
 from golden.differences import differences, tolerance
 from golden.plain import write
 
@@ -18,10 +18,10 @@ MOST = 400  # plain values that a list may have before it is summed up
 
 
 def dump(run: Path, out: Path) -> None:
-    """Write views, tables, report and answers of a run, one file each."""
+    """Write tables, report and answers of a run, one file each."""
     with tempfile.TemporaryDirectory() as place:
         tables, text = of_report(run, MOST, Path(place))
-    found = {"views": of_views(run, MOST), "explorer": of_explorer(run, MOST), "tables": tables, "report": text}
+    found = {"tables": tables, "report": text}
     for name, value in (found | {"answers": of_server([run], MOST)}).items():
         write(out / f"{name}.json", value)
 

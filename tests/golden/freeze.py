@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from golden.asking import of_explorer, of_report, of_server, of_views
+from golden.asking import of_report, of_server
 from golden.plain import write
 
 HERE = Path(__file__).parent
@@ -32,8 +32,6 @@ def expected(name: str) -> Path:
 
 def said(run: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Everything that is said of a committed run without a server, by the name of its file."""
-    yield f"{run}-views", of_views(folder(run), MOST)
-    yield f"{run}-explorer", of_explorer(folder(run), MOST)
     with tempfile.TemporaryDirectory() as out:
         tables, text = of_report(folder(run), MOST, Path(out))
     yield f"{run}-tables", tables

@@ -1,4 +1,4 @@
-"""Views, report and explorer say of two runs of an earlier revision what they said when those runs were made.
+"""Tables, report and explorer say of two runs of an earlier revision what they said when those runs were made.
 
 The runs and what is expected of them are files here. Where a change is meant: PYTHONPATH=tests python -m golden.freeze
 """
@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from golden.asking import of_explorer, of_report, of_server, of_views
+from golden.asking import of_report, of_server
 from golden.differences import differences, tolerance
 from golden.freeze import MOST, RUNS, TOP, expected, folder
 from pixelproof import study
@@ -47,16 +47,6 @@ def check(name, got):
     if found:
         more = f"\n... and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         pytest.fail(f"{name}.json, {len(found)} differences:\n" + "\n".join(found[:SHOWN]) + more, pytrace=False)
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_every_view_gives_what_it_gave(run):
-    check(f"{run}-views", of_views(folder(run), MOST))
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_every_view_of_the_explorer_gives_what_it_gave(run):
-    check(f"{run}-explorer", of_explorer(folder(run), MOST))
 
 
 @pytest.mark.parametrize("run", RUNS)
