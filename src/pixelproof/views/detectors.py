@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from pixelproof.detect import Evaluation, Figures, roc
+from pixelproof.detect import Figures, GuardEvaluation, roc
 from pixelproof.results import DetectorRecord, GuardRecord, KnownRecord, catalogue
 from pixelproof.run import Run, slug
 from pixelproof.types import Rate
@@ -139,7 +139,7 @@ def _guards(run: Run, records: list[GuardRecord]) -> Iterator[GuardRow]:
 
 
 def _guard(
-    record: GuardRecord, attack: str, found: Evaluation, known: KnownRecord | None, pixel: KnownRecord | None
+    record: GuardRecord, attack: str, found: GuardEvaluation, known: KnownRecord | None, pixel: KnownRecord | None
 ) -> GuardRow:
     clean, attacked = record.judged["clean"], record.judged[attack]
     curve = roc(clean.score[~clean.fooled], attacked.score[attacked.fooled])
