@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -24,6 +24,22 @@ from pixelproof.run import Run
 from pixelproof.types import Goal, Rate
 
 Tell = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class AuditQuestion:
+    """What a kept audit is the answer to: digests of model, data and surrogate, all settings, and the flags."""
+
+    model: str
+    data: str
+    surrogate: str
+    eps: float
+    norm: str
+    reported: str
+    trained_with: str
+    effort: Effort
+    seed: int
+    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +117,20 @@ def audit(
     tell = tell or (lambda what, done, total, note: None)
     trained = _known(trained_with, eps) if isinstance(trained_with, str) else trained_with
     claim = Claim(reported or PGD(eps, norm=norm), trained, surrogate)
+    if run is not None:
+        question = AuditQuestion(
+            model=model.digest(),
+            data=data.digest(),
+            surrogate="" if surrogate is None else surrogate.digest(),
+            eps=eps,
+            norm=norm,
+            reported=specs.write(claim.reported),
+            trained_with=_said(trained),
+            effort=effort or Effort(),
+            seed=seed,
+            flags=tuple(f"{flag.name}: {flag.test}; {flag.threshold}" for flag in RED_FLAGS),
+        )
+        check_question(run, question)
     with seeded(seed, wanted=True):
         subject = prepare(model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, run=run, tell=tell)
     findings = []
@@ -113,7 +143,7 @@ def audit(
         findings=tuple(findings),
         random=subject.random,
         reported=specs.write(claim.reported),
-        trained_with=specs.write(trained) if isinstance(trained, Attack) else trained,
+        trained_with=_said(trained) or None,
         surrogate=None if surrogate is None else surrogate.card.name,
         effort=subject.effort,
     )
@@ -146,6 +176,22 @@ def prepare(
     return Subject(model, field, attack, found, claim, effort, seed, random)
 
 
+def check_question(run: Run, question: AuditQuestion) -> None:
+    """Refuse a run that holds another question's findings; keep the question in one that holds none yet."""
+    if not run.has("question"):
+        if run.names("flag/") or run.has("progress"):
+            got = "findings that do not say whose they are"
+            raise BadInput("audit", "the run must hold an audit of this question", got, "Use another folder.")
+        run.save("question", question)
+        return
+    kept = run.load("question", AuditQuestion)
+    for field in fields(question):
+        name, one, other = field.name, getattr(kept, field.name), getattr(question, field.name)
+        if one != other:
+            got = "another" if isinstance(one, tuple | Effort) else one or "none"
+            raise BadInput("audit", f"the run must hold an audit with the same {name}", got, "Use another folder.")
+
+
 def check_enough(n: int, width: float) -> None:
     """Refuse so few images that the 95 % interval of a robust accuracy of one half is wider than `width`."""
     low, high = Rate(n // 2, n).interval
@@ -167,6 +213,11 @@ def _width(n: int) -> float:
 def _known(spec: str, eps: float) -> Attack | str:
     """The attack that a spec names; a training's own attack, which the table does not hold, stays as it is written."""
     return parse(spec, eps=eps) if spec.partition(":")[0].strip() in ATTACKS else spec
+
+
+def _said(trained: Attack | str | None) -> str:
+    """The training's attack as a spec; empty where none is known."""
+    return specs.write(trained) if isinstance(trained, Attack) else trained or ""
 
 
 def _looked(subject: Subject, flag: RedFlag, number: int, run: Run | None) -> Finding:

@@ -32,7 +32,7 @@ class Curve:
 
     `distance` has one row per correctly classified image (infinite where nothing broke it) and `offered` counts all.
     `searched` says for how many of the rows there was time; the others count as standing unless they are known to
-    break, so every point stays an upper bound.
+    break, so every point stays an upper bound. `seed` and `digests`, of the model and of the data set, say whose it is.
     """
 
     norm: Norm
@@ -41,6 +41,8 @@ class Curve:
     distance: PerImage
     searched: int
     offered: int
+    seed: int = 0
+    digests: tuple[str, str] = ("", "")
 
     @property
     def robust_accuracy(self) -> tuple[Rate, ...]:
@@ -77,7 +79,9 @@ def curve(
             "curve", "the model must be deterministic", "a random one", "Evaluate it at each budget instead."
         )
     n = len(field.data)
-    found = Curve(norm, tuple(eps), field.data.index, torch.full((n,), torch.inf), 0, field.offered)
+    digests = model.digest(), data.digest()
+    nothing = torch.full((n,), torch.inf)
+    found = Curve(norm, tuple(eps), field.data.index, nothing, 0, field.offered, seed, digests)
     if known is not None:
         found = replace(found, distance=_known(known, found))
     if run is not None and run.has("curve"):
@@ -87,6 +91,9 @@ def curve(
             raise BadInput(
                 "curve", f"the run must hold a curve in {norm} of the same images", got, "Use another folder."
             )
+        _check_same("the run must hold a curve", kept.digests, digests, do="Use another folder.")
+        if kept.seed != seed:
+            raise BadInput("curve", f"the run must hold a curve of seed {seed}", kept.seed, "Use another folder.")
         found = replace(kept, eps=tuple(eps), distance=torch.minimum(kept.distance, found.distance))
     clock = Clock(budget, 0.0)
     with clock.watching(model):
@@ -114,7 +121,15 @@ def _known(known: Evaluation, found: Curve) -> PerImage:
     """The distances at which an evaluation broke the images."""
     if known.norm != found.norm or not torch.equal(known.index, found.index):
         raise BadInput("curve", "the evaluation must be of the same images in the same norm", known.attack)
+    _check_same("the evaluation must be", known.digests, found.digests, do="Evaluate this model.")
     return torch.where(known.success, known.distance, torch.inf)
+
+
+def _check_same(what: str, kept: tuple[str, str], wanted: tuple[str, str], *, do: str) -> None:
+    """Refuse what was found on another model, or on other pixels at the same positions."""
+    for kind, one, other in zip(("model", "pixels and labels"), kept, wanted, strict=True):
+        if one != other:
+            raise BadInput("curve", f"{what} of the {kind} {other}", one or "an older one, which does not say", do)
 
 
 def _search(field: Field, norm: Norm, budgets: tuple[float, ...], seed: int) -> PerImage:

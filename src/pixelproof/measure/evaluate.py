@@ -81,6 +81,7 @@ class Evaluator:
     def __init__(self, model: Classifier, data: Dataset, attack: Auto, targets: Labels | None, seed: int) -> None:
         self.model, self.attack, self.seed = model, attack, seed
         self.field = Field.of(model, data, targets, None)
+        self.digests = model.digest(), data.digest()
         self.random = self.field.random is not None
         probe = data[: min(len(data), FLAG_IMAGES)]
         with seeded(seed, wanted=True):
@@ -119,12 +120,14 @@ class Evaluator:
         """Go on from what an earlier sitting left; only of the same question."""
         for what, same in (
             ("images", torch.equal(saved.index, self.field.data.index)),
+            (f"model {self.digests[0]}", saved.model == self.digests[0]),
+            (f"pixels and labels {self.digests[1]}", saved.data == self.digests[1]),
             (f"attack {specs.write(self.attack)}", saved.attack == specs.write(self.attack)),
             (f"seed {self.seed}", saved.seed == self.seed),
             ("targets", _equal(saved.targets, self.targets)),
         ):
             if not same:
-                got = f"an evaluation with {saved.attack}, seed {saved.seed}"
+                got = f"an evaluation of {saved.model} on {saved.data} with {saved.attack}, seed {saved.seed}"
                 raise BadInput("evaluate", f"the run must hold the same {what}", got, "Use another folder.")
         self.ledger, self.broken_by, self.first_break = saved.ledger, saved.broken_by, saved.first_break
         self.passes, self.rows = saved.passes, saved.rows
@@ -207,6 +210,8 @@ class Evaluator:
 
     def _save(self, run: Run) -> None:
         saved = Saved(
+            model=self.digests[0],
+            data=self.digests[1],
             attack=specs.write(self.attack),
             seed=self.seed,
             targets=self.targets,
@@ -269,6 +274,7 @@ class Evaluator:
             flags=self.flags + late,
             ended=ended,
             seconds=self.seconds,
+            digests=self.digests,
         )
 
 

@@ -42,7 +42,7 @@ class Evaluation:
     passes per image, (n, 2). With `targets`, broken means taken for the target. `rate` is the share of passes in
     which each image fools the model: 0 or 1, except for a random model, whose images count as broken when the draws
     that found them and the fresh ones behind `rate` agree that they usually fool. `ended` says why the evaluation
-    stopped.
+    stopped. `digests` are those of the model and of the data set, so that nothing is taken for another's.
     """
 
     attack: str
@@ -68,6 +68,7 @@ class Evaluation:
     flags: tuple[str, ...]
     ended: str
     seconds: float
+    digests: tuple[str, str] = ("", "")
 
     def __len__(self) -> int:
         return len(self.success)
@@ -116,8 +117,13 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """An unfinished evaluation: what was asked, and enough to go on as if it had never stopped."""
+    """An unfinished evaluation: what was asked, and enough to go on as if it had never stopped.
 
+    `model` and `data` are digests: of everything that decides the model's answers, and of pixels, labels and positions.
+    """
+
+    model: str
+    data: str
     attack: str
     seed: int
     targets: Labels | None
