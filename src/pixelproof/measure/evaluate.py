@@ -89,9 +89,7 @@ class Evaluator:
         gradient = flags.GRADIENT_FREE not in self.flags
         classes = len(model.card.classes)
         self.stages = attack.stages(classes, targeted=targets is not None, gradient=gradient)
-        if (
-            gradient and self.random
-        ):  # neither FAB's boundaries nor Square's comparisons mean much when every pass differs
+        if gradient and self.random:  # FAB's boundaries and Square's comparisons mean little when every pass differs
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
         n = len(self.field.data)
         with seeded(seed, wanted=self.random):
