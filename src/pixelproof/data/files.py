@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import tokenize
 import zipfile
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,10 +22,14 @@ from pixelproof.errors import BadInput, CorruptFile
 from pixelproof.types import Labels
 
 AGAIN = "Remove the file and fetch it again."
+WRITE_NPZ = "Write it with numpy.savez(path, images=..., labels=...)."
 IDX_UINT8 = 8
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK"
-BROKEN_ZIP = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+BROKEN_ZIP = (  # what NumPy and zipfile raise for archives that are cut, forged or too large
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError, MemoryError),
+    *(SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_CLASSES = 10
 CIFAR_RECORD = 1 + prod(CIFAR_SHAPE)
@@ -101,31 +107,54 @@ def read_cifar10(path: Path) -> tuple[UInt8[Tensor, "n 3 32 32"], Labels]:
 def read_npz(path: Path) -> Content:
     """A NumPy archive with `images` (uint8, n×h×w or n×h×w×c with 1 or 3 channels), `labels` and perhaps `classes`.
 
-    Without `classes` (one name per label) the classes are "0", "1", ... up to the largest label. Nothing is unpickled.
+    Without `classes` (one name per label) the classes are "0", "1", ... up to the largest label, and each of these must
+    occur. Nothing is unpickled.
+    """
+    arrays, found = read_arrays(path, ("images", "labels", "classes"))
+    if not {"images", "labels"} <= arrays.keys():
+        raise BadInput(str(path), "expected the arrays 'images' and 'labels'", found or "none", WRITE_NPZ)
+    return _content(str(path), arrays["images"], arrays["labels"], arrays.get("classes"))
+
+
+def read_arrays(path: Path, wanted: Collection[str]) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of these names in a NumPy archive, as far as they are there, and the names of all that are.
+
+    Raises CorruptFile for another kind of file, a damaged one, and one that holds objects or no arrays.
     """
     who, content = str(path), read_bytes(path)
-    do = "Write it with numpy.savez(path, images=..., labels=...)."
     try:
         if not content.startswith(ZIP_MAGIC):
             raise zipfile.BadZipFile("another kind of file")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if key in ("images", "labels", "classes")}
+            arrays = {key: archive[key] for key in archive.files if key in wanted}
             found = ", ".join(archive.files)
     except BROKEN_ZIP as problem:
-        got = str(problem).rstrip(".") or type(problem).__name__
-        raise CorruptFile(who, "expected a NumPy .npz archive of plain arrays", got, do) from problem
-    if not {"images", "labels"} <= arrays.keys():
-        raise BadInput(who, "expected the arrays 'images' and 'labels'", found or "none", do)
+        got = (str(problem).splitlines() or [""])[0][:160].rstrip(".") or type(problem).__name__
+        raise CorruptFile(who, "expected a NumPy .npz archive of plain arrays", got, WRITE_NPZ) from problem
     for key, value in arrays.items():
         if not isinstance(value, np.ndarray):
-            raise CorruptFile(who, f"'{key}' must be an array", type(value).__name__, do)
-    return _content(who, arrays["images"], arrays["labels"], arrays.get("classes"))
+            raise CorruptFile(who, f"'{key}' must be an array", type(value).__name__, WRITE_NPZ)
+    return arrays, found
+
+
+def _check_counted(who: str, labels: np.ndarray) -> None:
+    """Refuse labels that skip a number where no names say which classes there are: one-based ones, or with gaps."""
+    counts = np.bincount(labels.astype(np.int64))
+    missing = np.flatnonzero(counts == 0)
+    if len(missing):
+        listed = ", ".join(map(str, missing[:5].tolist())) + (", ..." if len(missing) > 5 else "")
+        do = "Number them from 0 without gaps (one-based: labels - 1), or name every class in the array 'classes'."
+        raise BadInput(who, f"labels up to {len(counts) - 1} must all occur", f"no image of {listed}", do)
 
 
 def _content(who: str, images: np.ndarray, labels: np.ndarray, names: np.ndarray | None) -> Content:
     """The arrays of an archive, checked, with channels first."""
     if images.dtype != np.uint8:
-        raise BadInput(who, "images must be uint8, 0 to 255", images.dtype, "Save (255 * images).round() as uint8.")
+        floats = images.dtype.kind == "f" and images.size > 0
+        small = floats and float(np.nanmax(images)) <= 1
+        do = "Save (255 * images).round() as uint8." if small else "Save them as uint8: images.round().astype('uint8')."
+        got = f"{images.dtype} up to {float(np.nanmax(images)):.4g}" if floats else str(images.dtype)
+        raise BadInput(who, "images must be uint8, 0 to 255", got, do)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
@@ -133,13 +162,18 @@ def _content(who: str, images: np.ndarray, labels: np.ndarray, names: np.ndarray
         raise BadInput(who, "images must be n×h×w or n×h×w×c with 1 or 3 channels", f"shape {images.shape}", do)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         expected = f"labels must be {len(images)} integers, one per image"
-        raise BadInput(who, expected, f"{labels.dtype} with shape {labels.shape}", "Match images and labels.")
+        do = "Match images and labels."
+        if labels.dtype.kind in "US":
+            do = "Number the classes from 0 and give their names in the array 'classes'."
+        raise BadInput(who, expected, f"{labels.dtype} with shape {labels.shape}", do)
     if names is not None and (names.ndim != 1 or names.dtype.kind != "U"):
         raise BadInput(who, "classes must be a list of names", f"{names.dtype} with shape {names.shape}")
     top = len(images) if names is None else len(names)
     if labels.min() < 0 or labels.max() >= top:
         worst = labels.min() if labels.min() < 0 else labels.max()
         raise BadInput(who, f"labels must lie in 0..{top - 1}", int(worst), "Check the labels or name all classes.")
+    if names is None:
+        _check_counted(who, labels)
     classes = map(str, range(int(labels.max()) + 1)) if names is None else map(str, names)
     pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     return Content(pixels, torch.from_numpy(labels.astype(np.int64)), tuple(classes))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pixelproof.data.dataset import fingerprints
 from pixelproof.data.files import Content, read_bytes
@@ -19,6 +19,7 @@ from pixelproof.errors import BadInput, CorruptFile
 
 READ = (".png", ".jpg", ".jpeg", ".webp")
 REFUSED = (".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2", ".ppm", ".pgm")
+FORMATS = ("PNG", "JPEG", "WEBP")  # the content; Pillow starts other programs for some of its formats
 PLACES = ("train", "val", "test")
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -56,9 +57,12 @@ def decode(path: Path) -> UInt8[ndarray, "h w"] | UInt8[ndarray, "h w 3"]:
     """One image file as 8-bit grey or RGB, upright."""
     content = read_bytes(path)
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             opened.load()
             image = ImageOps.exif_transpose(opened)
+    except UnidentifiedImageError as problem:
+        do = "Its name says so; convert it to PNG, or remove the file."
+        raise CorruptFile(str(path), "expected a whole image", f"no content of {', '.join(FORMATS)}", do) from problem
     except BROKEN as problem:
         got = str(problem).replace("\n", " ").rstrip(".") or type(problem).__name__
         raise CorruptFile(str(path), "expected a whole image", got, "Replace or remove the file.") from problem
@@ -86,11 +90,17 @@ def _class_files(top: Path) -> dict[str, list[Path]]:
 
 def _image_files(folder: Path) -> list[Path]:
     """The images directly in a class folder, by name; BadInput when there are none or some would be passed over."""
-    visible = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+    visible = [path for path in entries if path.is_file()]
     refused = [path for path in visible if path.suffix.lower() in REFUSED]
     if refused:
         raise BadInput(str(refused[0]), f"images must be {', '.join(READ)}", refused[0].suffix, "Convert it to PNG.")
     found = [path for path in visible if path.suffix.lower() in READ]
+    odd = [path for path in entries if path not in visible] if found else []
+    if odd:
+        got = f"the {'folder' if odd[0].is_dir() else 'pipe or device'} {odd[0].name}"
+        do = "Move its images into the class folder, or remove it."
+        raise BadInput(str(folder), "a class folder holds its images directly", got, do)
     if not found:
         do = "Fill or remove the folder; each class folder holds its images directly."
         raise BadInput(str(folder), f"expected images ({', '.join(READ)}) of the class '{folder.name}'", "none", do)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -48,7 +49,19 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
         content, called = _own(name), Path(name).expanduser().resolve().name
     place = _places(str(name), content, seed)
     rows = place < 2 if split == "train+val" else place == PLACES.index(split)
-    return Dataset(called, content.pixels, content.labels, content.classes, split=split)[rows]
+    found = Dataset(called, content.pixels, content.labels, content.classes, split=split)[rows]
+    if split != "test" and split != "val":
+        _warn_of_absent(found)
+    return found
+
+
+def _warn_of_absent(found: Dataset) -> None:
+    """Say at once that a class has no training image: a detector cannot be fitted to it, nor a network trained."""
+    absent = [label for label, count in found.class_counts().items() if not count]
+    if absent:
+        listed = ", ".join(f"'{label}'" for label in absent[:5]) + (", ..." if len(absent) > 5 else "")
+        more = f"{len(absent)} of {len(found.classes)} classes have" if len(absent) > 1 else "a class has"
+        warnings.warn(f"{found.name}: {more} no training image: {listed}", stacklevel=3)
 
 
 def _official(name: str, split: Split, root: str | Path | None, seed: int) -> Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,15 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from pixelproof.data.files import BROKEN_ZIP, read_bytes
+from pixelproof.data.files import check_plain, read_arrays
 from pixelproof.data.folder import READ, decode, stacked
-from pixelproof.errors import BadInput, CorruptFile
+from pixelproof.errors import BadInput
 
 
-def read_images(path: str | Path) -> tuple[UInt8[Tensor, "n c h w"], tuple[str, ...]]:
+def read_images(path: str | Path, *, channels: int | None = None) -> tuple[UInt8[Tensor, "n c h w"], tuple[str, ...]]:
     """8-bit images and a name for each: of one picture, of every picture under a folder, or of `images` in an .npz.
+
+    With `channels` 3, grey images are repeated into three channels, as they are among colour ones.
 
     Floats in an archive, as `pixelproof attack --save` writes them (n, c, h, w), are rounded to 8 bits. Raises BadInput
     when there is nothing to read, and CorruptFile for what cannot be decoded; nothing is unpickled.
@@ -25,23 +26,22 @@ def read_images(path: str | Path) -> tuple[UInt8[Tensor, "n c h w"], tuple[str, 
     if not path.exists():
         expected = "expected a picture, a folder of pictures or an .npz file"
         raise BadInput("images", expected, f"'{path}', which is not there", "Check the path.")
+    if not path.is_dir():
+        check_plain(path, "images")
     if path.suffix == ".npz":
         pixels = _archive(path)
-        return pixels, tuple(f"{path.name}[{row}]" for row in range(len(pixels)))
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.suffix.lower() in READ)
-    if not files or files[0].suffix.lower() not in READ:
-        raise BadInput(str(path), f"expected pictures ({', '.join(READ)})", "none", "Convert them to PNG.")
-    names = tuple(str(one.relative_to(path)) if path.is_dir() else one.name for one in files)
-    return torch.from_numpy(stacked([decode(one) for one in files], files)), names
+        names = tuple(f"{path.name}[{row}]" for row in range(len(pixels)))
+    else:
+        files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.suffix.lower() in READ)
+        if not files or files[0].suffix.lower() not in READ:
+            raise BadInput(str(path), f"expected pictures ({', '.join(READ)})", "none", "Convert them to PNG.")
+        names = tuple(str(one.relative_to(path)) if path.is_dir() else one.name for one in files)
+        pixels = torch.from_numpy(stacked([decode(one) for one in files], files))
+    return pixels.repeat(1, 3, 1, 1) if channels == 3 and pixels.shape[1] == 1 else pixels, names
 
 
 def _archive(path: Path) -> UInt8[Tensor, "n c h w"]:
-    try:
-        with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as archive:
-            found = archive["images"] if "images" in archive.files else None
-    except BROKEN_ZIP as problem:
-        got = str(problem).rstrip(".") or type(problem).__name__
-        raise CorruptFile(str(path), "expected a NumPy .npz archive of plain arrays", got) from problem
+    found = read_arrays(path, ("images",))[0].get("images")
     if found is None or found.ndim not in (3, 4) or not found.size:
         got = "no array 'images'" if found is None else f"shape {found.shape}"
         raise BadInput(str(path), "expected 'images': uint8 n×h×w(×c), or floats n×c×h×w in [0, 1]", got)
