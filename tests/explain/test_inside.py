@@ -96,6 +96,22 @@ def test_umap_keeps_neighbours_together_and_places_new_rows_among_the_old_ones()
     assert torch.equal(torch.cdist(fresh, centres).argmin(1), torch.arange(3))
 
 
+@pytest.mark.slow  # numba compiles for seconds
+@pytest.mark.filterwarnings("ignore:n_jobs value:UserWarning")
+def test_three_rows_are_enough_for_umap():
+    pytest.importorskip("umap", reason="umap-learn is not installed: pip install 'pixelproof[umap]'")
+    place = UMAP().fit(torch.eye(3))
+    assert torch.isfinite(place(torch.eye(3))).all()
+    with pytest.raises(BadInput, match="at least 3 rows"):
+        UMAP().fit(torch.eye(3)[:2])
+
+
+@pytest.mark.parametrize("settings", [{"neighbours": 1}, {"min_dist": -0.1}, {"min_dist": float("nan")}])
+def test_settings_of_umap_that_cannot_be_right(settings):
+    with pytest.raises(BadInput, match="umap: "):
+        UMAP(**settings)
+
+
 def test_ranks_over_pixels_with_mass_are_not_flattered_by_a_common_background():
     generator = torch.Generator().manual_seed(0)
     ours, theirs = torch.rand(2, 30, 100, generator=generator)

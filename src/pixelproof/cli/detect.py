@@ -99,7 +99,7 @@ def _print(report: dict[str, Any], *, quiet: bool) -> None:
             highlight=False,
         )
     if "images" in report:
-        rows = sorted(report["images"], key=lambda row: row["p_value"])
+        rows = sorted(report["images"], key=lambda row: (row["p_value"], -row["score"]))
         body: list[tuple[object, ...]] = [
             (
                 row["image"], row["predicted"], "alarm" if row["alarm"] else "quiet", f"{row['score']:.4g}",

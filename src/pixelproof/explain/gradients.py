@@ -38,7 +38,7 @@ class InputGradient:
         with frozen(model):
             logits = logits_of(self.name, model, images, CHUNK)
             chosen = chosen_classes(self.name, logits, classes)
-            values = slopes(model, images.to(model.device), chosen)
+            values = slopes(self.name, model, images.to(model.device), chosen)
             black = model(torch.zeros_like(images[:1], device=model.device))
         return judged(values, chosen, logits, black).to(images.device)
 
@@ -67,7 +67,7 @@ class IntegratedGradients:
             inputs = images.to(model.device)
             total = torch.zeros_like(inputs)
             for step in range(self.steps):
-                total += slopes(model, inputs * ((step + 0.5) / self.steps), chosen)
+                total += slopes(self.name, model, inputs * ((step + 0.5) / self.steps), chosen)
             black = model(torch.zeros_like(inputs[:1]))
         return judged(inputs * total / self.steps, chosen, logits, black).to(images.device)
 
@@ -104,16 +104,24 @@ class ExpectedGradients:
             for which, share in drawn.permute(2, 1, 0):
                 start = background[(which * len(background)).long()]
                 way = inputs - start
-                total += way * slopes(model, start + share.view(-1, 1, 1, 1) * way, chosen)
+                total += way * slopes(self.name, model, start + share.view(-1, 1, 1, 1) * way, chosen)
         return judged(total / self.samples, chosen, logits, expected).to(images.device)
 
 
-def slopes(model: Classifier, points: Images, classes: Labels) -> Heatmaps:
-    """The gradient of one logit per image at `points`; the caller holds the model frozen."""
+def slopes(who: str, model: Classifier, points: Images, classes: Labels) -> Heatmaps:
+    """The gradient of one logit per image at `points`; the caller holds the model frozen.
+
+    Infinite and undefined entries are 0: where a root has its steep end, no step from there is explained by a slope.
+    Raises BadInput for a network that gives no gradient.
+    """
     parts = []
     for part, wanted in zip(torch.split(points, CHUNK), torch.split(classes, CHUNK), strict=True):
         leaf = part.detach().clone().requires_grad_()
         with torch.enable_grad():
             total = model(leaf).gather(1, wanted[:, None]).sum()
-        parts.append(torch.autograd.grad(total, leaf)[0])
+        slope = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
+        if slope is None:
+            do = "Use occlusion, which asks the network for answers only."
+            raise BadInput(who, "the logits must have a gradient in the image", "none", do)
+        parts.append(torch.nan_to_num(slope, nan=0.0, posinf=0.0, neginf=0.0))
     return torch.cat(parts)

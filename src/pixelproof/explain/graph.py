@@ -2,7 +2,8 @@
 
 Tracing happens below the modules, so functional, in-place and reused activations are calls like any other, and
 nothing is hooked or changed. Operations are recorded for a batch of one and lifted over rows with `torch.vmap`, so a
-batch size that the network bakes into a reshape does no harm.
+batch size that the network bakes into a reshape does no harm. A network that computes in float16, bfloat16 or float64
+is recorded in float32: its roundings are no part of an explanation.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from pixelproof.models import Classifier, evaluating
 aten = torch.ops.aten
 
 BATCHED = (aten.convolution.default, aten.max_pool2d_with_indices.default)
+
+FAULTS = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, AssertionError)
 
 Values = dict[fx.Node, Any]
 
@@ -73,7 +76,8 @@ class TracedGraph:
         uses = {node: len(node.users) for node in (self.image, *self.steps)}
         for node in self.steps:
             sources = self.active(node)
-            values[node] = _forward(self, node, [values[source] for source in sources])
+            with naming(node):
+                values[node] = _forward(self, node, [values[source] for source in sources])
             for source in sources:
                 uses[source] -= 1
                 if not uses[source] and source not in keep:
@@ -105,12 +109,12 @@ def trace(model: Classifier) -> TracedGraph:
     with torch.no_grad(), evaluating(model), _plain_attention():
         try:
             traced = recorder(image)
-        except RuntimeError as reason:
+        except (RuntimeError, TypeError, ValueError, AssertionError) as reason:
             raise BadInput(
                 model.card.name,
                 "the operations must be the same for every image",
                 "a network that cannot be recorded",
-                f"It must not branch on pixel values. torch says: {reason}",
+                f"It must not branch on pixel values or leave torch. torch says: {_first_line(reason)}",
             ) from reason
     nodes = traced.graph
     nodes.eliminate_dead_code()
@@ -120,6 +124,7 @@ def trace(model: Classifier) -> TracedGraph:
         if node.target is aten.as_strided_.default and _is_relabelling(node):
             node.replace_all_uses_with(node.args[0])
             nodes.erase_node(node)
+    _single_precision(nodes)
     _pool_first(nodes)
     nodes.eliminate_dead_code()
     placeholder = next(node for node in nodes.nodes if node.op == "placeholder")
@@ -128,18 +133,60 @@ def trace(model: Classifier) -> TracedGraph:
     with torch.no_grad():
         for node in nodes.nodes:
             if node.op == "get_attr":
-                values[node] = operator.attrgetter(str(node.target))(traced).detach()
+                values[node] = _single(operator.attrgetter(str(node.target))(traced).detach())
             elif node.op == "call_function":
                 args, kwargs = map_arg((node.args, node.kwargs), lambda source: values[source])
-                values[node] = node.target(*args, **kwargs)
+                with naming(node):
+                    values[node] = _single(node.target(*args, **kwargs))
                 if not active.isdisjoint(node.all_input_nodes):
                     active.add(node)
-    if logits not in active or values[logits].shape != (1, len(model.card.classes)):
+    if logits not in active:
+        expected = "the logits must follow from the image by operations of torch"
+        raise BadInput(model.card.name, expected, "a network that cannot be recorded", "Use occlusion.")
+    if values[logits].shape != (1, len(model.card.classes)):
         raise BadInput(model.card.name, "must give one row of logits per image", "something else for a single image")
     steps = tuple(node for node in nodes.nodes if node in active and node is not placeholder)
     constants = {node: value for node, value in values.items() if node not in active}
     shapes = {node: values[node].shape for node in active if isinstance(values[node], Tensor)}
     return TracedGraph(placeholder, steps, logits, constants, shapes)  # type: ignore[arg-type]
+
+
+@contextmanager
+def naming(node: fx.Node) -> Iterator[None]:
+    """Any fault of torch inside as a BadInput that names the operation: networks use it in ways that none foresaw."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except FAULTS as reason:
+        raise BadInput(
+            "deep-shap",
+            "every operation needs a rule that can be applied",
+            f"'{node.target}': {_first_line(reason)}",
+            "Replace it in the network, or use another explainer.",
+        ) from reason
+
+
+def _first_line(reason: Exception) -> str:
+    """What an exception says, without the traces of C++ below it."""
+    return (str(reason).splitlines() or [type(reason).__name__])[0].rstrip(".")
+
+
+def _single(value: Any) -> Any:
+    """A value in float32 where it has another precision."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value.float()
+    return value
+
+
+def _single_precision(nodes: fx.Graph) -> None:
+    """Leave out every change of precision between floating-point types."""
+    for node in list(nodes.nodes):
+        if node.target is aten._to_copy.default:
+            before, after = node.args[0].meta["val"].dtype, node.meta["val"].dtype
+            if before.is_floating_point and after.is_floating_point:
+                node.replace_all_uses_with(node.args[0])
+                nodes.erase_node(node)
 
 
 def _is_relabelling(node: fx.Node) -> bool:

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from pixelproof.errors import BadInput
 
+LEAST = 3  # rows that a projection needs
+
 Points = Float[Tensor, "n 2"]
 
 
@@ -67,6 +69,12 @@ class UMAP:
     min_dist: float = 0.1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.neighbours < 2:
+            raise BadInput(self.name, "neighbours must be at least 2", self.neighbours)
+        if not 0 <= self.min_dist <= 1:
+            raise BadInput(self.name, "min_dist must lie in [0, 1]", self.min_dist)
+
     def fit(self, rows: Float[Tensor, "n d"]) -> Projected:
         """The projection of `rows`; raises BadInput when umap-learn is not installed."""
         _check(self.name, rows)
@@ -77,7 +85,8 @@ class UMAP:
                 self.name, "umap-learn must be installed", "none", "pip install 'pixelproof[umap]'"
             ) from reason
         near = min(self.neighbours, len(rows) - 1)
-        map_ = umap.UMAP(n_neighbors=near, min_dist=self.min_dist, random_state=self.seed, n_jobs=1)
+        start = "spectral" if len(rows) > LEAST else "random"  # three eigenvectors need a fourth row
+        map_ = umap.UMAP(n_neighbors=near, min_dist=self.min_dist, random_state=self.seed, n_jobs=1, init=start)
         return Manifold(map_.fit(rows.cpu().numpy()))
 
 
@@ -93,8 +102,8 @@ class Manifold:
 
 
 def _check(who: str, rows: Tensor) -> None:
-    if len(rows) < 3 or rows.shape[1] < 2:
-        raise BadInput(who, "at least 3 rows of 2 values are needed", tuple(rows.shape))
+    if len(rows) < LEAST or rows.shape[1] < 2:
+        raise BadInput(who, f"at least {LEAST} rows of 2 values are needed", tuple(rows.shape))
 
 
 PROJECTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType({maker.name: maker for maker in (PCA, UMAP)})

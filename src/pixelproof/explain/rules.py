@@ -84,7 +84,10 @@ def relu(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
 
 
 def elementwise(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
-    """Ratio of differences of any function of one value; its derivative at the image where they nearly agree."""
+    """Ratio of differences of any function of one value; its derivative at the image where they nearly agree.
+
+    Where the derivative is infinite (a root at 0), the ratio counts there, too, and nothing is shared where both agree.
+    """
     (source,) = pairs.graph.active(node)
     x, b = pairs.x[source], pairs.b[source]
     with torch.enable_grad():
@@ -93,8 +96,11 @@ def elementwise(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
         (slope,) = torch.autograd.grad(y.sum(), leaf)
     change = x - b
     near = change.abs() < SMALL
-    ratio = (pairs.x[node] - pairs.b[node]).div_(change.masked_fill_(near, 1))
-    return [(source, torch.where(near, slope.view(x.shape), ratio) * m)]
+    steep = near & ~slope.view(x.shape).isfinite()
+    none = steep & (change == 0)
+    ratio = (pairs.x[node] - pairs.b[node]).div_(change.masked_fill_((near & ~steep) | none, 1))
+    slope = slope.view(x.shape).masked_fill(steep, 0)
+    return [(source, torch.where(near & ~steep, slope, ratio.masked_fill_(none, 0)) * m)]
 
 
 def linear(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
@@ -168,7 +174,12 @@ def convolution(pairs: Pairs, node: fx.Node, m: Tensor) -> Shares:
     if pairs.graph.active(node) != [node.args[0]]:
         return product(pairs, node, m)
     source, weight, _, *settings = (pairs.graph.argument(argument) for argument in arguments(node))
-    stride, padding, dilation, transposed, _, groups = settings
+    stride, padding, dilation, transposed, outer, groups = settings
+    axes = weight.ndim - 2  # a list of one counts for every axis; padding="valid" is recorded so
+    stride, padding, dilation, outer = (
+        list(each) * axes if len(each) == 1 else list(each) for each in (stride, padding, dilation, outer)
+    )
+    settings = [stride, padding, dilation, transposed, outer, groups]
     shape = (m.shape[:3].numel() * pairs.graph.shapes[source][0], *pairs.graph.shapes[source][1:])
     rows = m.flatten(0, 3)
     if weight.ndim == 4 and groups == 1 and not transposed and weight[0].numel() <= NARROW:

@@ -21,7 +21,7 @@ from pixelproof.explain.attribution import (
     judged,
     logits_of,
 )
-from pixelproof.explain.graph import TracedGraph, Values, trace
+from pixelproof.explain.graph import TracedGraph, Values, naming, trace
 from pixelproof.explain.operations import RULES
 from pixelproof.explain.rules import Pairs, producer
 from pixelproof.models import Classifier, frozen
@@ -122,7 +122,9 @@ def multipliers(pairs: Pairs, seed: Tensor) -> Tensor:
         m = waiting.pop(node, None)
         if m is None:
             continue
-        for source, share in RULES[producer(node).target].share(pairs, node, m):
+        with naming(producer(node)):
+            shares = RULES[producer(node).target].share(pairs, node, m)
+        for source, share in shares:
             waiting[source] = waiting[source] + share if source in waiting else share
     return waiting[graph.image]
 
