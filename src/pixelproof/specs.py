@@ -1,7 +1,8 @@
 """Components and their spec strings: "pgd:eps=8/255,steps=40" <-> PGD(eps=8/255, steps=40).
 
 A component is a frozen dataclass with a class variable `name`; a table maps names to classes. Values without "="
-bind to the fields in order, so "pgd:0.1" is PGD(eps=0.1).
+bind to the fields in order, so "pgd:0.1" is PGD(eps=0.1). A class variable `rest` names the field, a tuple of texts
+"key=value", that takes what no field does: the settings of an adapter's other library.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def given(spec: str, table: Mapping[str, Callable[..., Any]], kind: str = "compo
     maker: Any = table[name]
     fields = [field.name for field in dataclasses.fields(maker) if field.init]
     hints = get_type_hints(maker)
+    rest: str | None = getattr(maker, "rest", None)
     found: dict[str, Any] = {}
     for position, item in enumerate(part for part in settings.split(",") if part.strip()):
         key, equals, text = (piece.strip() for piece in item.partition("="))
@@ -56,6 +58,9 @@ def given(spec: str, table: Mapping[str, Callable[..., Any]], kind: str = "compo
             if position >= len(fields):
                 raise BadInput(name, f"takes at most {len(fields)} settings", f"'{item.strip()}' as one more")
             key, text = fields[position], key
+        if key not in fields and rest is not None:
+            found[rest] = (*found.get(rest, ()), f"{key}={text}")
+            continue
         if key not in fields:
             raise UnknownName(name, "setting", key, fields)
         if key in found:
@@ -66,10 +71,11 @@ def given(spec: str, table: Mapping[str, Callable[..., Any]], kind: str = "compo
 
 def write(component: Any) -> str:
     """The spec string of a component: its name and every setting that is not None."""
+    rest = getattr(component, "rest", None)
     settings = [
-        f"{field.name}={_text(value)}"
+        ",".join(value) if field.name == rest else f"{field.name}={_text(value)}"
         for field in dataclasses.fields(component)
-        if field.init and (value := getattr(component, field.name)) is not None
+        if field.init and (value := getattr(component, field.name)) is not None and (field.name != rest or value)
     ]
     return f"{component.name}:{','.join(settings)}" if settings else str(component.name)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+import jaxtyping
 import pytest
 import torch
 from attack_toys import ALL, linear
@@ -44,6 +45,15 @@ def test_wherever_it_is_given(ask):
         ask(model, data)
 
 
+@pytest.fixture
+def unchecked():
+    """Calls as they are outside the tests, without the check of every argument's type."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", sorted(name for name, kind in ATTACKS.items() if "eps" in kind.__dataclass_fields__))
 def test_a_budget_written_as_text_is_refused_with_what_reads_it(name):
     given = {"attack": "LinfPGD"} if name == "foolbox" else {}

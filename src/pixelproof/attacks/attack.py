@@ -12,6 +12,24 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Card
 from pixelproof.types import Goal, Images, Logits, Norm, PerImage
 
+
+@runtime_checkable
+class Derives(Protocol):
+    """An attack with settings that follow from others, or from the device, where they are not given."""
+
+    def used(self, device: torch.device) -> Attack:
+        """The same attack with those settings written out."""
+        ...
+
+
+def used(attack: Attack, device: torch.device) -> Attack:
+    """The attack with the value of every setting that runs on `device`: what its repr and its spec should show.
+
+    None is left of the settings only where it means that there is no such thing, as no budget does.
+    """
+    return attack.used(device) if isinstance(attack, Derives) else attack
+
+
 BUDGET_HINT = "On images in [0, 1] write 8/255, not 8."
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from pixelproof import specs
 from pixelproof.attacks.attack import Model, check_budget, check_settings
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
@@ -20,7 +21,10 @@ NORMS: dict[float, Norm] = {0: "l0", 1: "l1", 2: "l2", float("inf"): "linf"}
 
 @dataclass(frozen=True)
 class Foolbox:
-    """The attack that foolbox calls `attack` (Rauber et al. 2020), with foolbox's defaults, at budget eps.
+    """The attack that foolbox calls `attack` (Rauber et al. 2020), at budget eps.
+
+    `settings` are foolbox's own, each written "name=value"; a spec takes them as they are, for example
+    foolbox:LinfPGD,eps=0.1,steps=20. What is left out has foolbox's default.
 
     Foolbox draws from torch's global generator, which is seeded from the first image of each portion and restored
     afterwards: what it draws at random, unlike our own attacks, does depend on batch size and order.
@@ -28,8 +32,10 @@ class Foolbox:
 
     attack: str
     eps: float
+    settings: tuple[str, ...] = ()
 
     name: ClassVar[str] = "foolbox"
+    rest: ClassVar[str] = "settings"
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps)
@@ -70,7 +76,28 @@ class Foolbox:
         }
         if self.attack not in known:
             raise UnknownName(self.name, "foolbox attack", self.attack, known)
-        return known[self.attack]()
+        kind = known[self.attack]
+        names = [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
+        chosen = {}
+        for text in self.settings:
+            name, _, value = text.partition("=")
+            if name not in names:
+                raise UnknownName(f"{self.name} {self.attack}", "setting", name, names)
+            chosen[name] = _value(value)
+        return kind(**chosen)
+
+
+def _value(text: str) -> object:
+    """A setting's value: true, false, none, a whole number, a number, a fraction, else the text."""
+    named = {"true": True, "false": False, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    for read in (int, specs.number):
+        try:
+            return read(text)
+        except (ValueError, ZeroDivisionError):
+            continue
+    return text
 
 
 class _Net(torch.nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -68,6 +68,10 @@ class BIM:
         """What one step is of the budget where no `step_size` is given."""
         return 2.0 / self.steps
 
+    def used(self, device: torch.device) -> BIM:
+        """The same attack with its step size written out."""
+        return replace(self, step_size=settled_step(self.step_size, self.eps, self.share))
+
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal (the last one without `early_stop`), else that of lowest loss."""
         eps = budget(self.eps, images, goal)
@@ -109,6 +113,11 @@ class PGD:
         """What one step is of the budget where no `step_size` is given."""
         return 2.5 / self.steps
 
+    def used(self, device: torch.device) -> PGD:
+        """The same attack with its step size and its precision written out."""
+        size = settled_step(self.step_size, self.eps, self.share)
+        return replace(self, step_size=size, precision="bf16" if self._half(device) else "float32")
+
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal (the last one of its restart without `early_stop`), else the best."""
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
@@ -128,10 +137,12 @@ class PGD:
     def walk(self, images: Images, eps: PerImage | None = None) -> Walk:
         """This attack's loop for `images`, at its own budget or at one budget per image."""
         eps = budget(self.eps, images) if eps is None else eps
-        half = self.precision == "bf16" or (
-            self.precision == "auto" and self.random_start and native_bf16(images.device)
-        )
-        return Walk(self.steps, eps, step(self.step_size, eps, self.share), self.norm, half, self.early_stop)
+        size = step(self.step_size, eps, self.share)
+        return Walk(self.steps, eps, size, self.norm, self._half(images.device), self.early_stop)
+
+    def _half(self, device: torch.device) -> bool:
+        """Whether gradients are taken in bfloat16; a run without a random start should not depend on the processor."""
+        return self.precision == "bf16" or (self.precision == "auto" and self.random_start and native_bf16(device))
 
     def start(self, images: Images, draws: Draws, eps: PerImage | None = None) -> Images:
         """Where to start: uniformly inside the ball, or at the image itself."""
@@ -144,6 +155,11 @@ class PGD:
 def step(size: float | None, eps: PerImage, relative: float) -> PerImage:
     """The step size per image: the one given, else a share of each image's budget."""
     return eps * relative if size is None else torch.full_like(eps, size)
+
+
+def settled_step(size: float | None, eps: float, relative: float) -> float | None:
+    """The step size at the attack's own budget; none where the budget leaves nothing to step over."""
+    return size if size is not None else relative * eps or None
 
 
 def check_step(who: str, size: float | None) -> None:

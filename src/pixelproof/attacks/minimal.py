@@ -15,7 +15,7 @@ from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import ask, differentiate
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.rounds import in_half
+from pixelproof.attacks.rounds import in_half, settled
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -45,6 +45,10 @@ class DDN:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
         if not 0 < self.gamma < 1:
             raise BadInput(self.name, "gamma must lie in (0, 1)", self.gamma)
+
+    def used(self, device: torch.device) -> DDN:
+        """The same attack with its precision written out."""
+        return replace(self, precision=settled(self.precision, device))
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The nearest adversarial image found, or the last iterate where none was; cut back to `eps` if given."""
@@ -94,6 +98,10 @@ class FMN:
             raise BadInput(self.name, "gamma must lie in (0, 1)", self.gamma)
         if not self.step_size > 0:
             raise BadInput(self.name, "step_size must be positive", self.step_size)
+
+    def used(self, device: torch.device) -> FMN:
+        """The same attack with its precision written out."""
+        return replace(self, precision=settled(self.precision, device))
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The nearest adversarial image found, or the last iterate where none was; cut back to `eps` if given."""

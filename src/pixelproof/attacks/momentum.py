@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -13,7 +13,7 @@ from pixelproof.attacks.attack import Model, budget, check_settings
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import ask, look
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import in_half, objectives_for, rounds
+from pixelproof.attacks.rounds import in_half, objectives_for, rounds, settled
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
@@ -75,6 +75,10 @@ class MarginPGD:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one=counts)
         check_settings(self.name, at_least_one={"targets + 1": self.targets + 1, "first + 1": self.first + 1})
         check_momentum(self.name, self.momentum)
+
+    def used(self, device: torch.device) -> MarginPGD:
+        """The same attack with its precision written out."""
+        return replace(self, precision=settled(self.precision, device))
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal, else the one with the lowest loss over all runs."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp, specs
-from pixelproof.attacks.attack import Attack, check_budget
+from pixelproof.attacks.attack import Attack, check_budget, used
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.stochastic import (
     JUDGE_DRAWS,
@@ -65,6 +65,7 @@ def mount(
 
     Raises BadInput for data that does not fit the model, and BrokenPromise when the attack leaves range or budget.
     """
+    _check_kinds(attack, model, data)
     field = Field.of(model, data, targets, batch, eps=eps)
     if eps is not None:
         if all(each.name != "eps" for each in fields(attack)):  # type: ignore[arg-type]
@@ -74,6 +75,19 @@ def mount(
     with field.seeded(seed):
         outcome = field.run(attack, Draws.keyed(seed, field.data.index), eight_bit=eight_bit, progress=progress)
         return field.judge(outcome, attack, seed)
+
+
+def _check_kinds(attack: object, model: object, data: object) -> None:
+    """Refuse a spec, a bare network and a pair of tensors where an attack, a Classifier and a Dataset are due."""
+    if isinstance(attack, str):
+        raise BadInput("mount", "expected an attack", f"the text '{attack}'", f"Write attacks.parse('{attack}').")
+    if not isinstance(attack, Attack):
+        raise BadInput("mount", "expected an attack", type(attack).__name__, "For example attacks.PGD(eps=0.1).")
+    if not isinstance(model, Classifier):
+        raise BadInput("mount", "expected a Classifier", type(model).__name__, "Wrap it with models.wrap first.")
+    if not isinstance(data, Dataset):
+        advice = "Write data.Dataset('mine', images, labels, model.card.classes)."
+        raise BadInput("mount", "expected a Dataset", f"a {type(data).__name__}", advice)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +250,7 @@ class Field:
             seconds=outcome.seconds,
             rate=rate,
             notes=outcome.notes,
+            used=specs.write(used(attack, self.model.device)),
         )
 
     def fooled(self, images: Images) -> Mask:

@@ -24,6 +24,7 @@ class AdversarialSet:
     Against a model that answers differently each time, `rate` is the share of `stochastic.JUDGE_DRAWS` passes in which
     each image reaches the goal, and success means more than half of them; else `rate` is None. `notes` are sentences
     on how the attack went where it did not go as usual: parts that were left out, logits that were rescaled.
+    `used` is `attack` with the value of every setting that ran, also of those that follow from others or the device.
     """
 
     attack: str
@@ -48,6 +49,7 @@ class AdversarialSet:
     seconds: float
     rate: PerImage | None = None
     notes: tuple[str, ...] = ()
+    used: str = ""
 
     def __len__(self) -> int:
         return len(self.success)

@@ -54,6 +54,11 @@ def objectives_for(
     return [Objective.of(goal, kind, order[:, k]) for _ in range(restarts) for k in range(order.shape[1])]
 
 
+def settled(precision: Precision, device: torch.device) -> Precision:
+    """The precision of the gradients on a device: what "auto" means there."""
+    return "bf16" if in_half(precision, device) else "float32"
+
+
 def in_half(precision: Precision, device: torch.device) -> bool:
     """Whether gradients are to be taken in bfloat16: always, never, or ("auto") where the processor has it."""
     return precision == "bf16" or (precision == "auto" and native_bf16(device))

@@ -186,6 +186,7 @@ def _facts(found: AdversarialSet) -> dict[str, Any]:
     looked = found.success & (found.first_break >= 0)
     return {
         "attack": found.attack,
+        **({"settings": found.used} if found.used != found.attack else {}),
         "data": found.data,
         "model": found.model,
         "seed": found.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -14,7 +14,7 @@ from pixelproof.attacks.auto.sparse import SparseClimb
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import in_half, objectives_for, rounds
+from pixelproof.attacks.rounds import in_half, objectives_for, rounds, settled
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Convex
@@ -51,6 +51,10 @@ class APGD:
         counts = {"steps": self.steps, "restarts": self.restarts}
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one=counts)
         check_settings(self.name, at_least_one={"targets + 1": self.targets + 1, "first + 1": self.first + 1})
+
+    def used(self, device: torch.device) -> APGD:
+        """The same attack with its precision written out."""
+        return replace(self, precision=settled(self.precision, device))
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal, else the one with the lowest loss over all runs."""
