@@ -159,7 +159,7 @@ def _attack(prover: _Prover, case: _Case, journal: Journal) -> _Case:
     """Every pixel in every corner colour, unless there is a verdict already."""
     began = time.process_time()
     image, label = case.image, case.label
-    proof = resumed(identity(prover.digest, image, label), case.number, journal)
+    proof = resumed(identity(prover.digest, prover.engine.plan.steps, image, label), case.number, journal)
     if proof.verdict != "undecided":
         return replace(case, proof=proof)
     if int(prover.model(image[None]).argmax()) != label:

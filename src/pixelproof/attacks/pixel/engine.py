@@ -14,7 +14,6 @@ from torch import Tensor
 
 from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
-from pixelproof.attacks.pixel.layout import Laid
 from pixelproof.attacks.pixel.plan import Plan, draw
 from pixelproof.attacks.pixel.words import Unreadable, brief
 from pixelproof.errors import BadInput
@@ -66,14 +65,14 @@ class FullForward:
         """The scene of one image."""
         image = image.to(self.model.device)
         with torch.no_grad():
-            return FullScene(Laid(self.model), image, self.model(image[None])[0])
+            return FullScene(self.model, image, self.model(image[None])[0])
 
 
 @dataclass(frozen=True, eq=False)
 class FullScene:
     """An image whose candidates are evaluated by whole forward passes."""
 
-    model: Laid
+    model: Classifier
     image: Tensor
     clean: Tensor
 
@@ -87,7 +86,7 @@ class FullScene:
         with torch.no_grad():
             for start in range(0, len(places), BATCH):
                 place, value = places[start : start + BATCH], values[start : start + BATCH]
-                batch = self.image.expand(len(place), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+                batch = self.image.repeat(len(place), 1, 1, 1)
                 batch[torch.arange(len(place)), :, place // width, place % width] = value
                 parts.append(self.model(batch))
         return torch.cat(parts).view(len(positions), count, -1)

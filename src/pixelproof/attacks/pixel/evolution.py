@@ -11,7 +11,6 @@ from torch import Tensor
 
 from pixelproof.attacks.attack import Model
 from pixelproof.attacks.pixel.engine import BATCH
-from pixelproof.attacks.pixel.layout import Laid
 from pixelproof.attacks.pixel.margins import check_attack
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
@@ -65,24 +64,23 @@ class OnePixelDE:
         draws = Draws.of(rng, len(images))
         if self.pixels > images[0, 0].numel():
             raise BadInput(self.name, f"an image has {images[0, 0].numel()} pixels", f"pixels={self.pixels}")
-        laid = Laid(classifier)
         with frozen(classifier), torch.no_grad():
             members = self._first(draws, images)
-            fitness, hit = self._judge(watched, laid, images, goal, members)
+            fitness, hit = self._judge(watched, images, goal, members)
             for _ in range(self.iterations):
                 rows = (~hit.any(1)).nonzero()[:, 0]
                 if not len(rows):
                     break
                 children = self._children(members[rows], draws[rows], images.shape)
                 part = watched[rows.to(images.device)]
-                value, found = self._judge(part, laid, images[rows], part.goal, children)
+                value, found = self._judge(part, images[rows], part.goal, children)
                 better = value < fitness[rows]
                 members[rows] = torch.where(better[..., None, None], children, members[rows])
                 fitness[rows] = torch.where(better, value, fitness[rows])
                 hit[rows] = torch.where(better, found, hit[rows])
             best = torch.where(hit.any(1, keepdim=True), fitness.masked_fill(~hit, torch.inf), fitness).argmin(1)
             winner = members[torch.arange(len(images)), best]
-            return paint(images, torch.arange(len(images)), winner).contiguous()
+            return paint(images, torch.arange(len(images)), winner)
 
     def _first(self, draws: Draws, images: Images) -> Tensor:
         """Members as (row, column, channels...) of every pixel, positions in pixels and colours in [0, 1]."""
@@ -112,7 +110,7 @@ class OnePixelDE:
         return torch.cat([place, colour], -1)
 
     @staticmethod
-    def _judge(model: Watched, laid: Laid, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
+    def _judge(model: Watched, images: Images, goal: Goal, members: Tensor) -> tuple[Tensor, Tensor]:
         """What to lower, and whether the goal is reached, for every member of every image."""
         n, size = members.shape[:2]
         owner = torch.arange(n).repeat_interleave(size)
@@ -120,7 +118,7 @@ class OnePixelDE:
         values, hits = [], []
         for start in range(0, n * size, BATCH):
             rows = owner[start : start + BATCH]
-            logits = laid(paint(images, rows, flat[start : start + BATCH]))
+            logits = model.classifier(paint(images, rows, flat[start : start + BATCH]))
             part = goal[rows.to(images.device)]
             probability = logits.softmax(1).gather(1, part.labels[:, None])[:, 0]
             values.append((-probability if goal.targeted else probability).cpu())
@@ -133,7 +131,7 @@ class OnePixelDE:
 
 def paint(images: Images, rows: Tensor, members: Float[Tensor, "m pixels v"]) -> Float[Tensor, "m c h w"]:
     """Image `rows[i]` with the pixels (row, column, channels...) of member i set, for every i; the last one wins."""
-    batch = images[rows].contiguous(memory_format=torch.channels_last)
+    batch = images[rows]
     for pixel in members.unbind(1):
         place = pixel[:, :2].long()
         batch[torch.arange(len(rows)), :, place[:, 0], place[:, 1]] = pixel[:, 2:].to(batch)

@@ -61,6 +61,8 @@ def _known(node: fx.Node, sources: int, constants: Constants, function: Callable
     given: list[Any] = list(node.args)
     before, after = _shape(_at(given, 0, None)), tuple(node.meta["val"].shape)
     read_twice = [part for part in given[1:] if isinstance(part, fx.Node) and part.name not in constants]
+    if sources == 1 and name in PASSED_ON and set(node.kwargs) <= {"memory_format"}:
+        return None  # however it is laid out in memory
     if node.kwargs or not before or not all(isinstance(size, int) for size in before[1:]):
         raise _Strange
     if sources == 2 and name == "add" and len(given) == 2 and before == after == _shape(given[1]):
@@ -70,7 +72,7 @@ def _known(node: fx.Node, sources: int, constants: Constants, function: Callable
         return Affine(twice, torch.zeros_like(twice))
     if sources != 1 or (read_twice and name not in ("add", "mul")):
         raise _Strange
-    if name in PASSED_ON or (name in DROPPED and not given[2]):
+    if name in DROPPED and not given[2]:
         return None
     if name == "relu":
         return Relu()
