@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelproof.data.files import check_plain
-from pixelproof.errors import CorruptFile
+from pixelproof.errors import BadInput, CorruptFile, PixelproofError
 from pixelproof.types import Images, Logits
 
 WHO = "exported program"
@@ -33,6 +33,11 @@ OPERATOR = re.compile(r"torch\.ops\.aten\.(?!from_file)\w+\.\w+")
 ARITHMETIC = {f"_operator.{name}" for name in ("getitem", "add", "sub", "mul", "floordiv", "mod", "eq", "ge", "le")}
 SYMBOL = re.compile(r"Symbol\('[a-z]+\d+'(, (positive|integer)=True)*\)")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ITEM_BYTES = {3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 9: 4, 10: 8, 11: 16, 13: 2}  # by the format's number of a type
+MANY = 2**16  # a program for fewer images than this was exported for a limited number
+EXPORT = (
+    'Export it again: torch.export.export(net.eval(), (images,), dynamic_shapes=({0: torch.export.Dim("batch")},)).'
+)
 TREE = {"builtins.tuple", "builtins.list", "builtins.dict", None}
 
 
@@ -57,18 +62,48 @@ class Program(nn.Module):
 def read_program(path: Path) -> Program:
     """The program in a .pt2 file of torch.export.save; raises CorruptFile when it is none or holds more than one may.
 
-    Export with a dynamic batch size (dynamic_shapes={0: torch.export.Dim("batch")}), in evaluation mode.
+    Raises BadInput for one that was exported for a limited number of images or in training mode.
     """
     check_plain(path, "model")
     content = path.read_bytes()
     try:
         inspect(content)
-        return Program(torch.export.load(io.BytesIO(content)).module())
-    except CorruptFile:
+        program = torch.export.load(io.BytesIO(content))
+        check_general(str(path), program)
+        return Program(program.module())
+    except PixelproofError:
         raise
     except Exception as reason:  # torch raises many kinds for a damaged file
         detail = (str(reason).splitlines() or [type(reason).__name__])[0][:200]
         raise CorruptFile(str(path), "expected a torch.export program", detail, "Export it again.") from reason
+
+
+def check_general(who: str, program: torch.export.ExportedProgram) -> None:
+    """Refuse a program that takes a limited number of images, or whose answer to one depends on the others or chance.
+
+    Batch normalisation without running statistics uses the batch's in evaluation, too; that is the network's own doing
+    and is left to the probe.
+    """
+    images = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0])
+    batch = images.meta["val"].shape[0]
+    most = batch
+    if isinstance(batch, torch.SymInt):
+        most = next(
+            (each.upper for symbol, each in program.range_constraints.items() if str(symbol) == str(batch)), MANY
+        )
+    if most < MANY:
+        got = f"{most} at most" if isinstance(batch, torch.SymInt) else f"a fixed batch of {batch}"
+        raise BadInput(who, "must take any number of images", got, EXPORT)
+    for node in program.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if node.op != "call_function" or schema is None:
+            continue
+        names = [argument.name for argument in schema.arguments]
+        given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+        kept = "running_mean" not in names or given.get("running_mean") is not None
+        if kept and any(given.get(name) is True for name in ("training", "train")) and given.get("p", 1) != 0:
+            name = str(schema.name).removeprefix("aten::")
+            raise BadInput(who, "must be exported in evaluation mode", f"{name} in training mode", EXPORT)
 
 
 def inspect(content: bytes) -> None:
@@ -77,6 +112,10 @@ def inspect(content: bytes) -> None:
     entries = reader.get_all_records()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch falls back to this reader for older files
         listed = [name.partition("/")[2] for name in archive.namelist()]
+        packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+        _demand(not packed, "records that are not compressed", packed)
+        damaged = archive.testzip()
+        _demand(damaged is None, "whole records", f"another checksum in {damaged}")
     _demand(sorted(listed) == sorted(entries) and len(set(listed)) == len(listed), "one reading of its entries", listed)
     for entry in entries:
         _demand(ENTRY.fullmatch(entry) is not None, "only raw tensors and a graph", entry)
@@ -85,6 +124,8 @@ def inspect(content: bytes) -> None:
         for name, payload in config.items():
             raw = payload["use_pickle"] is False and re.fullmatch(r"(weight|tensor)_\d+", payload["path_name"])
             _demand(bool(raw), "tensors as raw bytes", f"{name}: {payload['path_name']}")
+            size, least = len(reader.get_record(f"data/{part}/{payload['path_name']}")), _bytes(payload["tensor_meta"])
+            _demand(size >= least, f"{least} bytes of '{name}'", size)
     torch.load(io.BytesIO(reader.get_record("data/sample_inputs/model.pt")), weights_only=True)
     program = json.loads(reader.get_record("models/model.json"))
     _demand(not program.get("guards_code"), "no guards (they are Python code)", program.get("guards_code"))
@@ -92,6 +133,14 @@ def inspect(content: bytes) -> None:
         _inspect_leaf(key, value)
     for name in program["range_constraints"]:
         _demand(NAME.fullmatch(name) is not None, "plain names", name)
+
+
+def _bytes(meta: dict[str, Any]) -> int:
+    """How many bytes a tensor's record must have at least, by its sizes, strides and type."""
+    sizes, strides = ([int(each["as_int"]) for each in meta[key]] for key in ("sizes", "strides"))
+    last = sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+    values = int(meta["storage_offset"]["as_int"]) + last + 1 if all(sizes) else 0
+    return values * ITEM_BYTES.get(int(meta["dtype"]), 1)
 
 
 def _inspect_leaf(key: str, value: Any) -> None:

@@ -52,34 +52,38 @@ def duplicate(module: Module) -> Module:
 
     Raises BadInput for a network that still cannot be copied.
     """
-    copies: dict[int, Any] = {}
-    scripted: tuple[type, ...] = (torch.jit.ScriptModule,)
-    inner: set[int] = set()
     try:
-        for part in module.modules():
-            if isinstance(part, scripted):
-                if id(part) not in inner:
-                    copies[id(part)] = _scripted(part)
-                    inner.update(id(below) for below in part.modules())
-                continue
-            for value in _tensors(vars(part)):
-                if not value.is_leaf:
-                    copies[id(value)] = value.detach().clone()
-        return copy.deepcopy(module, copies)
+        with warnings.catch_warnings():
+            # torch says of TorchScript, and of its own copies of exported graphs, that they are on their way out
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            return copy.deepcopy(module, _copies(module))
     except (RuntimeError, TypeError, NotImplementedError, AttributeError) as reason:
         detail = (str(reason).splitlines() or [type(reason).__name__])[0][:160]
         do = "Keep what cannot be copied (open files, locks, graphs) outside the network."
         raise BadInput(type(module).__name__, "must be a network that can be copied", detail, do) from reason
 
 
+def _copies(module: nn.Module) -> dict[int, Any]:
+    """By identity, the copies of what deepcopy cannot copy itself."""
+    copies: dict[int, Any] = {}
+    inner: set[int] = set()
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            if id(part) not in inner:
+                copies[id(part)] = _scripted(part)
+                inner.update(id(below) for below in part.modules())
+            continue
+        copies.update({id(each): each.detach().clone() for each in _tensors(vars(part)) if not each.is_leaf})
+    return copies
+
+
 def _scripted(part: Any) -> nn.Module:
     """A copy of a TorchScript module, by way of its own file format."""
     written = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript as such; the network is not ours
-        torch.jit.save(part, written)
-        written.seek(0)
-        read: nn.Module = torch.jit.load(written)  # type: ignore[no-untyped-call]
+    torch.jit.save(part, written)
+    written.seek(0)
+    read: nn.Module = torch.jit.load(written)  # type: ignore[no-untyped-call]
     return read
 
 
