@@ -16,6 +16,7 @@ from pixelproof.measure.signature_detectors import Split, check_enough, twin
 from pixelproof.models import open_saved
 from pixelproof.results import CriticalRecord, DetectorRecord, RowTable
 from pixelproof.run import Run
+from pixelproof.views import OpenRun
 
 pytestmark = pytest.mark.slow
 
@@ -126,10 +127,10 @@ def test_only_correctly_classified_images_are_explained_and_their_maps_add_up(ru
 
 
 def test_no_image_is_both_fitted_and_judged_on(run):
-    for row in views.signature_detectors(run):
+    for row in views.signature_detectors(OpenRun(run, "run")).rows:
         n = CONTENT["signatures"]["n"]
-        assert row["clean_n"] == n - round(0.5 * n) - round(0.15 * n)
-        assert all(judged <= row["clean_n"] for judged in row["judged"])
+        assert row.clean_n == n - round(0.5 * n) - round(0.15 * n)
+        assert all(judged <= row.clean_n for judged in row.judged_n)
 
 
 def test_matrices_agree_with_the_focus_figures(run):
@@ -145,10 +146,10 @@ def test_matrices_agree_with_the_focus_figures(run):
 
 
 def test_networks_keep_an_accuracy_for_each_of_ten_epochs(run):
-    rows = {row["name"]: row for row in views.signature_detectors(run)}
-    training, held = rows["network on signatures, as in the paper"]["history"]
-    assert len(training) == len(held) == 10
-    assert rows["control: mean of the top pixel row"]["history"] is None
+    rows = {row.detector: row for row in views.signature_detectors(OpenRun(run, "run")).rows}
+    accuracy = rows["network on signatures, as in the paper"].epochs
+    assert len(accuracy.fitted) == len(accuracy.held_out) == 10
+    assert rows["control: mean of the top pixel row"].epochs is None
 
 
 def test_noise_twins_are_as_large_as_their_attack(run):

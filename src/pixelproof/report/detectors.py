@@ -23,7 +23,8 @@ from pixelproof.report.page import (
 from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
-from pixelproof.views.detectors import ANY, GuardRow, KnownRow, NaturalErrors
+from pixelproof.views.detector_rows import KnownRow
+from pixelproof.views.detectors import ANY, GuardRow, NaturalErrors
 
 LOST: tuple[tuple[Callable[[GuardRow], Rate | None], str], ...] = (
     (lambda row: row.lost, "evaded when known"),

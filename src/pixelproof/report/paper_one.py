@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from pixelproof import views
 from pixelproof.report.page import Prose, Section, Table, cells, count, interval, percent
 from pixelproof.report.pixels import PAPER_P, PAPER_T
 from pixelproof.report.signature_detectors import PAPER_ACCURACY, PAPER_AUC
-from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.signature_detectors import SignatureDetectorRow
 
 ABSENT = "not in this study"
 SAID = (
@@ -21,10 +21,9 @@ SAID = (
 
 def paper_one(opened: OpenRun) -> Section | None:
     """The way through the report for a reader of paper 1; None without signatures."""
-    run = opened.run
-    if views.critical(run) is None:
+    if views.critical(opened.run) is None:
         return None
-    body = tuple(cells(name, printed, ours(run), where, head=1) for name, printed, ours, where in LINES)
+    body = tuple(cells(name, printed, ours(opened), where, head=1) for name, printed, ours, where in LINES)
     table = Table(
         name="paper-one",
         caption="Paper 1, figure by figure",
@@ -34,60 +33,60 @@ def paper_one(opened: OpenRun) -> Section | None:
     return Section("paper-one", "Paper 1, figure by figure", (Prose(SAID), table))
 
 
-def _stages(run: Run) -> str:
-    facts = views.overview(run)
-    return f"{facts['net']}, {len(views.attack_names(run))} attacks, signatures, critical pixels, detectors: one run"
+def _stages(opened: OpenRun) -> str:
+    facts, attacks = views.overview(opened.run), views.attack_names(opened.run)
+    return f"{facts['net']}, {len(attacks)} attacks, signatures, critical pixels, detectors: one run"
 
 
-def _clean(run: Run) -> str:
-    rate = views.overview(run)["clean_accuracy"]
+def _clean(opened: OpenRun) -> str:
+    rate = views.overview(opened.run)["clean_accuracy"]
     return f"{rate['hits']} of {rate['n']}, {interval(rate)}"
 
 
-def _maps(run: Run) -> str:
-    found = views.projections(run)
+def _maps(opened: OpenRun) -> str:
+    found = views.projections(opened.run)
     return "; ".join(f"{one['method'].upper()} of {one['space']}, {count(len(one['labels']))}" for one in found)
 
 
-def _shown(run: Run) -> str:
-    facts, gaps = views.critical(run), views.gaps(run)
+def _shown(opened: OpenRun) -> str:
+    facts, gaps = views.critical(opened.run), views.gaps(opened.run)
     assert facts is not None
     assert gaps is not None
     gap = f"{gaps['largest']:.0e}".replace("-", "\u2011")  # kept on one line
     return f"{facts['attack']}, eps {facts['eps']:.3g}; {gaps['n']} maps, largest gap {gap}"
 
 
-def _overlaid(run: Run) -> str:
-    facts = views.critical(run)
+def _overlaid(opened: OpenRun) -> str:
+    facts = views.critical(opened.run)
     assert facts is not None
     return f"{facts['k']} pixels per image and over all images, both senses"
 
 
-def _table_one(run: Run) -> str:
-    facts = views.critical(run)
+def _table_one(opened: OpenRun) -> str:
+    facts = views.critical(opened.run)
     assert facts is not None
     return ", ".join(f"{sense['sense']} repairs {percent(sense['repaired'])}" for sense in facts["senses"])
 
 
-def _table_two(run: Run) -> str:
-    rows = {row["group"]: row["size"]["value"] for row in views.proximity(run)}
+def _table_two(opened: OpenRun) -> str:
+    rows = {row["group"]: row["size"]["value"] for row in views.proximity(opened.run)}
     if not rows:
         return ABSENT
     far, near, chance = (rows[group] for group in ("far from 0", "close to 0", "random"))
     return f"logit moves by {far:.2f} far from 0, {near:.2f} close to it, {chance:.2f} at random"
 
 
-def _curves(run: Run) -> str:
-    worst = views.worst_case(run)
+def _curves(opened: OpenRun) -> str:
+    worst = views.worst_case(opened.run)
     if not worst:
         return ABSENT
     last = worst[-1]
     return f"{len(worst)} budgets; all attacks together leave {percent(last['together']['value'])} at {last['eps']:.3g}"
 
 
-def _beside(source: str) -> Callable[[Run], str]:
-    def ours(run: Run) -> str:
-        rows = [row for row in views.paper(run) if row["source"] == source and row["difference"] is not None]
+def _beside(source: str) -> Callable[[OpenRun], str]:
+    def ours(opened: OpenRun) -> str:
+        rows = [row for row in views.paper(opened.run) if row["source"] == source and row["difference"] is not None]
         if not rows:
             return ABSENT
         apart = sorted(abs(row["difference"]) for row in rows)
@@ -96,51 +95,49 @@ def _beside(source: str) -> Callable[[Run], str]:
     return ours
 
 
-def _t_test(run: Run) -> str:
-    facts = views.critical(run)
+def _t_test(opened: OpenRun) -> str:
+    facts = views.critical(opened.run)
     assert facts is not None
     pooled = facts["pooled"]
     p = f"= {pooled['p']:.3g}" if pooled["p"] >= 1e-300 else "< 1e-300"
     return f"t = {pooled['t']:.4g}, p {p}; on clean images in {percent(facts['null']['pooled']['value'])} of runs, too"
 
 
-def _means(run: Run) -> str:
-    facts = views.critical(run)
+def _means(opened: OpenRun) -> str:
+    facts = views.critical(opened.run)
     assert facts is not None
     critical, other = facts["pooled"]["means"]
     return f"mean |change| {critical:.3g} against {other:.3g}"
 
 
-def _inside(run: Run) -> str:
-    rows = views.inside(run)
+def _inside(opened: OpenRun) -> str:
+    rows = views.inside(opened.run)
     told = (f"{row['attack']} {row['separability']:.2f}" for row in rows if row["separability"] is not None)
     return f"AUROC of a line: {', '.join(told)}"
 
 
-def _network(run: Run) -> dict[str, Any] | None:
+def _network(opened: OpenRun) -> SignatureDetectorRow | None:
     """The paper's classifier: a network on signatures, fitted without noise."""
-    rows = (row for row in views.signature_detectors(run) if row["history"] and not row["control"] and not row["noise"])
-    return next(rows, None)
+    found = held(lambda: views.signature_detectors(opened))
+    rows = () if found is None else found.rows
+    return next((row for row in rows if row.epochs and not row.control and not row.noise_kinds), None)
 
 
-def _accuracy(run: Run) -> str:
-    row = _network(run)
-    if row is None:
+def _accuracy(opened: OpenRun) -> str:
+    row = _network(opened)
+    if row is None or row.epochs is None:
         return ABSENT
-    fitted, held = (values[-1] for values in row["history"])
-    return f"{percent(fitted, 2)} fitted, {percent(held, 2)} not fitted, after {len(row['history'][0])} epochs"
+    fitted, held_out = row.epochs.fitted, row.epochs.held_out
+    return f"{percent(fitted[-1], 2)} fitted, {percent(held_out[-1], 2)} not fitted, after {len(fitted)} epochs"
 
 
-def _auc(run: Run) -> str:
-    row = _network(run)
-    if row is None:
-        return ABSENT
-    found = row["figures"]["auroc"]
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+def _auc(opened: OpenRun) -> str:
+    row = _network(opened)
+    return ABSENT if row is None else str(row.auroc)
 
 
 # What the paper calls it, what it printed, ours, and the section of this report.
-LINES: tuple[tuple[str, str, Callable[[Run], str], str], ...] = (
+LINES: tuple[tuple[str, str, Callable[[OpenRun], str], str], ...] = (
     ("Fig. 1, overview", "five stages", _stages, "In short"),
     ("Section III", "9834 of 10,000 correct", _clean, "The classifier before any attack"),
     ("Fig. 2a–c, UMAP", "clusters, attacks in and around them", _maps, "Inside the network"),

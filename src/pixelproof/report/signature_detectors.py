@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import MUTED, PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, Section, Table, cells, interval
+from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, Section, Table, cells, decimals, interval
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.detector_rows import KnownRow
+from pixelproof.views.signature_detectors import SignatureDetectorRow as Row
 
 PAPER_AUC, PAPER_ACCURACY = 0.84, 0.8221
 CONTROL_LINES = (":", "--", "-.", (0, (9, 3)))  # one per control
@@ -21,99 +24,91 @@ CORNER = 10  # percent of false alarms that the close-up of the ROC curves shows
 
 def signature_detectors(opened: OpenRun) -> Section | None:
     """Detectors, controls, cross-attack matrices and the attack that knows the detector."""
-    run = opened.run
-    rows = views.signature_detectors(run)
-    if not rows:
+    found = held(lambda: views.signature_detectors(opened))
+    if found is None:
         return None
+    rows = found.rows
     blocks: list[Block] = [Prose(_lead(rows)), _beside(rows), _controls(rows)]
-    if any(row["cross"] for row in rows):
+    if any(row.cross for row in rows):
         blocks.append(_kinds(rows))
     blocks += [_alarms(rows), _roc(rows)]
-    if any(row["history"] for row in rows):
+    if any(row.epochs for row in rows):
         blocks.append(_epochs(rows))
-    own = [row for row in rows if not row["control"]]
+    own = [row for row in rows if not row.control]
     blocks += [_matrix(row, place) for place, row in enumerate(own)]
     others = tuple(_matrix(row, len(own) + place) for place, row in enumerate(rows[len(own) :]))
     blocks.append(Fold("The same matrices for the controls", others))
-    if views.adaptive(run):
-        blocks.append(_adaptive(views.adaptive(run)))
+    if found.known:
+        blocks.append(_adaptive(found.known))
     return Section("detection", "Would signatures tell?", tuple(blocks))
 
 
-def _lead(rows: list[dict[str, Any]]) -> str:
+def _lead(rows: Sequence[Row]) -> str:
     first = rows[0]
-    raw = next((row for row in rows if row["control"] and not row["noise"] and row["history"]), None)
+    raw = next((row for row in rows if row.control and not row.noise_kinds and row.epochs), None)
     said = (
         f"The paper trains a small network on signatures and reports an AUC of {PAPER_AUC} and an accuracy of "
-        f"{100 * PAPER_ACCURACY:.2f} %. The same protocol gives {first['figures']['auroc']['value']:.3f} here. "
+        f"{100 * PAPER_ACCURACY:.2f} %. The same protocol gives {first.auroc.value:.3f} here. "
     )
     if raw:
         said += (
             f"That alone means little: the same network on raw pixels, without any explanation, gives "
-            f"{raw['figures']['auroc']['value']:.3f}, so whatever shows the budget in the pixels does as "
+            f"{raw.auroc.value:.3f}, so whatever shows the budget in the pixels does as "
             "well. The question is whether a detector tells an attack from noise of the same size, and of a kind that "
             "it was not fitted with. "
         )
-    own = [row for row in rows if not row["control"] and row["cross"]]
+    own = [row for row in rows if not row.control and row.cross]
     if own:
-        best = max(own, key=lambda row: row["cross"]["left out"]["value"])
+        best = max(own, key=lambda row: row.cross["left out"].value)
         said += (
             f"Fitted on one attack with some kinds of noise, and tested on another attack against the kinds left out, "
-            f"“{best['name']}” reaches {_estimate(best['cross']['left out'])}, the mean over all pairs of different "
-            f"attacks; with the kinds of its own fit among them, {_estimate(best['cross']['noise'])}."
+            f"“{best.detector}” reaches {best.cross['left out']}, the mean over all pairs of different "
+            f"attacks; with the kinds of its own fit among them, {best.cross['noise']}."
         )
     return said
 
 
-def _beside(rows: list[dict[str, Any]]) -> Table:
+def _beside(rows: Sequence[Row]) -> Table:
     body = [cells("paper 1", f"{PAPER_AUC:.2f}", f"{100 * PAPER_ACCURACY:.2f}\u00a0%", "–", "–", head=1)]
     for row in rows:
-        if row["control"]:
+        if row.control:
             continue
-        found, accuracy = row["figures"], _accuracy(row)
+        accuracy = _accuracy(row)
         body.append(
             cells(
-                row["name"], _estimate(found["auroc"]),
+                row.detector, row.auroc,
                 "–" if accuracy is None else f"{100 * accuracy:.2f}\u00a0%",
-                _estimate(found["tpr1"]), _estimate(found["tpr5"]), head=1,
+                row.tpr1, row.tpr5, head=1,
             )
         )  # fmt: skip
     first = rows[0]
     return Table(
         name="detector-paper",
-        caption=f"Beside the paper: fitted and tested on {first['focus']}, against clean images",
+        caption=f"Beside the paper: fitted and tested on {first.attack}, against clean images",
         columns=(
             "detector", "AUC [95\u00a0%]", "accuracy", "TPR at 1\u00a0% FPR", "TPR at 5\u00a0% FPR",
         ),
         bodies=(tuple(body),),
-        note=f"{first['attacked_n']} attacked and {first['clean_n']} clean images judge, none of them fitted on. The "
+        note=f"{first.attacked_n} attacked and {first.clean_n} clean images judge, none of them fitted on. The "
         "paper names neither its attack nor its network for it. Accuracy: after the last epoch, at even odds, for "
         "images not fitted on, with noise among them where the fit had it. Intervals are bootstrapped over images.",
     )  # fmt: skip
 
 
-def _accuracy(row: dict[str, Any]) -> float | None:
-    return row["history"][1][-1] if row["history"] and row["history"][1] else None
+def _accuracy(row: Row) -> float | None:
+    return row.epochs.held_out[-1] if row.epochs and row.epochs.held_out else None
 
 
-def _estimate(found: dict[str, float]) -> str:
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
-
-
-def _area(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _controls(rows: list[dict[str, Any]]) -> Table:
+def _controls(rows: Sequence[Row]) -> Table:
     keys = ("left out", "noise", "clean")
     body = [
         (
-            Cell(row["name"], head=True),
-            *cells(*(_estimate(row["cross"][key]) if row["cross"] else "–" for key in keys)),
+            Cell(row.detector, head=True),
+            *cells(*(row.cross[key] if row.cross else "–" for key in keys)),
         )
         for row in rows
     ]
-    own = sum(not row["control"] for row in rows)
+    own = sum(not row.control for row in rows)
     return Table(
         name="detector-controls",
         caption="Cross-attack AUROC [95\u00a0%]: against noise of kinds left out of the fit, and against easier images",
@@ -129,37 +124,35 @@ def _controls(rows: list[dict[str, Any]]) -> Table:
     )
 
 
-def _kinds(rows: list[dict[str, Any]]) -> Table:
+def _kinds(rows: Sequence[Row]) -> Table:
     keys = ("sign", "shuffled", "uniform", "gaussian", "from sign", "to sign")
     body = tuple(
         (
-            Cell(row["name"], head=True),
-            *cells(*(_area(row["cross"][key]["value"]) for key in keys)),
-            *cells(_area(row["figures_noise"]["auroc"]["value"])),
+            Cell(row.detector, head=True),
+            *cells(*(decimals(row.cross[key].value) for key in keys)),
+            *cells(decimals(row.from_noise.auroc.value)),
         )
         for row in rows
-        if row["cross"]
+        if row.cross
     )
     return Table(
         name="detector-noise",
         caption="Cross-attack AUROC by kind of noise",
-        columns=("detector", *keys[:4], "sign → others", "others → sign", f"{rows[0]['focus']} alone"),
+        columns=("detector", *keys[:4], "sign → others", "others → sign", f"{rows[0].attack} alone"),
         bodies=(body,),
         note="First four columns and the last: fitted with sign and shuffled noise, or with none. Arrows: noise of the "
         "fit → noise judged. Last column: fitted and tested on one attack, against all four kinds.",
     )
 
 
-def _alarms(rows: list[dict[str, Any]]) -> Table:
+def _alarms(rows: Sequence[Row]) -> Table:
     body = tuple(
-        cells(
-            row["name"], interval(row["alarms"]), interval(row["false_alarms"]), interval(row["noise_alarms"]), head=1
-        )
+        cells(row.detector, interval(row.alarms), interval(row.false_alarms), interval(row.noise_alarms), head=1)
         for row in rows
     )
     return Table(
         name="detector-alarms",
-        caption=f"Alarms at a false-alarm rate of {100 * rows[0]['rate']:.0f}\u00a0% ({rows[0]['focus']})",
+        caption=f"Alarms at a false-alarm rate of {100 * rows[0].rate:.0f}\u00a0% ({rows[0].attack})",
         columns=("detector", "attacked alarmed", "clean alarmed", "noise alarmed"),
         bodies=(body,),
         note="The threshold comes from calibration images, neither fitted nor judged on. Noise: noise twins of the "
@@ -167,17 +160,16 @@ def _alarms(rows: list[dict[str, Any]]) -> Table:
     )
 
 
-def _roc(rows: list[dict[str, Any]]) -> Figure:
+def _roc(rows: Sequence[Row]) -> Figure:
     def paint(canvas: Canvas) -> None:
         whole, corner = canvas.subplots(1, 2, sharey=True)
         controls = itertools.count()
         for place, row in enumerate(rows):
-            colour = MUTED if row["control"] else PALETTE[place % len(PALETTE)]
-            style = CONTROL_LINES[next(controls) % len(CONTROL_LINES)] if row["control"] else "-"
-            fpr, tpr = row["curve"]
-            label = f"{row['name']} {row['figures']['auroc']['value']:.3f}"
+            colour = MUTED if row.control else PALETTE[place % len(PALETTE)]
+            style = CONTROL_LINES[next(controls) % len(CONTROL_LINES)] if row.control else "-"
+            label = f"{row.detector} {row.auroc.value:.3f}"
             for axes in (whole, corner):
-                axes.plot([100 * x for x in fpr], [100 * y for y in tpr], ls=style, color=colour, label=label)
+                axes.plot(_percent(row.roc.fpr), _percent(row.roc.tpr), ls=style, color=colour, label=label)
         for axes in (whole, corner):
             axes.plot([0, 100], [0, 100], color=MUTED, lw=0.6)
             percent_axis(axes)
@@ -186,7 +178,7 @@ def _roc(rows: list[dict[str, Any]]) -> Figure:
         whole.set_ylabel("attacked images flagged")
         canvas.legend(*whole.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
 
-    focus = rows[0]["focus"]
+    focus = rows[0].attack
     words = Words(
         f"ROC curves: {focus} against clean images",
         f"The figure after each name is its AUROC. Grey: controls that know no explanation. Right: the first "
@@ -196,16 +188,16 @@ def _roc(rows: list[dict[str, Any]]) -> Figure:
     return draw("detector-roc", paint, words=words, size=(8.4, 4.6))
 
 
-def _epochs(rows: list[dict[str, Any]]) -> Figure:
+def _epochs(rows: Sequence[Row]) -> Figure:
     def paint(canvas: Canvas) -> None:
         axes = canvas.add_subplot()
-        for place, row in enumerate(row for row in rows if row["history"]):
-            training, held = row["history"]
-            colour = MUTED if row["control"] else PALETTE[place % len(PALETTE)]
-            epochs = range(1, len(training) + 1)
-            axes.plot(epochs, [100 * value for value in training], "--", color=colour, lw=1.2)
-            mark = CONTROL_MARKS[place % len(CONTROL_MARKS)] if row["control"] else "o"
-            axes.plot(epochs, [100 * value for value in held], color=colour, marker=mark, ms=4, label=row["name"])
+        trained = [(row, row.epochs) for row in rows if row.epochs]
+        for place, (row, accuracy) in enumerate(trained):
+            colour = MUTED if row.control else PALETTE[place % len(PALETTE)]
+            epochs = range(1, len(accuracy.fitted) + 1)
+            axes.plot(epochs, _percent(accuracy.fitted), "--", color=colour, lw=1.2)
+            mark = CONTROL_MARKS[place % len(CONTROL_MARKS)] if row.control else "o"
+            axes.plot(epochs, _percent(accuracy.held_out), color=colour, marker=mark, ms=4, label=row.detector)
         axes.axhline(100 * PAPER_ACCURACY, color=MUTED, lw=0.8)
         axes.annotate(
             f"paper {100 * PAPER_ACCURACY:.2f} %",
@@ -228,24 +220,28 @@ def _epochs(rows: list[dict[str, Any]]) -> Figure:
     return draw("detector-epochs", paint, words=words, size=(7.2, 3.6))
 
 
-def _matrix(row: dict[str, Any], place: int) -> Table:
-    attacks = row["attacks"]
+def _percent(shares: Sequence[float]) -> list[float]:
+    return [100 * share for share in shares]
+
+
+def _matrix(row: Row, place: int) -> Table:
+    attacks = row.attacks
     columns = ("fitted on", *(f"{attack} vs {key}" for key in SHOWN for attack in attacks))
     body = tuple(
         (
-            Cell(f"{attack} (n = {row['fitted_on'][line]})", head=True),
+            Cell(f"{attack} (n = {row.fitted_n[line]})", head=True),
             *(
                 Cell(f"{value:.3f}", shade=min(1.0, max(0.0, 2 * (1 - value))))
                 for key in SHOWN
-                for value in row["matrices"][key][line]
+                for value in row.against[key][line]
             ),
         )
         for line, attack in enumerate(attacks)
     )
-    judged = ", ".join(f"{attack} {n}" for attack, n in zip(attacks, row["judged"], strict=True))
+    judged = ", ".join(f"{attack} {n}" for attack, n in zip(attacks, row.judged_n, strict=True))
     return Table(
         name=f"cross-{place + 1}",
-        caption=f"{row['name']}: AUROC by attack fitted on (row) and tested on (column)",
+        caption=f"{row.detector}: AUROC by attack fitted on (row) and tested on (column)",
         columns=columns,
         bodies=(body,),
         note=f"Successful attacks judged: {judged}. Against clean images, and against noise of the tested attack's "
@@ -255,20 +251,18 @@ def _matrix(row: dict[str, Any], place: int) -> Table:
     )
 
 
-def _adaptive(rows: list[dict[str, Any]]) -> Table:
+def _adaptive(rows: Sequence[KnownRow]) -> Table:
     first = rows[0]
     body = tuple(
-        cells(row["attack"], interval(row["fooled"]), interval(row["evaded"]), _area(row["auroc"]), head=1)
-        for row in rows
+        cells(row.attack, interval(row.fooled), interval(row.evaded), decimals(row.auroc), head=1) for row in rows
     )
     return Table(
         name="detector-adaptive",
-        caption=f"Attacks that know “{first['detector']}”: linf eps {first['eps']:.3g}, {first['steps']} steps, "
-        f"n = {first['n']}",
+        caption=f"Attacks that know “{first.detector}”: linf eps {first.eps:.3g}, {first.steps} steps, n = {first.n}",
         columns=("attack", "fooled [95\u00a0%]", "fooled without alarm [95\u00a0%]", "AUROC of those that fool"),
         bodies=(body,),
         note=f"“Sum w”: step along misclassification minus w times the detector's score. Any of them evades on "
-        f"{interval(first['lost'])} of the images, at a false-alarm rate of {100 * first['rate']:.0f}\u00a0%: a lower "
+        f"{interval(first.lost)} of the images, at a false-alarm rate of {100 * first.rate:.0f}\u00a0%: a lower "
         "bound on evasion, for a better attack can only find more. DeepSHAP values are followed through gradient x "
         "(image − mean background), steps such as rounding through sigmoids.",
     )

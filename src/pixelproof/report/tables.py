@@ -80,13 +80,20 @@ def _images(run: Run) -> Rows:
         yield from views.images(run, attack=row["attack"], eps=row["eps"])
 
 
-def _detectors(run: Run) -> Rows:
+def _detectors(opened: OpenRun) -> Rows:
     """One row per detector, attack fitted on and attack tested on."""
-    for row in views.signature_detectors(run):
-        for fitted, name in enumerate(row["attacks"]):
-            for tested, other in enumerate(row["attacks"]):
-                aurocs = {f"auroc_{key}": matrix[fitted][tested] for key, matrix in row["matrices"].items()}
-                yield {"detector": row["name"], "fitted": name, "tested": other, "n": row["judged"][tested], **aurocs}
+    found = held(lambda: views.signature_detectors(opened))
+    for row in () if found is None else found.rows:
+        for fitted, name in enumerate(row.attacks):
+            for tested, other in enumerate(row.attacks):
+                aurocs = {f"auroc_{key}": matrix[fitted][tested] for key, matrix in row.against.items()}
+                yield {"detector": row.detector, "fitted": name, "tested": other, "n": row.judged_n[tested], **aurocs}
+
+
+def _adaptive(opened: OpenRun) -> Rows:
+    """One row per attack that knows the strong detector of [signatures]."""
+    found = held(lambda: views.signature_detectors(opened))
+    return () if found is None else map(_columns, found.known)
 
 
 def _defences(run: Run) -> Rows:
@@ -121,8 +128,8 @@ CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
         "critical-curves": _on_run(views.curves),
         "critical-confined": _on_run(views.confined),
         "drift": _on_run(views.drift),
-        "detectors": _on_run(_detectors),
-        "adaptive": _on_run(views.adaptive),
+        "detectors": _detectors,
+        "adaptive": _adaptive,
         "defences": _on_run(_defences),
         "defence-search": _on_run(views.searched),
         "alarm-rule": _on_run(views.alarm_rule),

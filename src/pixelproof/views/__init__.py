@@ -31,7 +31,7 @@ from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pix
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import history, overview
 from pixelproof.views.paper import paper
-from pixelproof.views.signature_detectors import adaptive, signature_detectors
+from pixelproof.views.signature_detectors import signature_detectors
 from pixelproof.views.signatures import (
     Explained,
     confined,
@@ -52,7 +52,6 @@ __all__ = [
     "OpenRun",
     "PixelExample",
     "Witness",
-    "adaptive",
     "alarm_rule",
     "attack_names",
     "budgets",

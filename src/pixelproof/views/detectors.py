@@ -8,46 +8,18 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from pixelproof.detect import Figures, GuardEvaluation, roc
-from pixelproof.results import DetectorRecord, GuardRecord, KnownRecord, catalogue
+from pixelproof.detect import GuardEvaluation, roc
+from pixelproof.results import GuardRecord, KnownRecord, catalogue
 from pixelproof.run import Run, slug
 from pixelproof.types import Rate
 from pixelproof.views.answer import Answer, Estimate, Lacking
+from pixelproof.views.detector_rows import DetectorRow, KnownRow, Separation, separation
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.roc import Roc
+from pixelproof.views.signature_detectors import adaptive_rows, signature_rows
 
 ANY = "any of them"
 RATES = (0.01, 0.05)  # the false-alarm rates of the clean thresholds that are compared
-
-
-class Separation(Answer):
-    """How well scores separate attacked from clean images, with 95 % bootstrap intervals over images."""
-
-    auroc: Estimate = Field(description="Area under the ROC curve.")
-    aupr: Estimate = Field(description="Average precision, at these numbers of images.")
-    fpr95: Estimate = Field(description="False positives where 95 % of the attacked are found.")
-    tpr1: Estimate = Field(description="Attacked found at no more than 1 % false positives.")
-    tpr5: Estimate = Field(description="Attacked found at no more than 5 % false positives.")
-    eer: Estimate = Field(description="Where false positives and misses are equally frequent.")
-    accuracy: Estimate = Field(description="The best balanced accuracy that any threshold has.")
-
-
-class DetectorRow(Separation):
-    """One detector against one attack, on images that it was not fitted on."""
-
-    id: str
-    detector: str = Field(description="Its spec, or 'neighbours, LAYER' for the alarm rule of one layer.")
-    control: bool = Field(description="Whether it only shows what a detector without explanations reaches.")
-    fitted_on: str = Field(description="The attack it was fitted or tuned on; empty where it saw clean images only.")
-    attack: str
-    clean_n: int = Field(description="Clean images, correctly classified, that the figures rest on.")
-    attacked_n: int = Field(description="Successfully attacked images that the figures rest on.")
-    noise: Estimate | None = Field(description="AUROC against clean images with the same perturbation, shuffled.")
-    rate: float = Field(description="The false-alarm rate that its own threshold was set to.")
-    alarms: Rate = Field(description="Attacked images above its own threshold.")
-    false_alarms: Rate = Field(description="Clean test images above its own threshold, misclassified ones included.")
-    recovered: Rate | None = Field(description="Attacked images whose recovered class is the true one; null: none is.")
-    roc: Roc
 
 
 class GuardRow(DetectorRow):
@@ -76,26 +48,6 @@ class NaturalErrors(Separation):
     wrong_n: int
 
 
-class KnownRow(Answer):
-    """An attack that knows a detector: how many images fooled the classifier, and how many of those unseen.
-
-    The attack "any of them" is every image's worst case over the others; "quietest pixel" is the single pixel that
-    the detector finds least strange, where the study has one-pixel attacks.
-    """
-
-    detector: str
-    n: int
-    norm: str
-    eps: float
-    steps: int = Field(description="0 for single pixels: every change that fools was shown to the guard.")
-    rate: float
-    attack: str
-    fooled: Rate
-    evaded: Rate = Field(description="Images that fool the classifier without an alarm.")
-    auroc: float | None = Field(description="Of the images that fool, against clean ones; null where none does.")
-    lost: Rate = Field(description="Images lost to any of the attacks that know this detector.")
-
-
 class Detectors(Answer):
     """Every detector that was judged, by the section of the study; `known` are attacks that know one."""
 
@@ -112,9 +64,9 @@ def detectors(opened: OpenRun) -> Detectors:
     records = guard_records(run)
     found = Detectors(
         guards=tuple(_guards(run, records)),
-        signatures=tuple(_signature(record) for record in catalogue.SIGNATURE_DETECTORS.all(run)),
+        signatures=signature_rows(run),
         natural_errors=tuple(_natural(records)),
-        known=tuple(row for record in records for row in _known(run, record.name)) + tuple(_adaptive(run)),
+        known=tuple(row for record in records for row in _known(run, record.name)) + adaptive_rows(run),
     )
     if not found.guards and not found.signatures:
         raise Lacking("detectors", "This run judged no detector.", "Add [guards] or [signatures] to the study.")
@@ -145,7 +97,7 @@ def _guard(
     curve = roc(clean.score[~clean.fooled], attacked.score[attacked.fooled])
     p_value = attacked.p_value[attacked.fooled]
     return GuardRow(
-        **_separation(found.figures),
+        **separation(found.figures),
         id=slug(record.name),
         detector=record.name,
         control=False,
@@ -175,36 +127,11 @@ def _guard(
     )
 
 
-def _signature(record: DetectorRecord) -> DetectorRow:
-    return DetectorRow(
-        **_separation(record.figures),
-        id=slug(record.name),
-        detector=record.name,
-        control=record.control,
-        fitted_on=record.focus,
-        attack=record.focus,
-        clean_n=record.figures.clean,
-        attacked_n=record.figures.attacked,
-        noise=record.figures_noise.auroc,
-        recovered=None,
-        rate=record.rate,
-        alarms=record.alarms,
-        false_alarms=record.false_alarms,
-        roc=Roc.of(None, record.fpr, record.tpr),
-    )
-
-
 def _natural(records: list[GuardRecord]) -> Iterator[NaturalErrors]:
     for record in records:
         found = record.natural
         if found is not None:
-            separation = _separation(found)
-            yield NaturalErrors(
-                detector=record.name,
-                clean_n=found.clean,
-                wrong_n=found.attacked,
-                **separation,
-            )
+            yield NaturalErrors(**separation(found), detector=record.name, clean_n=found.clean, wrong_n=found.attacked)
 
 
 def _known(run: Run, detector: str) -> Iterator[KnownRow]:
@@ -237,31 +164,6 @@ def _known_row(record: KnownRecord, attack: str, fooled: Rate, evaded: Rate, aur
         auroc=auroc,
         lost=record.lost,
     )
-
-
-def _adaptive(run: Run) -> Iterator[KnownRow]:
-    """Attacks that know the strong detector of [signatures]; the first of them does not."""
-    record = catalogue.ADAPTIVE.find(run)
-    if record is None:
-        return
-    for attack, fooled, evaded, auroc in zip(record.attacks, record.fooled, record.evaded, record.auroc, strict=True):
-        yield KnownRow(
-            detector=record.detector,
-            n=record.n,
-            norm="linf",
-            eps=record.eps,
-            steps=record.steps,
-            rate=record.rate,
-            attack=attack,
-            fooled=fooled,
-            evaded=evaded,
-            auroc=auroc,
-            lost=record.lost,
-        )
-
-
-def _separation(found: Figures) -> dict[str, Estimate]:
-    return {name: getattr(found, name) for name in Separation.model_fields}
 
 
 def _below(p_value: Tensor, limit: float) -> Rate:
