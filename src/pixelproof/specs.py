@@ -73,7 +73,7 @@ def write(component: Any) -> str:
     """The spec string of a component: its name and every setting that is not None."""
     rest = getattr(component, "rest", None)
     settings = [
-        ",".join(value) if field.name == rest else f"{field.name}={_text(value)}"
+        ",".join(value) if field.name == rest else f"{field.name}={as_text(value)}"
         for field in dataclasses.fields(component)
         if field.init and (value := getattr(component, field.name)) is not None and (field.name != rest or value)
     ]
@@ -86,13 +86,14 @@ def number(text: str) -> float:
     return float(top) / float(bottom) if slash else float(text)
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A setting as a spec writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return _decimal(value)
     if isinstance(value, tuple):
-        return "|".join(_text(item) for item in value)
+        return "|".join(as_text(item) for item in value)
     return str(value)
 
 

@@ -562,6 +562,10 @@ export interface LiveAttack {
   name: string;
   about: string;
   settings: Record<string, string>;
+  /** From where to where a number may go, both included. */
+  ranges: Record<string, [number, number]>;
+  /** What a setting that is no number may be. */
+  choices: Record<string, string[]>;
   stepwise: string;
 }
 

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from pixelproof import __version__
@@ -18,7 +19,7 @@ from pixelproof.views.explorer import Lacking
 from pixelproof.web.contract import Refusal
 from pixelproof.web.gate import Gate
 from pixelproof.web.library import Library
-from pixelproof.web.live.upload import TooLarge, WrongType
+from pixelproof.web.live.upload import TooLarge, TooMany, WrongType
 from pixelproof.web.routes import examples, live, measures, runs
 from pixelproof.web.state import AppState
 
@@ -29,7 +30,7 @@ installed. With node 20.19 or later: <code>make web</code>. Without: <code>pip i
 node of its own while the package registries can be reached.</p></main></body></html>"""
 
 
-STATUS: dict[type[Exception], int] = {UnknownName: 404, TooLarge: 413, WrongType: 415}
+STATUS: dict[type[Exception], int] = {UnknownName: 404, TooLarge: 413, WrongType: 415, TooMany: 429}
 
 
 def pages() -> Path:
@@ -57,6 +58,7 @@ def api(state: AppState) -> FastAPI:
     app.add_exception_handler(PixelproofError, _refuse)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
     @app.get("/api/{rest:path}", include_in_schema=False)
@@ -92,6 +94,10 @@ def _invalid(_request: Request, reason: Exception) -> JSONResponse:
 def _http(_request: Request, reason: Exception) -> JSONResponse:
     assert isinstance(reason, HTTPException)
     return JSONResponse({"error": f"explore: {reason.detail}."}, status_code=reason.status_code)
+
+
+def _gone(_request: Request, _reason: Exception) -> JSONResponse:
+    return JSONResponse({"error": "explore: the request ended before its end."}, status_code=400)
 
 
 def _unexpected(_request: Request, reason: Exception) -> JSONResponse:

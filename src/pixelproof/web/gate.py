@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
+import time
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -14,6 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY = 16 * 2**20
+SLOW = 60.0  # seconds for a body to arrive
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "pixelproof-token"
 POLICY = "; ".join(
@@ -90,7 +93,8 @@ class Gate:
         asked = dict(query).get("token")
         if asked is not None and hmac.compare_digest(asked.encode(), token.encode()):
             rest = urlencode([pair for pair in query if pair[0] != "token"])
-            answer = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), status_code=303)
+            own = "/" + scope["path"].lstrip("/")  # "//other.host/" would lead there
+            answer = RedirectResponse(own + (f"?{rest}" if rest else ""), status_code=303)
             answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
             return answer
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
@@ -130,13 +134,20 @@ def _refusal(status: int, why: str) -> Response:
 
 
 def _limited(receive: Receive) -> Receive:
-    """The body of a request that said no length, cut off where it becomes too large."""
-    seen = 0
+    """The body of a request, cut off where it becomes too large or takes too long to come."""
+    seen, whole = 0, False
+    ends = time.monotonic() + SLOW
 
     async def receiving() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, whole
+        if whole:
+            return await receive()  # waits for the visitor to leave, which may take as long as it likes
+        try:
+            message = await asyncio.wait_for(receive(), ends - time.monotonic())
+        except TimeoutError as reason:
+            raise HTTPException(408, f"a request must be whole within {SLOW:g} seconds") from reason
         seen += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if seen > BODY:
             raise HTTPException(413, f"a request may have at most {BODY // 2**20} MiB")
         return message

@@ -58,8 +58,8 @@ class Mount(Answer):
 
     session: str = SESSION
     pixels: str
-    label: int = Field(ge=0)
-    target: int | None = Field(default=None, ge=0)
+    label: int = Field(ge=0, lt=2**31)
+    target: int | None = Field(default=None, ge=0, lt=2**31)
     attack: str = Field(min_length=1, max_length=200)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
@@ -100,6 +100,8 @@ class LiveAttack(Answer):
     name: str
     about: str
     settings: dict[str, str]
+    ranges: dict[str, tuple[float, float]] = Field(description="From where to where a number may go, both included.")
+    choices: dict[str, tuple[str, ...]] = Field(description="What a setting that is no number may be.")
     stepwise: str
 
 

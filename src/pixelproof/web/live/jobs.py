@@ -8,17 +8,17 @@ import time
 
 import torch
 
-from pixelproof import specs
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, duplicate
 from pixelproof.types import Goal, check_labels
 from pixelproof.web.contract import Mount
+from pixelproof.web.live import offer
 from pixelproof.web.live.images import unpacked
-from pixelproof.web.live.offer import DEFAULTS, TABLE
 from pixelproof.web.live.task import Job, Task
 
 RUNNING = 4
 KEPT_SECONDS = 60.0
+KEPT = 16  # jobs that have ended
 
 
 class Jobs:
@@ -36,7 +36,7 @@ class Jobs:
         check_labels("live", labels, n=1, classes=len(model.card.classes))
         if asked.target == asked.label:
             raise BadInput("live", "a target must differ from the true class", asked.target)
-        attack = specs.parse(asked.attack, TABLE, "attack", DEFAULTS)
+        attack = offer.asked(asked.attack, model.card.input_shape)
         goal = Goal(labels, targeted=asked.target is not None)
         job = Job(secrets.token_urlsafe(9), asked.session)
         with self._lock:
@@ -67,3 +67,6 @@ class Jobs:
                 job.cancelled.set()
             if job.done and time.monotonic() - job.ended > KEPT_SECONDS:
                 del self._jobs[job.name]
+        ended = sorted((job for job in self._jobs.values() if job.done), key=lambda job: job.ended)
+        for job in ended[:-KEPT]:
+            del self._jobs[job.name]

@@ -1,20 +1,61 @@
-"""The attacks that the live page offers, by name, and the certificate beside them."""
+"""The attacks that the live page offers, by name, how far their settings go, and the certificate beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar
+from math import inf, prod
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+from pixelproof import specs
 from pixelproof.attacks import ATTACKS
 from pixelproof.attacks.pixel import OnePixel
-from pixelproof.errors import BadInput
+from pixelproof.errors import BadInput, UnknownName
+from pixelproof.web.live.images import Shape
 
 SECONDS = 120.0
 CERTIFICATE = "certificate"
 STEPS = {OnePixel.name: "pixels tried", CERTIFICATE: "the whole proof"}
 DEFAULTS = {"eps": 0.1, "budget": 20.0}
 LEFT_OUT = ("foolbox", "auto", "critical")  # need another library, many minutes, or an explanation of their own
+VALUES = 2**25  # that the images of one batch may hold: 128 MiB
+
+# From and to, by the name of a setting: what one visitor may ask of a server that others use, too.
+RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "budget": (0.1, SECONDS),
+        "candidates": (1, 1000),
+        "confidence": (0, 1e6),
+        "delta": (1e-6, 1),
+        "dual_rate": (1e-6, 100),
+        "eps": (0, 1e6),
+        "first": (0, 1000),
+        "gamma": (1e-6, 100),
+        "iterations": (0, 1000),
+        "k": (1, 100),
+        "momentum": (0, 100),
+        "overshoot": (0, 100),
+        "pixels": (1, 100),
+        "price": (1e-6, 100),
+        "primal_rate": (1e-6, 100),
+        "queries": (0, 20_000),
+        "ranked": (1, 1024),
+        "rate": (1e-6, 100),
+        "restarts": (1, 20),
+        "searches": (1, 20),
+        "share": (0.001, 1),
+        "sigma": (1e-9, 1),
+        "step_size": (1e-6, 1e6),
+        "steps": (1, 10_000),
+        "targets": (0, 1000),
+        "threshold": (0, 1),
+        "tries": (1, 1000),
+        "weight": (1e-9, 1e6),
+    }
+)
+BATCHES = MappingProxyType({"pairs": (1, 512), "population": (4, 1000), "samples": (1, 1000)})  # images at once
+ONLY = MappingProxyType({OnePixel.name: {"sweep": ("needed", "always")}})  # the search told step by step knows no more
 
 
 @dataclass(frozen=True)
@@ -25,10 +66,6 @@ class Certificate:
 
     budget: float = 20.0
 
-    def __post_init__(self) -> None:
-        if not 0 < self.budget <= SECONDS:
-            raise BadInput(self.name, f"the budget must lie in (0, {SECONDS:g}] CPU seconds", self.budget)
-
 
 TABLE: dict[str, Callable[..., Any]] = {
     **{name: kind for name, kind in ATTACKS.items() if name not in LEFT_OUT},
@@ -36,13 +73,66 @@ TABLE: dict[str, Callable[..., Any]] = {
 }
 
 
-def offered() -> Iterator[tuple[str, str, dict[str, str], str]]:
-    """Every attack of the live page: name, what it is, settings with their defaults, and what a step of it is."""
-    for name, kind in TABLE.items():
-        settings = {}
-        for each in fields(kind):  # type: ignore[arg-type]
-            default = DEFAULTS.get(each.name, "") if each.default is MISSING else each.default
-            settings[each.name] = str(default).lower() if isinstance(default, bool) else str(default)
-        about = (kind.__doc__ or "").strip().splitlines()[0]
-        step = STEPS.get(name, "one forward pass")
-        yield name, about, settings, step
+@dataclass(frozen=True)
+class Offer:
+    """An attack of the live page: its settings with their defaults, from where to where numbers go, and choices."""
+
+    name: str
+    about: str
+    settings: dict[str, str]
+    ranges: dict[str, tuple[float, float]]
+    choices: dict[str, tuple[str, ...]]
+    stepwise: str
+
+
+def offered(shape: Shape) -> tuple[Offer, ...]:
+    """Every attack of the live page, for images of a shape."""
+    return tuple(_offer(name, shape) for name in TABLE)
+
+
+def asked(spec: str, shape: Shape) -> Any:
+    """The attack that a visitor asks for; BadInput for a setting outside of what is offered."""
+    found = specs.parse(spec, TABLE, "attack", DEFAULTS)
+    offer = _offer(found.name, shape)
+    for name in specs.given(spec, TABLE, "attack"):
+        value = getattr(found, name)
+        if name not in offer.settings:
+            raise UnknownName(found.name, "setting of the live page", name, offer.settings)
+        if name in offer.choices and specs.as_text(value) not in offer.choices[name]:
+            expected = f"{name} must be one of {', '.join(offer.choices[name])} on the live page"
+            raise BadInput(found.name, expected, specs.as_text(value))
+        low, high = offer.ranges.get(name, (-inf, inf))
+        if value is not None and name in offer.ranges and not low <= value <= high:
+            expected = f"{name} must lie in {low:g}..{high:g} on the live page"
+            raise BadInput(found.name, expected, value, "Use 'pixelproof attack' for more.")
+    return found
+
+
+def _offer(name: str, shape: Shape) -> Offer:
+    kind = TABLE[name]
+    hints = get_type_hints(kind)
+    settings: dict[str, str] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    choices: dict[str, tuple[str, ...]] = {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        if not each.init or (name in ONLY and each.name not in ONLY[name]):
+            continue
+        default = DEFAULTS.get(each.name, "") if each.default is MISSING else each.default
+        settings[each.name] = specs.as_text(default)
+        options = get_args(hints[each.name]) if get_origin(hints[each.name]) is Literal else ()
+        if hints[each.name] is bool:
+            choices[each.name] = ("true", "false")
+        elif options:
+            choices[each.name] = ONLY.get(name, {}).get(each.name, tuple(map(str, options)))
+        else:
+            ranges[each.name] = _range(each.name, shape)
+    about = (kind.__doc__ or "").strip().splitlines()[0]
+    return Offer(name, about, settings, ranges, choices, STEPS.get(name, "one forward pass"))
+
+
+def _range(setting: str, shape: Shape) -> tuple[float, float]:
+    """From where to where a number may go; of what decides how many images there are at once, by their size."""
+    if setting not in BATCHES:
+        return RANGES[setting]
+    low, high = BATCHES[setting]
+    return low, max(low, min(high, VALUES // prod(shape)))

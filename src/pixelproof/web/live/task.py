@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from torch import Tensor
 
+import pixelproof
 from pixelproof import lp
 from pixelproof.attacks import Attack
 from pixelproof.attacks.follow import follow
 from pixelproof.attacks.pixel import OnePixel
-from pixelproof.attacks.pixel.stepwise import stepwise
+from pixelproof.attacks.pixel.stepwise import Glimpse, stepwise
 from pixelproof.errors import BadInput, PixelproofError
 from pixelproof.models import Classifier
 from pixelproof.prove import certify_one_pixel
@@ -24,10 +29,20 @@ from pixelproof.web.live.offer import CERTIFICATE, SECONDS, Certificate
 
 ALL = 80  # steps that are all told; of later ones those that come long enough after the one before
 PAUSES = ((200, 0.03), (10**9, 0.25))  # seconds between steps while fewer than so many were told
+TOLD_BYTES = 64 * 2**20  # that the steps of a job may hold; then only its end is told
+NUMBER_BYTES = 32  # of a number in a list
+UNHEARD = 10.0  # seconds after which an attack to which nobody listens is stopped
+OWN = (
+    f"{Path(pixelproof.__file__).parent}{os.sep}"  # where the clock is looked at: whenever a function from here begins
+)
+EXPORT = (f"torch{os.sep}export{os.sep}", f"torch{os.sep}_export{os.sep}")  # not to be left by surprise
 
 
-class Stopped(Exception):
-    """Raised inside an attack that shall end."""
+class Stopped(BaseException):
+    """Raised inside an attack that shall end; not an Exception, so that no way round a failing step is tried."""
+
+    def __init__(self, *, late: bool) -> None:
+        self.late = late
 
 
 @dataclass(eq=False)
@@ -40,6 +55,7 @@ class Job:
     done: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
     ended: float = 0.0
+    heard: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False)
@@ -54,11 +70,16 @@ class Task:
     began: float = field(default_factory=time.monotonic)
     passes: int = 0
     told: float = 0.0
-    best: float = float("inf")
+    size: int = 0
 
     def run(self, attack: Attack | OnePixel | Certificate) -> None:
-        """Run to the end, whatever it is; the last step says which."""
+        """Run to the end, whatever it is; the last step says which.
+
+        The clock is looked at whenever a function of this package begins in this thread, so that an attack that asks
+        the network nothing for a while stops as well.
+        """
         try:
+            sys.settrace(self._watched)
             self._tell(image=self.clean, step=0)
             if isinstance(attack, OnePixel):
                 self._search(attack)
@@ -67,44 +88,67 @@ class Task:
             else:
                 image = follow(attack, self.model, self.clean, self.goal, seed=self.seed, listener=self._heard)
                 self._end(image)
-        except Stopped:
-            self._tell(done=True, cancelled=True)
-        except PixelproofError as reason:
-            self._tell(done=True, error=str(reason))
-        except Exception as reason:
-            self._tell(done=True, error=f"live: unexpected {type(reason).__name__}: {reason}"[:300])
+        except BaseException as reason:
+            sys.settrace(None)
+            self._tell(done=True, **_ending(reason))
         finally:
+            sys.settrace(None)
             self.job.done, self.job.ended = True, time.monotonic()
 
     def _heard(self, images: Tensor, logits: Tensor) -> None:
         """A forward pass of a watched attack: the image that is nearest to the goal is shown."""
         self._check()
         self.passes += 1
-        pause = next(seconds for most, seconds in PAUSES if len(self.job.steps) < most)
-        if self.passes > ALL and time.monotonic() - self.told < pause:
+        if self._pausing(self.passes):
             return
         goals = Goal(self.goal.labels.expand(len(images)), self.goal.targeted)
         row = int(goals.margin(logits).argmin())
         self._tell(image=images[row : row + 1], logits=logits[row : row + 1], step=self.passes)
 
+    def _pausing(self, step: int) -> bool:
+        """Whether a step is left out: too soon after the one before, or all steps together grew too large."""
+        pause = next(seconds for most, seconds in PAUSES if len(self.job.steps) < most)
+        return self.size > TOLD_BYTES or (step > ALL and time.monotonic() - self.told < pause)
+
+    def _watched(self, frame: FrameType, _event: str, _value: object) -> None:
+        """Called when any function begins in this thread; raises where it may be left."""
+        if not frame.f_code.co_filename.startswith(OWN) or not self._over():
+            return
+        above: FrameType | None = frame
+        while above is not None:
+            if any(place in above.f_code.co_filename for place in EXPORT):
+                return
+            above = above.f_back
+        self._check()
+
+    def _over(self) -> bool:
+        now = time.monotonic()
+        late = now - self.began > SECONDS or now - self.job.heard > UNHEARD
+        return late or self.job.cancelled.is_set()
+
     def _search(self, attack: OnePixel) -> None:
-        found = None
-        for glimpse in stepwise(self.model, self.clean, self.goal):
+        last: Glimpse | None = None
+        told: Glimpse | None = None
+        for number, last in enumerate(stepwise(self.model, self.clean, self.goal)):
             self._check()
-            found, lowest = glimpse.image[None], glimpse.lowest.flatten().tolist()
-            self._tell(
-                image=found,
-                step=glimpse.tried,
-                total=glimpse.total,
-                lowest=[None if value == float("inf") else round(value, 5) for value in lowest],
-            )
-            if glimpse.margin < 0 and attack.sweep != "always":
+            if not self._pausing(number):
+                told = self._glimpsed(last)
+            if last.margin < 0 and attack.sweep != "always":
                 break
-        assert found is not None
-        weak = sum(value is not None and value < 0 for value in self.job.steps[-1]["lowest"])
-        whole = self.job.steps[-1]["step"] == self.job.steps[-1]["total"]
-        told = f"{weak} of {self.job.steps[-1]['step']} pixels fool the classifier in some corner colour."
-        self._end(found, proven=told if whole else None, lowest=self.job.steps[-1]["lowest"])
+        assert last is not None
+        if told is not last:
+            self._glimpsed(last)
+        lowest = self.job.steps[-1]["lowest"]
+        weak = sum(value is not None and value < 0 for value in lowest)
+        said = f"{weak} of {last.tried} pixels fool the classifier in some corner colour."
+        self._end(last.image[None], proven=said if last.tried == last.total else None, lowest=lowest)
+
+    def _glimpsed(self, glimpse: Glimpse) -> Glimpse:
+        """Tell how far the search of every pixel is."""
+        found = glimpse.lowest.flatten().tolist()
+        lowest = [None if value == float("inf") else round(value, 5) for value in found]
+        self._tell(image=glimpse.image[None], step=glimpse.tried, total=glimpse.total, lowest=lowest)
+        return glimpse
 
     def _prove(self, attack: Certificate) -> None:
         if self.goal.targeted:
@@ -130,12 +174,8 @@ class Task:
         self._end(image, proven=told)
 
     def _check(self) -> None:
-        if self.job.cancelled.is_set():
-            raise Stopped
-        if time.monotonic() - self.began > SECONDS:
-            raise BadInput(
-                "live", f"an attack may run for {SECONDS:g} seconds here", "more", "Use 'pixelproof attack'."
-            )
+        if self._over():
+            raise Stopped(late=time.monotonic() - self.began > SECONDS and not self.job.cancelled.is_set())
 
     def _end(self, image: Tensor, *, proven: str | None = None, lowest: list[float | None] | None = None) -> None:
         """The last step: judged once more, and once more after rounding to 8 bits."""
@@ -175,4 +215,18 @@ class Task:
                 "distance": {norm: float(size) for norm, size in moved.items()},
             }
         self.told = time.monotonic()
-        self.job.steps.append({**step, **more})
+        told = {**step, **more}
+        self.size += len(told["pixels"] or "") + NUMBER_BYTES * len(told["lowest"] or ())
+        self.job.steps.append(told)
+
+
+def _ending(reason: BaseException) -> dict[str, Any]:
+    """What the last step of an attack says that did not come to its end."""
+    if isinstance(reason, Stopped) and not reason.late:
+        return {"cancelled": True}
+    if isinstance(reason, Stopped):
+        do = "Use 'pixelproof attack'."
+        return {"error": str(BadInput("live", f"an attack may run for {SECONDS:g} seconds here", "more", do))}
+    if isinstance(reason, PixelproofError):
+        return {"error": str(reason)}
+    return {"error": f"live: unexpected {type(reason).__name__}: {reason}"[:300]}

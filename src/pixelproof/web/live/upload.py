@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +18,7 @@ from pixelproof.errors import BadInput
 from pixelproof.web.live.images import Shape
 
 BYTES = 10 * 2**20
+AT_ONCE = 8
 PIXELS = 24_000_000
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
 RULE = "turned upright, its largest centred square (in the classifier's proportions) cut out and resized with averaging"
@@ -23,6 +27,27 @@ DEEP = {"I;16": 65535.0, "I;16B": 65535.0, "I;16L": 65535.0, "I;16N": 65535.0, "
 
 class TooLarge(BadInput):
     """A file with more bytes or pixels than are accepted."""
+
+
+class TooMany(BadInput):
+    """More files at once than there is memory for."""
+
+
+class Arriving:
+    """How many files are on their way or being decoded: together they may fill AT_ONCE times the largest file."""
+
+    def __init__(self) -> None:
+        self._places = threading.Semaphore(AT_ONCE)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Room for one file; TooMany when there is none."""
+        if not self._places.acquire(blocking=False):
+            raise TooMany("upload", f"at most {AT_ONCE} files at once", "one more", "Try again in a moment.")
+        try:
+            yield
+        finally:
+            self._places.release()
 
 
 class WrongType(BadInput):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -26,6 +29,8 @@ OFF = Lacking("live", "The live page is switched off on this server.", "Start 'p
 def router(state: AppState) -> APIRouter:
     """The routes over a state."""
     routes = APIRouter(tags=["live"])
+    arriving = upload.Arriving()
+    decoder = ThreadPoolExecutor(1, "decode")  # one picture after the other: each may take hundreds of megabytes
 
     @routes.get(AT, response_model=LivePage | Missing)
     def page(run: str, request: Request) -> Response:
@@ -34,9 +39,10 @@ def router(state: AppState) -> APIRouter:
 
         def made() -> dict[str, object]:
             _allow(state)
-            fields = ("name", "about", "settings", "stepwise")
+            lacks = opened.lacks("model")
+            shape = (1, 1, 1) if lacks else opened.model.card.input_shape
             return {
-                "attacks": [dict(zip(fields, row, strict=True)) for row in offered()],
+                "attacks": [asdict(offer) for offer in offered(shape)],
                 "guard": opened.lacks("model") or opened.lacks("neighbour_view"),
                 "upload_bytes": upload.BYTES,
                 "upload_pixels": upload.PIXELS,
@@ -72,6 +78,7 @@ def router(state: AppState) -> APIRouter:
             sent = 0
             try:
                 while True:
+                    found.heard = time.monotonic()
                     over = found.done
                     for step in found.steps[sent:]:
                         sent += 1
@@ -95,13 +102,14 @@ def router(state: AppState) -> APIRouter:
         """Make an image file (the request's body: PNG, JPEG, GIF, BMP or WebP) fit the classifier. It is not kept."""
         _allow(state)
         opened = await run_in_threadpool(state.live_run, run)
-        content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > upload.BYTES:
-                raise upload.TooLarge("upload", f"a file may have at most {upload.BYTES // 2**20} MiB", "more")
-        shape = await run_in_threadpool(lambda: opened.model.card.input_shape)
-        found = await run_in_threadpool(upload.picture, bytes(content), shape)
+        with arriving.place():
+            content = bytearray()
+            async for part in request.stream():
+                content += part
+                if len(content) > upload.BYTES:
+                    raise upload.TooLarge("upload", f"a file may have at most {upload.BYTES // 2**20} MiB", "more")
+            shape = await run_in_threadpool(lambda: opened.model.card.input_shape)
+            found = await asyncio.get_running_loop().run_in_executor(decoder, upload.picture, bytes(content), shape)
         return Uploaded(
             pixels=packed(found.image), was=found.was, format=found.format, rule=upload.RULE, notes=found.notes
         )
