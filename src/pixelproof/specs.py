@@ -91,13 +91,13 @@ def as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return _decimal(value)
+        return decimal(value)
     if isinstance(value, tuple):
         return "|".join(as_text(item) for item in value)
     return str(value)
 
 
-def _decimal(value: float) -> str:
+def decimal(value: float) -> str:
     """The shortest text that reads back as exactly `value`: a short decimal, a fraction of 255, or every digit."""
     short = f"{value:.8g}"
     if float(short) == value:

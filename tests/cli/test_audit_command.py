@@ -5,9 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from pixelproof.cli.compare import ascending
+from pixelproof.cli.amounts import sizes
 from pixelproof.cli.main import app
 from pixelproof.errors import BadInput, UnknownName
+from pixelproof.measure import RED_FLAGS
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +56,6 @@ def test_the_verdict_comes_first_and_every_flag_follows(net):
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("not shown robust, because")
     assert "proven" not in done.stdout, "no interval bounds go through a layer of one's own"
-    from pixelproof.measure import RED_FLAGS
-
     for flag in RED_FLAGS:
         assert flag.name.split()[0] in done.stdout
 
@@ -68,7 +67,7 @@ def test_an_audit_as_json_is_kept_and_goes_on(net, tmp_path):
     assert first.exit_code == 0, first.output
     facts = json.loads(first.stdout)
     flags = {flag["flag"]: flag for flag in facts["flags"]}
-    assert len(flags) == 17
+    assert len(flags) == len(RED_FLAGS)
     assert flags["train and test attack identical"]["status"] == "raised"
     assert flags["single step only"]["status"] == "raised"
     assert flags["transfer failure"]["status"] in ("raised", "clear")
@@ -111,7 +110,7 @@ def test_two_models_side_by_side(net):
 
 
 def test_budgets_are_read_in_order():
-    assert ascending("0.1, 8/255,0.02") == [0.02, 8 / 255, 0.1]
+    assert sizes("0.1, 8/255,0.02") == [0.02, 8 / 255, 0.1]
     for text in ("", "a", "1/0"):
         with pytest.raises(BadInput, match="--eps"):
-            ascending(text)
+            sizes(text)

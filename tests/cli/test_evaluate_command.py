@@ -6,7 +6,7 @@ import pytest
 from source_nets import LINEAR
 from typer.testing import CliRunner
 
-from pixelproof.cli.evaluate import duration
+from pixelproof.cli.amounts import duration
 from pixelproof.cli.main import app
 from pixelproof.errors import BadInput
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
-from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, err, out, percent, progress, table
+from pixelproof.cli.amounts import size
+from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
+from pixelproof.cli.screen import emit, err, loud, out, percent, progress, table
 from pixelproof.cli.single import _model
-from pixelproof.specs import number
+from pixelproof.specs import decimal
 
 if TYPE_CHECKING:
     from pixelproof.attacks import Attack
@@ -46,6 +47,7 @@ def audit(
     noise: Annotated[int, typer.Option("--noise", min=1, help="Uniform draws per image that must not win.")] = 10_000,
     width: Annotated[float, typer.Option("--width", help="The widest interval to accept, as a share.")] = 0.2,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Keep it here; the same command goes on.")] = None,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 3 where the model is not shown robust.")] = False,
     weights: Weights = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -55,15 +57,12 @@ def audit(
 ) -> None:
     """Say what may be said of MODEL's robustness: a bound, or "not shown robust" with the reasons."""
     from pixelproof import attacks, data, measure
-    from pixelproof.errors import BadInput, UnknownName
+    from pixelproof.errors import UnknownName
     from pixelproof.run import Run
 
-    try:
-        budget = number(eps)
-    except (ValueError, ZeroDivisionError) as reason:
-        raise BadInput("--eps", "expected a number such as 0.1 or 8/255", f"'{eps}'") from reason
     if norm not in ("linf", "l2"):
         raise UnknownName("--norm", "norm of an audit", norm, ("linf", "l2"))
+    budget = size(eps, "linf" if norm == "linf" else "l2")
     effort = measure.Effort(noise=noise, width=width)
     quoted = None if reported is None else attacks.parse(reported, eps=budget)
     images = data.load(data_name, "test", data_dir)
@@ -95,9 +94,11 @@ def audit(
             said = {"verdict": found.verdict, "believable": found.believable}
             run.finish({**said, "seconds": found.evaluation.seconds})
     if as_json:
-        emit(facts(found, proven))
+        emit(facts(found, proven, eps))
     else:
         _print(found, proven)
+    if fail and not found.believable:
+        raise typer.Exit(GATE)
 
 
 def _proven(model: Classifier, images: Dataset, eps: float) -> Rate | None:
@@ -122,7 +123,15 @@ def _trained(model: Classifier, spec: str | None, eps: float) -> Attack | str | 
     return attacks.parse(spec, eps=eps)
 
 
-def facts(found: Audit, proven: Rate | None) -> dict[str, Any]:
+def warnings(found: Audit) -> list[str]:
+    """What the evaluation says of the network that makes any figure doubtful."""
+    from pixelproof.measure import flags
+
+    kinds = (flags.CHANCE, flags.GRADIENT_FREE, flags.NOT_FINITE)
+    return [flag for flag in found.evaluation.flags if flag.startswith(kinds)]
+
+
+def facts(found: Audit, proven: Rate | None, given: str = "") -> dict[str, Any]:
     """An audit as JSON-able facts: the verdict, the evaluation in short, what is proven, and every flag."""
     from pixelproof.views.overview import rate
 
@@ -133,6 +142,10 @@ def facts(found: Audit, proven: Rate | None) -> dict[str, Any]:
         "seed": found.evaluation.seed,
         "clean_accuracy": rate(found.evaluation.clean_accuracy),
         "robust_accuracy_at_most": rate(found.evaluation.robust_accuracy),
+        "left_standing": rate(found.evaluation.left_standing),
+        "eps": found.evaluation.eps,
+        "eps_given": given or decimal(found.evaluation.eps),
+        "warnings": warnings(found),
         "robust_accuracy_at_least": None if proven is None else rate(proven),
         "expected_robust_accuracy": round(found.evaluation.expected_robust_accuracy, 6),
         "attack": found.evaluation.attack,
@@ -160,7 +173,10 @@ def facts(found: Audit, proven: Rate | None) -> dict[str, Any]:
 def _print(found: Audit, proven: Rate | None) -> None:
     summary = facts(found, proven)
     out.print(found.verdict, style="bold green" if found.believable else "bold red", markup=False, highlight=False)
+    loud(summary["warnings"])
     out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={summary['n']}", highlight=False)
+    standing = percent(summary["left_standing"])
+    out.print(f"left standing of the correctly classified: {standing}", highlight=False)
     if proven is not None and proven.hits:
         at_least = percent(summary["robust_accuracy_at_least"])
         out.print(f"proven by interval bounds, whatever attacks miss: robust accuracy >= {at_least}", highlight=False)
@@ -172,7 +188,6 @@ def _print(found: Audit, proven: Rate | None) -> None:
             from pixelproof.measure.redflags.finding import listed
 
             seen += f"; images {listed(finding.images)}"
-        colour = COLOURS[status]
-        rows.append((str(number_), flag.name, f"[{colour}]{status}[/{colour}]", escape(seen)))
+        rows.append((str(number_), flag.name, Text(status, style=COLOURS[status]), seen))
     table("", ["", "red flag", "result", "what was seen"], rows, words=True)
     err.print("a raised flag blocks the claim, a noted one is to be kept in mind; tests and thresholds: docs/audit.md")

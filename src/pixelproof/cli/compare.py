@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pixelproof.cli.amounts import sizes
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed
-from pixelproof.cli.screen import emit, err, out, percent, progress, table
+from pixelproof.cli.screen import emit, err, loud, out, percent, progress, table
 from pixelproof.cli.single import _model
 from pixelproof.errors import BadInput
-from pixelproof.specs import number
 
 if TYPE_CHECKING:
+    from pixelproof.attacks import Attack
     from pixelproof.measure import Cell, Comparison
 
 
@@ -35,18 +36,18 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two models on the same images: exact tests, intervals, adjusted for the number of cells."""
-    from pixelproof import attacks, data, measure
+    from pixelproof import data, measure
 
-    eps = ascending(budgets)
-    chosen = [attacks.parse(spec, eps=eps[0]) for spec in specs.split()]
+    eps = sizes(budgets)
+    chosen = [swept(spec, eps) for spec in specs.split()]
     images = data.load(data_name, "test", data_dir)
     images = images if n is None else images.sample(n, seed)
     with progress(silent=quiet or as_json) as tell:
-        sides = []
-        for letter, name, weights in (("A", first_name, weights_a), ("B", second_name, weights_b)):
-            model = _model(name, weights, data_name, data_dir, device, seed, tell)
-            model = model.carrying(name=f"{letter} ({name})")
-            sides.append(measure.answers(model, images, chosen, eps, seed=seed, tell=tell))
+        both = [
+            _model(name, weights, data_name, data_dir, device, seed, tell).carrying(name=f"{letter} ({name})")
+            for letter, name, weights in (("A", first_name, weights_a), ("B", second_name, weights_b))
+        ]  # what cannot be loaded is said before the first attack
+        sides = [measure.answers(model, images, chosen, eps, seed=seed, tell=tell) for model in both]
         found = measure.compare_answers(*sides, seed=seed)
     if as_json:
         emit(facts(found))
@@ -58,15 +59,14 @@ def _named(name: str, weights: Path | None) -> str:
     return name if weights is None else f"{name} with {weights.name}"
 
 
-def ascending(text: str) -> list[float]:
-    """Budgets written "2/255,8/255", each once and in order."""
-    try:
-        eps = sorted({number(part) for part in text.split(",") if part.strip()})
-    except (ValueError, ZeroDivisionError) as reason:
-        raise BadInput("--eps", "expected numbers separated by commas, such as 0.05,0.1", f"'{text}'") from reason
-    if not eps:
-        raise BadInput("--eps", "at least one budget is needed", f"'{text}'")
-    return eps
+def swept(spec: str, eps: list[float]) -> Attack:
+    """The attack of a spec, checked at each of the budgets; a budget of its own would be dropped and is refused."""
+    from pixelproof import attacks
+    from pixelproof.specs import given
+
+    if "eps" in given(spec, attacks.ATTACKS, "attack"):
+        raise BadInput("--attacks", "the budgets are those of --eps", f"'{spec}'", "Leave eps out of the attack.")
+    return [attacks.parse(spec, eps=each) for each in reversed(eps)][-1]
 
 
 def facts(found: Comparison) -> dict[str, Any]:
@@ -81,6 +81,7 @@ def facts(found: Comparison) -> dict[str, Any]:
         "seed": found.seed,
         "verdict": found.verdict,
         "limit": found.LIMIT,
+        "warnings": warnings(found),
         "cells": [
             {
                 "condition": cell.condition,
@@ -99,6 +100,15 @@ def facts(found: Comparison) -> dict[str, Any]:
             for cell in found.cells
         ],
     }
+
+
+def warnings(found: Comparison) -> list[str]:
+    """What makes the clean accuracies of the two suspicious."""
+    from pixelproof.measure import flags
+
+    clean = found.cells[0]
+    said = ((found.first, clean.first), (found.second, clean.second))
+    return [f"{name}: {warning}" for name, rate in said if (warning := flags.chance(rate, found.classes))]
 
 
 def _print(found: Comparison, names: tuple[str, str]) -> None:
@@ -125,6 +135,7 @@ def _print(found: Comparison, names: tuple[str, str]) -> None:
         for cell in found.cells
     ]
     table("macro scores, A / B", ["condition", "precision", "recall", "F1", "loss"], scores)
+    loud(warnings(found))
     err.print(found.LIMIT, style="dim")
 
 

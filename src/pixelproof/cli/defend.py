@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pixelproof.cli import amounts
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, err, out, percent, progress, table
+from pixelproof.cli.screen import emit, err, loud, out, percent, progress, table
 from pixelproof.cli.single import _model
 from pixelproof.errors import UnknownName
 
@@ -49,7 +50,9 @@ def defend(
     """
     from pixelproof import data, models, prove
     from pixelproof import defend as library
-    from pixelproof.specs import number, parse
+    from pixelproof.measure import flags
+    from pixelproof.specs import parse
+    from pixelproof.types import Rate
     from pixelproof.views.overview import rate
 
     if out_file.suffix != ".safetensors":
@@ -58,7 +61,7 @@ def defend(
         raise UnknownName("--start", "start", start, ("auto", "fresh", "given"))
     training = parse(f"training:{settings}", {"training": models.Training}) if settings else None
     chosen = library.Hardening(library.parse(specs), training, start)  # type: ignore[arg-type]
-    size = number(eps)
+    size = amounts.size(eps, "linf")
     with progress(silent=quiet or as_json) as tell:
         model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
         hardened = chosen.conduct(
@@ -78,6 +81,11 @@ def defend(
         proven = None
         if bounded and prove.has_bounds(hardened.model):
             proven = rate(prove.certified(hardened.model, test, size))
+    warnings = [
+        f"{name}: {warning}"
+        for name, model_ in (("before", model), ("after", hardened.model))
+        if (warning := flags.chance(Rate(rows[name]["clean"]["hits"], len(test)), len(model_.card.classes)))
+    ]
     card = hardened.model.card
     facts = {
         "model": str(out_file),
@@ -90,6 +98,8 @@ def defend(
         "data": test.name,
         "n": len(test),
         "eps": size,
+        "eps_given": eps,
+        "warnings": warnings,
         "seed": seed,
         "certified": proven,
         **rows,
@@ -97,16 +107,17 @@ def defend(
     if as_json:
         emit(facts)
         return
-    columns = ["", "clean", f"fgsm eps={size:g}", f"pgd-{PGD_STEPS} eps={size:g}"]
+    columns = ["", "clean", f"fgsm eps={eps}", f"pgd-{PGD_STEPS} eps={eps}"]
     table(
         f"{', '.join(card.defences)} on {test.name}",
         columns,
         [(name, *(percent(rate) for rate in row.values())) for name, row in rows.items()],
     )
+    loud(warnings)
     if hardened.stopped:
         err.print(f"training ended early, its best epoch is kept: {hardened.stopped}", style="yellow", highlight=False)
     if proven is not None:
-        out.print(f"proven at eps {size:g} by interval bounds: {percent(proven)} of the test images", highlight=False)
+        out.print(f"proven at eps {eps} by interval bounds: {percent(proven)} of the test images", highlight=False)
     out.print(f"{hardened.cpu_seconds:.1f} CPU seconds, n={len(test)}, seed {seed}", highlight=False)
     load = f"--model {card.name} --weights {out_file}" if card.name not in models.NETS else f"--model {out_file}"
     out.print(f"model: {load}", soft_wrap=True, highlight=False)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, err, line, out, percent, progress, table
+from pixelproof.cli.amounts import duration, share, size
+from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
+from pixelproof.cli.screen import emit, err, line, loud, out, percent, progress, table
 from pixelproof.cli.single import _model
 from pixelproof.errors import BadInput
+from pixelproof.specs import decimal
 
 if TYPE_CHECKING:
+    from pixelproof.attacks import Auto
     from pixelproof.measure import Curve, Evaluation, Live
 
 EVALUATION = 0.8  # share of the time budget, when the curve wants some of it
@@ -33,6 +37,9 @@ def evaluate(
         int | None, typer.Option("--curve", min=2, help="Also the curve at so many budgets, up to twice eps.")
     ] = None,
     target: Annotated[int | None, typer.Option("--target", help="Broken means taken for this class.")] = None,
+    fail_under: Annotated[
+        str | None, typer.Option("--fail-under", help="Exit with 3 where the bound is lower, such as 40% or 0.4.")
+    ] = None,
     weights: Weights = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -41,6 +48,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Bound the robust accuracy of MODEL on DATA from above, as far down as the time allows."""
+    started = time.monotonic()  # loading counts as well as attacking
     import torch
 
     from pixelproof import attacks, data, measure
@@ -51,6 +59,8 @@ def evaluate(
     if points is not None and target is not None:
         raise BadInput("evaluate", "the curve is untargeted", "--curve with --target", "Leave one of them out.")
     seconds = None if budget is None else duration(budget)
+    size(eps, attack.norm)
+    least = None if fail_under is None else share(fail_under)
     images = data.load(data_name, "test", data_dir)
     images = images if n is None else images.sample(n, seed)
     if target is not None:
@@ -73,42 +83,41 @@ def evaluate(
             say(f"{text}; {live.part}, {live.done}/{live.total}", live.bound.hits != known[0])
             known[0] = live.bound.hits
 
-        share = seconds and seconds * (1 if points is None else EVALUATION)
-        found = measure.evaluate(model, images, attack, targets=targets, seed=seed, budget=share, run=run, tell=show)
+        def left(most: float = 1.0) -> float | None:
+            return None if seconds is None else max(1e-9, most * (seconds - (time.monotonic() - started)))
+
+        part = left(1.0 if points is None else EVALUATION)
+        found = measure.evaluate(model, images, attack, targets=targets, seed=seed, budget=part, run=run, tell=show)
         curve = None
         if points is not None and not found.random:
             curve = measure.curve(
                 model,
                 images,
-                [2 * attack.eps * (k + 1) / points for k in range(points)],
+                budgets_up_to(attack, points),
                 norm=attack.norm,
                 seed=seed,
                 known=found,
-                budget=seconds and seconds * (1 - EVALUATION),
+                budget=left(),
                 run=run,
                 tell=lambda done, total: say(f"curve, {done} of {total} images", done == total),
             )
         if run is not None and found.ended != "out of time":
             run.finish({"seconds": found.seconds, "ended": found.ended})
     if as_json:
-        emit(facts(found, curve))
+        emit(facts(found, curve, eps))
     else:
         _print(found, curve)
+    if least is not None and float(found.robust_accuracy) < least:
+        raise typer.Exit(GATE)
 
 
-def duration(text: str) -> float:
-    """Seconds written as "90s", "10m", "2h" or a bare number."""
-    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
-    try:
-        seconds = float(text[:-1]) * unit if unit else float(text)
-    except ValueError as reason:
-        raise BadInput("--budget", "expected a time such as 90s, 10m or 2h", f"'{text}'") from reason
-    if not 0 < seconds < float("inf"):
-        raise BadInput("--budget", "the time must be positive", f"'{text}'")
-    return seconds
+def budgets_up_to(attack: Auto, points: int) -> list[float]:
+    """So many budgets of a curve, up to twice that of the evaluation; in linf no farther than any image is."""
+    most = min(2 * attack.eps, 1.0) if attack.norm == "linf" else 2 * attack.eps
+    return [most * (k + 1) / points for k in range(points)]
 
 
-def facts(found: Evaluation, curve: Curve | None = None) -> dict[str, Any]:
+def facts(found: Evaluation, curve: Curve | None = None, given: str = "") -> dict[str, Any]:
     """An evaluation as JSON-able facts, image by image, with the curve where there is one."""
     from pixelproof.views.overview import rate
 
@@ -120,6 +129,9 @@ def facts(found: Evaluation, curve: Curve | None = None) -> dict[str, Any]:
         "n": found.offered,
         "clean_accuracy": rate(found.clean_accuracy),
         "robust_accuracy_at_most": rate(found.robust_accuracy),
+        "left_standing": rate(found.left_standing),
+        "eps": found.eps,
+        "eps_given": given or decimal(found.eps),
         "expected_robust_accuracy": round(found.expected_robust_accuracy, 6),
         "undecided": found.undecided,
         "ended": found.ended,
@@ -164,14 +176,17 @@ def _print(found: Evaluation, curve: Curve | None) -> None:
     summary = facts(found)
     out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={found.offered}")
     out.print(f"robust accuracy <= {percent(summary['robust_accuracy_at_most'])}, {found.ended}, {found.seconds:.1f} s")
+    standing = percent(summary["left_standing"])
+    out.print(f"left standing of the correctly classified: {standing}")
     if curve is not None:
         points = zip(curve.eps, (rate(value) for value in curve.robust_accuracy), strict=True)
-        shown_points = [(f"{eps:.4g}", percent(value)) for eps, value in points]
+        shown_points = [(decimal(eps), percent(value)) for eps, value in points]
         rest = "" if curve.searched == len(found) else f"; time for {curve.searched} of {len(found)} images"
         table(f"curve, {found.norm}, n={found.offered}{rest}", ["eps", "robust accuracy <="], shown_points)
     if found.random:
         out.print(f"expected robust accuracy {100 * found.expected_robust_accuracy:.1f} % (random model)")
         out.print(f"{found.undecided} images fool in about half of the passes: the interval of their rate holds 50 %")
     out.print(f"of {int(found.success.sum())} fooled, {int(found.success_8bit.sum())} still are after saving in 8 bits")
+    loud([flag for flag in found.flags if flag.startswith("clean accuracy")])
     for flag in found.flags:
         err.print(f"flag: {flag}", style="yellow", markup=False, highlight=False)

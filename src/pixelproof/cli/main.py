@@ -1,6 +1,6 @@
 """The entry point: commands, one line for every error, and exit codes.
 
-0 done, 1 failed, 2 bad input or usage, 130 interrupted.
+0 done, 1 failed, 2 bad input or usage, 3 a result that the command was told to fail on, 130 interrupted.
 """
 
 from __future__ import annotations

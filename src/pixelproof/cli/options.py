@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+GATE = 3  # exit code of a command that was told to fail on its result
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only: no progress, no hints.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output.")]
 DataDir = Annotated[

@@ -128,8 +128,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
         right = position and not words
         drawn.add_column(Text(shown(column)), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
     out.print(drawn)
+
+
+def loud(warnings: Sequence[str]) -> None:
+    """Warnings on standard error that nobody should miss, also with --quiet."""
+    for warning in warnings:
+        err.print(f"WARNING: {warning}", style="bold red", highlight=False)
 
 
 def percent(rate: dict[str, Any]) -> str:

@@ -14,11 +14,15 @@ class TimeUp(Exception):
 
 
 class Clock:
-    """Seconds since it was made, on top of those of earlier sittings, and a deadline where there is a `budget`."""
+    """Seconds since it was made, on top of those of earlier sittings, and a deadline where there is a `budget`.
 
-    def __init__(self, budget: float | None, earlier: float) -> None:
+    `reserve` are the seconds of the budget that what follows the attacks will take: judging what they found.
+    """
+
+    def __init__(self, budget: float | None) -> None:
         self.started = time.monotonic()
-        self.budget, self.earlier = budget, earlier
+        self.budget = budget
+        self.earlier = self.reserve = 0.0
 
     @property
     def seconds(self) -> float:
@@ -27,10 +31,10 @@ class Clock:
 
     @property
     def left(self) -> float | None:
-        """Seconds left in this sitting, None without a budget."""
+        """Seconds left for attacks in this sitting, None without a budget."""
         if self.budget is None:
             return None
-        return max(0.0, self.budget - (time.monotonic() - self.started))
+        return max(0.0, self.budget - self.reserve - (time.monotonic() - self.started))
 
     def check(self) -> None:
         """Raise TimeUp when the budget is spent."""

@@ -53,6 +53,7 @@ class Comparison:
     n: int
     seed: int
     cells: tuple[Cell, ...]
+    classes: int = 0
 
     @property
     def verdict(self) -> str:
@@ -114,7 +115,8 @@ def compare_answers(first: Sequence[Answers], second: Sequence[Answers], *, seed
         )
         for (a, b), (only_first, only_second), value, adjusted in zip(pairs, counts, p, holm(p), strict=True)
     )
-    return Comparison(first[0].model, second[0].model, first[0].data, len(first[0].labels), seed, cells)
+    one, n = first[0], len(first[0].labels)
+    return Comparison(one.model, second[0].model, one.data, n, seed, cells, one.classes)
 
 
 def _named(conditions: Sequence[str]) -> str:

@@ -73,6 +73,7 @@ def curve(
     if list(eps) != sorted(set(eps)) or not len(eps):
         raise BadInput("curve", "budgets must ascend", tuple(eps))
     check_budget("curve", eps[-1], norm)
+    clock = Clock(budget)
     field = Field.of(model, data, None, None)
     if field.random is not None:
         raise BadInput(
@@ -95,7 +96,6 @@ def curve(
         if kept.seed != seed:
             raise BadInput("curve", f"the run must hold a curve of seed {seed}", kept.seed, "Use another folder.")
         found = replace(kept, eps=tuple(eps), distance=torch.minimum(kept.distance, found.distance))
-    clock = Clock(budget, 0.0)
     with clock.watching(model):
         while found.searched < n:
             rows = torch.arange(found.searched, min(found.searched + PORTION, n))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,7 +12,7 @@ from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.mount import LOOKED_AT, Field
-from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates, seeded
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, fooling_rates, seeded
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws, subseed
 from pixelproof.errors import BadInput
@@ -26,6 +25,7 @@ from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
 FLAG_IMAGES = LOOKED_AT  # clean images that the flags are looked for on
 FIRST_BATCH = 20  # images in the first batch under a time budget, from which the speed is learned
+JUDGINGS = 2  # passes over all images that judge the result: as it is, and in 8 bits
 SLICES = 50  # batches that would fill the time budget
 SAVE_EVERY = 15.0  # seconds
 CONFIRMED = "fresh draws"  # the part that closes the evaluation of a random model
@@ -57,7 +57,7 @@ def evaluate(
     run: Run | None = None,
     tell: Tell | None = None,
 ) -> Evaluation:
-    """Attack `data` with the ensemble's parts in order, each on what stands, for at most `budget` seconds.
+    """Attack `data` with the ensemble's parts in order, each on what stands, for at most `budget` seconds in all.
 
     With `targets` (one label per image) only images that are taken for their target count as broken.
     The result is saved in `run` as "evaluation"; an evaluation that ran out of time, or was interrupted, goes on where
@@ -69,16 +69,20 @@ def evaluate(
     """
     if budget is not None and not budget > 0:
         raise BadInput("evaluate", "the time budget must be positive", budget)
-    evaluator = Evaluator(model, data, attack, targets, seed)
+    clock = Clock(budget)
+    evaluator = Evaluator(model, data, attack, targets, seed, clock)
     if run is not None and run.has("progress"):
         evaluator.resume(run.load("progress", Saved))
-    return evaluator.conduct(Clock(budget, evaluator.seconds), run, tell or (lambda live: None))
+        clock.earlier = evaluator.seconds
+    return evaluator.conduct(clock, run, tell or (lambda live: None))
 
 
 class Evaluator:
     """One evaluation between two batches: everything that must be kept to go on later."""
 
-    def __init__(self, model: Classifier, data: Dataset, attack: Auto, targets: Labels | None, seed: int) -> None:
+    def __init__(
+        self, model: Classifier, data: Dataset, attack: Auto, targets: Labels | None, seed: int, clock: Clock
+    ) -> None:
         self.model, self.attack, self.seed = model, attack, seed
         self.field = Field.of(model, data, targets, None)
         self.digests = model.digest(), data.digest()
@@ -86,14 +90,18 @@ class Evaluator:
         probe = data[: min(len(data), FLAG_IMAGES)]
         with seeded(seed, wanted=True):
             self.flags = flags.before(model, probe.images, probe.labels, random=self.random)
+        if warning := flags.chance(Rate(len(self.field.data), self.field.offered), len(model.card.classes)):
+            self.flags += (warning,)
         gradient = flags.GRADIENT_FREE not in self.flags
         classes = len(model.card.classes)
         self.stages = attack.stages(classes, targeted=targets is not None, gradient=gradient)
         if gradient and self.random:  # FAB's boundaries and Square's comparisons mean little when every pass differs
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
         n = len(self.field.data)
+        before = clock.seconds
         with seeded(seed, wanted=self.random):
             margins = self.field.goal.margin(self.field.model.predict(self.field.data.images))
+        clock.reserve = JUDGINGS * (clock.seconds - before) * (JUDGE_DRAWS / ATTACK_DRAWS if self.random else 1.0)
         self.ledger = Ledger.begin(self.field.data.images, margins)
         self.broken_by = torch.full((n,), -1)
         self.first_break = torch.full((n,), -1)
@@ -150,7 +158,7 @@ class Evaluator:
             if run is not None:
                 self._save(run)
         with seeded(subseed(self.seed, 1, parts=1), wanted=self.random):
-            result = self._result(ended)
+            result = self._result(ended, clock)
         if run is not None:
             run.save("evaluation", result)
         return result
@@ -164,13 +172,13 @@ class Evaluator:
                 self.rows, self.begun = self.ledger.due(stage), clock.seconds
             while self.position < len(self.rows):
                 yield self._live(stage, clock)
-                at = time.monotonic()
+                at = clock.seconds
                 batch = self.rows[self.position : self.position + size]
                 self._attack(stage, batch)
                 self.position += len(batch)
                 self._note(stage, clock)
                 if clock.budget is not None:  # batches so small that the clock has a say, so large that they are fast
-                    each = (time.monotonic() - at) / len(batch)
+                    each = (clock.seconds - at) / len(batch)
                     size = max(1, min(self.field.batch, int(clock.budget / SLICES / max(each, 1e-9))))
                 yield self._live(stage, clock)
             self.parts += (self._part(clock.seconds - self.begun),)
@@ -228,7 +236,7 @@ class Evaluator:
         )
         run.save("progress", saved)
 
-    def _result(self, ended: str) -> Evaluation:
+    def _result(self, ended: str, clock: Clock) -> Evaluation:
         data, images, success = self.field.data, self.ledger.images, self.ledger.reached
         rate = self._rate(images, self.field.goal)
         survives: Mask = self._rate((images * 255).round() / 255, self.field.goal) > 0.5
@@ -271,7 +279,7 @@ class Evaluator:
             bounds=bounds,
             flags=self.flags + late,
             ended=ended,
-            seconds=self.seconds,
+            seconds=clock.seconds,
             digests=self.digests,
         )
 

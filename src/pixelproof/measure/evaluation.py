@@ -82,6 +82,11 @@ class Evaluation:
         return Rate(int((~self.success).sum()), self.offered)
 
     @property
+    def left_standing(self) -> Rate:
+        """The share of the correctly classified images that no attack broke, as some papers count."""
+        return Rate(int((~self.success).sum()), len(self))
+
+    @property
     def clean_accuracy(self) -> Rate:
         """The share of all images offered that the model classifies correctly."""
         return Rate(len(self), self.offered)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from pixelproof.attacks.objectives import Loss, Objective
 from pixelproof.models import Classifier, evaluating, frozen
-from pixelproof.types import Goal, Images, Labels, Logits, Mask
+from pixelproof.types import Goal, Images, Labels, Logits, Mask, Rate
 
 RANDOMISED = "randomised: two passes over the same images differ; success is judged as a rate over draws"
 PROBABILITIES = "probabilities: the outputs lie in [0, 1] and sum to 1; gradients vanish where the softmax saturates"
@@ -18,6 +18,7 @@ NO_GRADIENT = "zero gradient"
 GRADIENT_FREE = "no gradient: none can be computed through the network; it was attacked by queries alone"
 NOT_FINITE = "gradient not finite"
 BLACK_BOX = "black box beats white box"
+CHANCE = "clean accuracy is not above chance"
 ROUNDING = 1e-5  # by how much probabilities may miss [0, 1] and a sum of 1 (AutoAttack's own tolerance)
 INFERENCE = "optimisation at inference: the forward pass computes gradients itself; attack the whole process"
 
@@ -49,13 +50,21 @@ def after(black_box: int, standing: int) -> tuple[str, ...]:
     return (f"{BLACK_BOX}: Square broke {black_box} of {left}",)
 
 
+def chance(clean: Rate, classes: int) -> str:
+    """What is wrong with a clean accuracy that guessing would reach; empty for one above it."""
+    if not classes or float(clean) > 1 / classes:
+        return ""
+    what = f"{CHANCE}: {100 * float(clean):.1f} % of {clean.n} images with {classes} classes"
+    return f"{what}; check the order of the classes, the normalisation (mean and std) and the weights"
+
+
 def are_probabilities(outputs: Logits) -> bool:
     """Whether every output lies in [0, 1] and every row sums to 1."""
     inside = outputs.min() > -ROUNDING and outputs.max() < 1 + ROUNDING
     return bool(inside and ((outputs.sum(1) - 1).abs() < ROUNDING).all())
 
 
-def silent(model: Classifier, images: Images, labels: Labels, loss: Loss = "ce") -> Mask:
+def silent(model: Classifier, images: Images, labels: Labels, loss: Literal["ce", "margin"] = "ce") -> Mask:
     """At which images the gradient of the loss is exactly zero, nowhere finite, or cannot be computed at all."""
     gradient = slope(model, images, labels, loss)
     if gradient is None:
@@ -63,13 +72,19 @@ def silent(model: Classifier, images: Images, labels: Labels, loss: Loss = "ce")
     return (gradient.nan_to_num(0.0, 0.0, 0.0) == 0).flatten(1).all(1)
 
 
-def slope(model: Classifier, images: Images, labels: Labels, loss: Loss = "ce") -> Tensor | None:
-    """The gradient of the loss at each image, on the CPU, as it comes; None where no gradient can be computed."""
-    x = images.to(model.device, copy=True).requires_grad_()
-    objective = Objective.of(Goal(labels.to(model.device)), loss)
+def slope(model: Classifier, images: Images, labels: Labels, loss: Literal["ce", "margin"] = "ce") -> Tensor | None:
+    """The gradient of the loss at each image, on the CPU, as it comes; None where no gradient can be computed.
+
+    The cross-entropy is the bare one, as float32 has it, and not what attacks put in its place where it underflows.
+    """
+    x, wanted = images.to(model.device, copy=True).requires_grad_(), labels.to(model.device)
     with frozen(model), torch.enable_grad():
         try:
-            gradient: Tensor = torch.autograd.grad(objective.loss(model(x)).sum(), x)[0]
+            logits = model(x)
+            value = (
+                -F.cross_entropy(logits, wanted, reduction="sum") if loss == "ce" else Goal(wanted).margin(logits).sum()
+            )
+            gradient: Tensor = torch.autograd.grad(value, x)[0]
         except RuntimeError:  # nothing leads back to the image, or an operation on the way has no derivative
             return None
     return gradient.cpu()

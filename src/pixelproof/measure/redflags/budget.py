@@ -10,6 +10,7 @@ import torch
 from pixelproof.attacks import PGD, Attack, MarginPGD
 from pixelproof.measure.redflags.finding import NONE, Finding, points
 from pixelproof.measure.redflags.subject import Subject
+from pixelproof.specs import decimal
 from pixelproof.types import Mask, Rate
 
 SHARES = (0.25, 0.5, 1.0, 2.0)  # of the budget: where the curve is looked at
@@ -19,7 +20,9 @@ ERRORS = 2.0  # standard errors by which accuracy may seem to rise
 
 def not_monotone(subject: Subject) -> Finding:
     """7: an accuracy that rises with the budget, each point attacked from scratch."""
-    curve = [subject.attack(PGD(share * subject.eps, STEPS, norm=subject.norm), subject.probes) for share in SHARES]
+    most = 1.0 if subject.norm == "linf" else math.inf  # every image is within 1 of every other in linf
+    budgets = [min(share * subject.eps, most) for share in SHARES]
+    curve = [subject.attack(PGD(eps, STEPS, norm=subject.norm), subject.probes) for eps in budgets]
     worst, size, index = 0.0, 0.0, NONE
     for before, after in pairwise(curve):
         gained, lost = before.success & ~after.success, after.success & ~before.success
@@ -28,8 +31,8 @@ def not_monotone(subject: Subject) -> Finding:
         if rise > ERRORS * error and rise > size:
             worst, size, index = rise / max(error, 1e-12), rise, subject.probes.data.index[gained]
     held = " / ".join(f"{100 * hits.held:.1f}" for hits in curve)
-    at = " / ".join(f"{share * subject.eps:.3g}" for share in SHARES)
-    detail = f"accuracy {held} % under PGD-{STEPS} at eps {at}"
+    at = " / ".join(f"{decimal(eps)}" for eps in budgets)
+    detail = f"PGD-{STEPS} leaves {held} % standing at eps {at}"
     if not len(index):
         return Finding(False, 0.0, detail)
     detail += f": it rises by {points(size)}, {worst:.1f} standard errors"

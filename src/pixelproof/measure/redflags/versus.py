@@ -39,7 +39,7 @@ def single_step(subject: Subject) -> Finding:
     """6: a figure from one step, where more steps find much more."""
     gap = subject.one_step.held - subject.iterated.held
     one, many = 100 * subject.one_step.held, 100 * subject.iterated.held
-    said = f"accuracy is {one:.1f} % under FGSM and {many:.1f} % under PGD-40"
+    said = f"FGSM leaves {one:.1f} % standing and PGD-40 {many:.1f} %"
     lone = is_single_step(subject.claim.reported)
     if lone:
         return Finding(True, gap, f"the reported attack takes one step; {said}", "the reported attack takes one step")
