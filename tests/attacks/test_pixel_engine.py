@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from pixel_nets import NETS, classifier, make, random_images
 from pixelproof.attacks.pixel.engine import FullForward, executor
@@ -69,6 +70,15 @@ def test_the_captured_graph_is_the_model():
     model = make("residual")
     images = random_images((3, 24, 24), 3)
     torch.testing.assert_close(run(capture(model, images[:1]), images)[-1], model(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_multiplications_are_those_that_torch_counts(name):
+    model, image = make(name), random_images(make(name).card.input_shape, 1)
+    plan = draw(capture(model, image), image)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run(plan.steps, image)
+    assert plan.flops == counter.get_total_flops() > 0
 
 
 def test_a_network_without_local_structure_falls_back_and_says_why():

@@ -7,6 +7,7 @@ from torch import nn
 from pixel_nets import classifier, make, random_images
 from pixelproof import data, models, specs
 from pixelproof.attacks import ATTACKS, FewPixel, OnePixel, OnePixelDE, mount
+from pixelproof.attacks.pixel import evolution, found
 from pixelproof.attacks.pixel.margins import colour_grid, margins
 from pixelproof.attacks.pixel.search import BEFORE
 from pixelproof.draws import Draws
@@ -144,6 +145,9 @@ def test_training_mode_is_refused_and_gradients_are_restored(name):
         lambda: OnePixel(ranked=0, sweep="never"),
         lambda: OnePixel(levels=1),
         lambda: OnePixelDE(population=3),
+        lambda: OnePixelDE(population=10_001),
+        lambda: OnePixelDE(population=1_000_000_000),
+        lambda: OnePixelDE(population=400, pixels=100_000),
         lambda: OnePixelDE(iterations=-1),
         lambda: FewPixel(k=0),
         lambda: FewPixel(queries=-1),
@@ -166,6 +170,33 @@ def test_few_pixels_cannot_exceed_the_image():
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     with pytest.raises(BadInput, match="pixels"):
         FewPixel(k=5)(classifier(net, (1, 2, 2), 2), torch.rand(1, 1, 2, 2), Goal(torch.tensor([0])), generator())
+
+
+def test_evolution_cannot_exceed_the_image():
+    with pytest.raises(BadInput, match=f"an image has {IMAGES[0, 0].numel()} pixels"):
+        OnePixelDE(4, 1, pixels=IMAGES[0, 0].numel() + 1)(MODEL, IMAGES, Goal(LABELS), generator())
+
+
+def test_finer_colours_than_memory_holds_are_refused():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    with pytest.raises(BadInput, match="256 levels in 3 channels"):
+        OnePixel(levels=256).search(classifier(net, (3, 2, 2), 2), torch.rand(1, 3, 2, 2), Goal(torch.tensor([0])))
+
+
+def test_parents_are_chosen_alike_however_few_numbers_memory_holds(monkeypatch):
+    attack = OnePixelDE(population=11, iterations=3)
+    whole = attack(MODEL, IMAGES, Goal(LABELS), generator())
+    monkeypatch.setattr(evolution, "DRAWN", 2 * 11 * len(IMAGES))
+    assert torch.equal(attack(MODEL, IMAGES, Goal(LABELS), generator()), whole)
+
+
+def test_candidates_are_judged_alike_however_many_memory_holds(monkeypatch):
+    whole = OnePixel(sweep="always").search(MODEL, IMAGES, Goal(LABELS))
+    monkeypatch.setattr(found, "TOGETHER", 1000)
+    parts = OnePixel(sweep="always").search(MODEL, IMAGES, Goal(LABELS))
+    assert torch.equal(parts.vulnerable, whole.vulnerable)
+    assert torch.equal(parts.candidates, whole.candidates)
+    torch.testing.assert_close(parts.margin, whole.margin)
 
 
 def test_more_pixels_fool_at_least_as_many():

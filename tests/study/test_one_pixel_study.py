@@ -11,7 +11,7 @@ from pixelproof.data import load
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import open_saved
 from pixelproof.results import CleanRecord
-from pixelproof.results.catalogue import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, SURVEY
+from pixelproof.results.catalogue import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, SCREENED_BLOCK, SURVEY, SURVEY_BLOCK
 from pixelproof.run import Run
 
 pytestmark = pytest.mark.slow
@@ -45,6 +45,19 @@ def model(run):
 @pytest.fixture(scope="module")
 def twins(run):
     return PIXEL_SET.load(run)
+
+
+def test_blocks_that_a_killed_run_left_go_when_it_is_resumed(run, tmp_path):
+    left = tmp_path / "run"
+    shutil.copytree(run.folder, left)
+    (left / "run.json").unlink()
+    blocks = [result.path(run, start="00000") for result in (SCREENED_BLOCK, SURVEY_BLOCK)]
+    blocks = [left / block.relative_to(run.folder) for block in blocks]
+    for block, whole in zip(blocks, (SCREENED, SURVEY), strict=True):
+        shutil.copy(whole.path(run), block)
+    resumed = study.conduct(study.parse(CONTENT), left, device="cpu")
+    assert not any(block.exists() for block in blocks)
+    assert torch.equal(SCREENED.load(resumed).margin, SCREENED.load(run).margin)
 
 
 def originals(index):

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_map
 from pixelproof.errors import BadInput
 from pixelproof.explain.decompositions import DECOMPOSITIONS
 from pixelproof.models import Classifier, evaluating
+from pixelproof.models.tracing import TRACING
 
 aten = torch.ops.aten
 
@@ -106,7 +107,7 @@ def trace(model: Classifier) -> TracedGraph:
         decomposition_table=dict(DECOMPOSITIONS),
         _error_on_data_dependent_ops=True,
     )
-    with torch.no_grad(), evaluating(model), _plain_attention():
+    with TRACING, torch.no_grad(), evaluating(model), _plain_attention():
         try:
             traced = recorder(image)
         except (RuntimeError, TypeError, ValueError, AssertionError) as reason:

@@ -24,25 +24,26 @@ RANKED = OnePixel(sweep="never")
 def survey(context: Context) -> None:
     """Every pixel of some of the study's images in every corner colour: rates and attackability maps."""
     section = context.study.pixels
-    if section is not None and not catalogue.SURVEY.has(context.run):
-        images = subjects(context, section)
-        _search(
-            context, COMPLETE, images.sample(section.maps, context.study.seed), catalogue.SURVEY, catalogue.SURVEY_BLOCK
-        )
+    if section is not None:
+        images = subjects(context, section).sample(section.maps, context.study.seed)
+        _search(context, COMPLETE, images, catalogue.SURVEY, catalogue.SURVEY_BLOCK)
 
 
 def screen(context: Context) -> None:
     """The pixels that the gradient points at, of all the study's images: cheap, and it finds nearly all that fall."""
     section = context.study.pixels
-    if section is not None and not catalogue.SCREENED.has(context.run):
+    if section is not None:
         _search(context, RANKED, subjects(context, section), catalogue.SCREENED, catalogue.SCREENED_BLOCK)
 
 
 def _search(
     context: Context, attack: OnePixel, images: Dataset, whole: Result[PixelSurvey], block: Result[PixelSurvey]
 ) -> None:
-    """One search of many images, kept block by block."""
+    """One search of many images, kept block by block; the blocks go once the whole is there, also after a kill."""
     run, place = context.run, context.model.device
+    if whole.has(run):
+        _tidy(context, block)
+        return
     stage = "one pixel: every pixel" if attack is COMPLETE else "one pixel: the likeliest pixels"
     starts = [f"{start:05d}" for start in range(0, len(images), BLOCK)]
     for start in starts:
@@ -56,8 +57,12 @@ def _search(
         found = attack.search(context.model, part.images.to(place), Goal(part.labels.to(place)), progress=tell)
         block.save(run, PixelSurvey.of(found, part), start=start)
     whole.save(run, PixelSurvey.joined([block.load(run, start=start) for start in starts]))
-    for start in starts:
-        block.remove(run, start=start)
+    _tidy(context, block)
+
+
+def _tidy(context: Context, block: Result[PixelSurvey]) -> None:
+    for name in block.names(context.run):
+        context.run.path(name).unlink(missing_ok=True)
 
 
 def subjects(context: Context, section: PixelSection) -> Dataset:
