@@ -86,7 +86,7 @@ def test_a_known_repair_is_evaded_by_many_small_changes():
 
 
 def test_settings_that_cannot_be_right():
-    with pytest.raises(BadInput, match="most must be at least 1"):
+    with pytest.raises(BadInput, match="most must lie in 1"):
         Repair(most=0)
 
 

@@ -267,9 +267,9 @@ def test_bad_input_is_named():
         fitted(k=400)
     with pytest.raises(UnknownName, match="expected a known layer"):
         fitted(layers=("fc9",))
-    with pytest.raises(BadInput, match="k must be at least 1"):
+    with pytest.raises(BadInput, match="k must lie in 1"):
         DeepNeighbours(k=0)
-    with pytest.raises(BadInput, match="threshold must be at least 0"):
+    with pytest.raises(BadInput, match="threshold must lie in 0"):
         DeepNeighbours(threshold=-1)
     with pytest.raises(BadInput, match="has no threshold per layer"):
         DeepNeighbours(threshold=3, rule="logistic")

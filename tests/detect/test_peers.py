@@ -85,15 +85,15 @@ def test_scorers_can_be_followed_by_gradient(spec):
 @pytest.mark.parametrize(
     ("spec", "match"),
     [
-        ("squeezing:bits=0", "bits must lie in 1..8"),
+        ("squeezing:bits=0", r"bits must lie in 1\.\.8"),
         ("squeezing:window=-1", "window"),
-        ("lid:k=1", "k must be at least 2"),
-        ("distance:k=0", "k must be at least 1"),
-        ("density:bandwidth=0", "bandwidth must be positive"),
-        ("reconstruction:epochs=0", "epochs must be at least 1"),
-        ("noise:sigma=0", "sigma must be positive"),
-        ("gradient:draws=0", "draws at least 1"),
-        ("spectral:bands=0", "bands must be at least 1"),
+        ("lid:k=1", "k must lie in 2"),
+        ("distance:k=0", "k must lie in 1"),
+        ("density:bandwidth=0", "bandwidth must lie in"),
+        ("reconstruction:epochs=0", "epochs must lie in 1"),
+        ("noise:sigma=0", "sigma must lie in"),
+        ("gradient:draws=0", "draws must lie in 1"),
+        ("spectral:bands=0", "bands must lie in 1"),
         ("ensemble:members=ensemble", "members other than itself"),
     ],
 )

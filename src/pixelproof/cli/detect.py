@@ -68,6 +68,7 @@ def detect(
         train, held = data.load(data_name, "train", data_dir), data.load(data_name, "val", data_dir)
         built = guarding.build(asked, model, (train, held), folder=out_folder, tell=tell)
         report: dict[str, Any] = {**vars(asked), "model": model.digest(), "new": built.new, "tuned": built.tuned}
+        report["settings"] = built.settings
         report["folder"] = None if out_folder is None else str(out_folder)
         report["mute"] = isinstance(built.guard, NeighbourGuard) and built.guard.mute
         if pictures is not None:
@@ -85,6 +86,7 @@ def detect(
 
 
 def _print(report: dict[str, Any], *, quiet: bool) -> None:
+    out.print(report["settings"], highlight=False, markup=False, style="dim", soft_wrap=True)
     for row in report["tuned"]:
         out.print(
             f"{row['layer']}: k = {row['k']}, threshold {row['threshold']}, EER {100 * row['eer']:.1f} %, accuracy "

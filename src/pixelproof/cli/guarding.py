@@ -61,6 +61,11 @@ class Built:
     new: bool
     tuned: list[dict[str, Any]]
 
+    @property
+    def settings(self) -> str:
+        """The detector with every setting as it was used, also those that the fit chose."""
+        return self.guard.spec if isinstance(self.guard, Recalibrated) else ""
+
 
 def build(asked: Asked, model: Classifier, data: tuple[Dataset, Dataset], *, folder: Path | None, tell: Tell) -> Built:
     """The guard that the same command kept in `folder`, else a new one, which is kept there.
@@ -113,7 +118,7 @@ def tuned_on(
     if asked.tune is None or not isinstance(chosen, DeepNeighbours):
         raise BadInput("--tune", "only 'neighbours' has k and thresholds per layer to tune", f"'{asked.detector}'")
     found = mounted(asked.tune, model, half, asked.seed, tell)
-    layers = chosen.layers or default_layers(model)
+    layers = chosen.layers or default_layers(model, rows=len(train))
     store = Store.build(model, train, layers, metric=chosen.metric, engine=chosen.engine)
     tuned = tune(store, model, half, found, k_max=min(K_MAX, len(store)), seed=asked.seed)
     rows = [

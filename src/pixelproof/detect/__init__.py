@@ -1,6 +1,6 @@
 """Would we notice: guards that judge images by what a model makes of them, and how well they do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from pixelproof import specs
@@ -13,7 +13,7 @@ from pixelproof.detect.detectors.consistency import GradientConsistency, NoiseCo
 from pixelproof.detect.detectors.deep_neighbours import Credibility, DeepNeighbours, NeighbourGuard
 from pixelproof.detect.detectors.density import KernelDensity
 from pixelproof.detect.detectors.distance import LocalDimension, NeighbourDistance
-from pixelproof.detect.detectors.ensemble import MEMBERS, Ensemble, EnsembleGuard
+from pixelproof.detect.detectors.ensemble import Ensemble, EnsembleGuard
 from pixelproof.detect.detectors.mahalanobis import Mahalanobis
 from pixelproof.detect.detectors.reconstruction import Reconstruction
 from pixelproof.detect.detectors.repair import Repair, Repaired, RepairGuard, neighbour_medians
@@ -23,7 +23,7 @@ from pixelproof.detect.detectors.squeezing import FeatureSqueezing
 from pixelproof.detect.evaluation.curves import Estimate, Figures, RocCurve, difference, figures, roc
 from pixelproof.detect.evaluation.evaluate import GuardEvaluation, evaluate, evaluate_all, natural_errors
 from pixelproof.detect.evaluation.noise import matched_noise
-from pixelproof.detect.guards.guard import Calibration, Detector, Guard, Neighbours, Verdict, divide
+from pixelproof.detect.guards.guard import Calibration, Detector, Guard, Listed, Neighbours, Verdict, divide
 from pixelproof.detect.guards.scored import ScoreGuard, Scorer
 from pixelproof.detect.keeping import load_guard, save_guard
 from pixelproof.detect.neighbours.duplicates import Duplicates, near_duplicates, without_duplicates
@@ -32,9 +32,27 @@ from pixelproof.detect.neighbours.nearest import Index, NearestRows, recall
 from pixelproof.detect.neighbours.store import Store
 from pixelproof.detect.neighbours.tune import Cases, Grid, Tuned, tune
 
-DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType({**MEMBERS, Ensemble.name: Ensemble})
-SUPERVISED: Mapping[str, Callable[..., Detector]] = MappingProxyType(  # these cannot be fitted without an attack
-    {SignatureDetector.name: SignatureDetector}
+DETECTORS: Mapping[str, type[Listed]] = MappingProxyType(
+    {
+        "neighbours": DeepNeighbours,
+        "softmax": MaxSoftmax,
+        "margin": LogitMargin,
+        "mahalanobis": Mahalanobis,
+        "distance": NeighbourDistance,
+        "lid": LocalDimension,
+        "density": KernelDensity,
+        "squeezing": FeatureSqueezing,
+        "reconstruction": Reconstruction,
+        "transform": TransformConsistency,
+        "noise": NoiseConsistency,
+        "gradient": GradientConsistency,
+        "spectral": Spectral,
+        "repair": Repair,
+        "ensemble": Ensemble,
+    }
+)
+SUPERVISED: Mapping[str, type[Listed]] = MappingProxyType(  # these cannot be fitted without an attack
+    {"signature": SignatureDetector}
 )
 
 

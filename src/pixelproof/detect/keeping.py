@@ -1,39 +1,23 @@
 """Guards on disk: a folder with the activations it needs and, written last, everything it decides by.
 
-Only the kinds in the tables below are written and read: their fields as JSON, their tensors as safetensors. Nothing is
-unpickled, so a guard from somewhere else cannot run anything.
+Only what the table of detectors says its guards are made of is written and read: fields as JSON, tensors as
+safetensors. Nothing is unpickled, so a guard from somewhere else cannot run anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pixelproof.attacks.pixel import Executor, executor
-from pixelproof.detect.detectors import (
-    confidence,
-    consistency,
-    density,
-    distance,
-    ensemble,
-    evidence,
-    heads,
-    mahalanobis,
-    reconstruction,
-    spectral,
-    squeezing,
-)
-from pixelproof.detect.detectors import signature as signatures
-from pixelproof.detect.detectors.deep_neighbours import NeighbourGuard, Scoring
-from pixelproof.detect.detectors.repair import RepairGuard
-from pixelproof.detect.guards.guard import Calibration, Guard, SameModel
+from pixelproof.detect.guards.guard import Calibration, Guard, Part, SameModel
 from pixelproof.detect.guards.scored import ScoreGuard
-from pixelproof.detect.neighbours import rules
 from pixelproof.detect.neighbours.index import ExactIndex
 from pixelproof.detect.neighbours.store import Store
 from pixelproof.detect.storage import accepted, read, write
@@ -42,40 +26,6 @@ from pixelproof.models import Classifier
 from pixelproof.tree import Kinds, Leaf, Tensors, flatten, rebuild
 
 GUARD = "guard.safetensors"
-KINDS: Mapping[str, type] = MappingProxyType(
-    {
-        kind.__name__: kind
-        for kind in (
-            ScoreGuard,
-            NeighbourGuard,
-            ensemble.EnsembleGuard,
-            ensemble.Surprise,
-            RepairGuard,
-            Calibration,
-            Scoring,
-            rules.Rule,
-            consistency.Transformed,
-            consistency.Drift,
-            consistency.Turning,
-            distance.Radius,
-            distance.Dimension,
-            density.Rarity,
-            mahalanobis.Gaussian,
-            mahalanobis.ClassDistance,
-            reconstruction.Restored,
-            spectral.Spectrum,
-            squeezing.Squeezed,
-            signatures.SignatureScorer,
-            evidence.Evidence,
-            evidence.PixelSignature,
-            heads.Head,
-            heads.Scale,
-        )
-    }
-)
-FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {function.__name__: function for function in (confidence.doubt, confidence.closeness)}
-)
 LAYERS: Mapping[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = MappingProxyType(
     {
         "Conv2d": (nn.Conv2d, ("in_channels", "out_channels", "kernel_size", "stride", "padding")),
@@ -87,6 +37,16 @@ LAYERS: Mapping[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = Mapping
         "Upsample": (nn.Upsample, ("size", "mode")),
     }
 )
+
+
+@cache
+def _listed() -> dict[str, Part]:
+    """What the guards of the table are made of, by name: classes, and functions that score."""
+    from pixelproof.detect import DETECTORS, SUPERVISED  # the table's package gives this module's functions
+
+    parts: list[Part] = [ScoreGuard, Calibration]
+    parts += [part for kind in (*DETECTORS.values(), *SUPERVISED.values()) for part in kind.parts]
+    return {part.__name__: part for part in parts}
 
 
 def save_guard(guard: Guard, folder: Path) -> None:
@@ -171,12 +131,13 @@ def _kinds(folder: Path, model: Classifier | None) -> Kinds:
         ),
         Leaf(
             "function",
-            lambda value: any(value is known for known in FUNCTIONS.values()),
+            lambda value: isinstance(value, FunctionType) and _listed().get(value.__name__) is value,
             lambda value, path, tensors: {"function": value.__name__},
-            lambda plain, tensors: FUNCTIONS[plain["function"]],
+            lambda plain, tensors: _listed()[plain["function"]],
         ),
     )
-    return Kinds("save_guard", KINDS, leaves)
+    classes = {name: part for name, part in _listed().items() if isinstance(part, type)}
+    return Kinds("save_guard", classes, leaves)
 
 
 def _reader(model: Classifier | None) -> Classifier:

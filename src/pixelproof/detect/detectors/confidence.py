@@ -11,43 +11,11 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
+from pixelproof.detect.guards.settings import check_settings
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Labels, Logits, PerImage
-
-
-@dataclass(frozen=True)
-class MaxSoftmax:
-    """One minus the highest softmax probability (Hendrycks & Gimpel 2017, arXiv 1610.02136).
-
-    Computed as the sum of the other probabilities, which keeps its digits where the highest is all but 1.
-    """
-
-    rate: float = 0.05
-
-    name: ClassVar[str] = "softmax"
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """A guard; there is nothing to fit but the threshold."""
-        return guard(self.name, doubt, model, divide(clean, rng)[1], rate=self.rate)
-
-
-@dataclass(frozen=True)
-class LogitMargin:
-    """Minus the distance between the two highest logits: attacks that stop at the boundary leave it small."""
-
-    rate: float = 0.05
-
-    name: ClassVar[str] = "margin"
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """A guard; there is nothing to fit but the threshold."""
-        return guard(self.name, closeness, model, divide(clean, rng)[1], rate=self.rate)
 
 
 def doubt(model: Classifier, images: Images) -> PerImage:
@@ -71,3 +39,44 @@ def top_two(logits: Logits) -> tuple[Labels, Labels]:
     """
     predicted = logits.argmax(1)
     return predicted, logits.scatter(1, predicted[:, None], -torch.inf).argmax(1)
+
+
+@dataclass(frozen=True)
+class MaxSoftmax:
+    """One minus the highest softmax probability (Hendrycks & Gimpel 2017, arXiv 1610.02136).
+
+    Computed as the sum of the other probabilities, which keeps its digits where the highest is all but 1.
+    """
+
+    rate: float = 0.05
+
+    name: ClassVar[str] = "softmax"
+    parts: ClassVar[tuple[Part, ...]] = (doubt,)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """A guard; there is nothing to fit but the threshold."""
+        return guard(self, doubt, model, divide(clean, rng)[1])
+
+
+@dataclass(frozen=True)
+class LogitMargin:
+    """Minus the distance between the two highest logits: attacks that stop at the boundary leave it small."""
+
+    rate: float = 0.05
+
+    name: ClassVar[str] = "margin"
+    parts: ClassVar[tuple[Part, ...]] = (closeness,)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """A guard; there is nothing to fit but the threshold."""
+        return guard(self, closeness, model, divide(clean, rng)[1])

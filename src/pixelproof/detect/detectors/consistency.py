@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -11,107 +11,14 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
-from pixelproof.errors import BadInput
+from pixelproof.detect.guards.settings import MOST, check_settings
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, PerImage
 
 Transform = Literal["auto", "flip", "shift"]
-
-
-@dataclass(frozen=True)
-class TransformConsistency:
-    """Mean L1 distance between the softmax of an image and of its mirrored or shifted versions.
-
-    A perturbation is fitted to the pixels it sits on (Tian et al. 2018, 1806.01611, use rotations and shifts so).
-    `transform` "auto" mirrors colour images and shifts grey ones by a pixel in four directions: a mirrored digit is
-    another sign.
-    """
-
-    transform: Transform = "auto"
-    rate: float = 0.05
-
-    name: ClassVar[str] = "transform"
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """A guard; there is nothing to fit but the threshold."""
-        flip = self.transform == "flip" or (self.transform == "auto" and clean.shape[0] == 3)
-        return guard(self.name, Transformed(flip), model, divide(clean, rng)[1], rate=self.rate)
-
-
-@dataclass(frozen=True)
-class NoiseConsistency:
-    """How far logits move towards another class under small noise (Roth et al. 2019, arXiv 1902.04818).
-
-    For the predicted class y and every other z, the mean change of f_z - f_y under noise, standardised by what clean
-    images of class y show; the score is the largest over z. The noise is drawn once, at the fit: a guard gives the same
-    image the same score. Two-sided: on a network trained with dropout, images near a boundary move less, not more.
-    """
-
-    sigma: float = 0.05
-    draws: int = 8
-    two_sided: bool = True
-    rate: float = 0.05
-
-    name: ClassVar[str] = "noise"
-
-    def __post_init__(self) -> None:
-        if not self.sigma > 0 or self.draws < 1:
-            got = f"sigma={self.sigma}, draws={self.draws}"
-            raise BadInput(self.name, "sigma must be positive and draws at least 1", got)
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """The guard; means and deviations come from three quarters of `clean`."""
-        fitted, held = divide(clean, rng)
-        noise = (self.sigma * torch.randn((self.draws, *clean.shape), generator=rng)).to(model.device)
-        k = len(clean.classes)
-        raw, predicted = [], []
-        with frozen(model), torch.no_grad():
-            for part in fitted.batches(250):
-                moved, own = drift(model, part.images.to(model.device), noise)
-                raw.append(moved.cpu())
-                predicted.append(own.cpu())
-        table, own = torch.cat(raw), torch.cat(predicted)
-        mean, spread = torch.zeros(k, k), torch.ones(k, k)
-        for label in range(k):
-            mine = table[own == label]
-            if len(mine) > 1:
-                mean[label], spread[label] = mine.mean(0), mine.std(0).clamp_min(1e-6)
-        return guard(self.name, Drift(noise, mean, spread), model, held, rate=self.rate, two_sided=self.two_sided)
-
-
-@dataclass(frozen=True)
-class GradientConsistency:
-    """One minus the cosine between the input gradients of an image and of slightly noisy copies of it.
-
-    The gradient is that of the loss of the predicted class. Two-sided: an image that was moved along its gradient sits
-    where the gradient turns less than around clean images (so after FGSM on CIFAR-10).
-    """
-
-    sigma: float = 0.02
-    draws: int = 2
-    two_sided: bool = True
-    rate: float = 0.05
-
-    name: ClassVar[str] = "gradient"
-
-    def __post_init__(self) -> None:
-        if not self.sigma > 0 or self.draws < 1:
-            got = f"sigma={self.sigma}, draws={self.draws}"
-            raise BadInput(self.name, "sigma must be positive and draws at least 1", got)
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """A guard; there is nothing to fit but the noise and the threshold."""
-        noise = (self.sigma * torch.randn((self.draws, *clean.shape), generator=rng)).to(model.device)
-        held = divide(clean, rng)[1]
-        return guard(self.name, Turning(noise), model, held, rate=self.rate, two_sided=self.two_sided)
+NOISE = {"sigma": (1e-6, 1.0), "draws": (1, MOST)}
 
 
 @dataclass(frozen=True)
@@ -160,6 +67,108 @@ class Turning:
                 for one in self.noise
             ]
         return torch.stack(turns).mean(0)
+
+
+@dataclass(frozen=True)
+class TransformConsistency:
+    """Mean L1 distance between the softmax of an image and of its mirrored or shifted versions.
+
+    A perturbation is fitted to the pixels it sits on (Tian et al. 2018, 1806.01611, use rotations and shifts so).
+    `transform` "auto" mirrors colour images and shifts grey ones by a pixel in four directions: a mirrored digit is
+    another sign.
+    """
+
+    transform: Transform = "auto"
+    rate: float = 0.05
+
+    name: ClassVar[str] = "transform"
+    parts: ClassVar[tuple[Part, ...]] = (Transformed,)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """A guard; there is nothing to fit but the threshold."""
+        flip = self.transform == "flip" or (self.transform == "auto" and clean.shape[0] == 3)
+        used = replace(self, transform="flip" if flip else "shift")
+        return guard(used, Transformed(flip), model, divide(clean, rng)[1])
+
+
+@dataclass(frozen=True)
+class NoiseConsistency:
+    """How far logits move towards another class under small noise (Roth et al. 2019, arXiv 1902.04818).
+
+    For the predicted class y and every other z, the mean change of f_z - f_y under noise, standardised by what clean
+    images of class y show; the score is the largest over z. The noise is drawn once, at the fit: a guard gives the same
+    image the same score. Two-sided: on a network trained with dropout, images near a boundary move less, not more.
+    """
+
+    sigma: float = 0.05
+    draws: int = 8
+    two_sided: bool = True
+    rate: float = 0.05
+
+    name: ClassVar[str] = "noise"
+    parts: ClassVar[tuple[Part, ...]] = (Drift,)
+
+    def __post_init__(self) -> None:
+        check_settings(self, NOISE)
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """The guard; means and deviations come from three quarters of `clean`."""
+        fitted, held = divide(clean, rng)
+        noise = drawn(self.sigma, self.draws, clean, rng).to(model.device)
+        k = len(clean.classes)
+        raw, predicted = [], []
+        with frozen(model), torch.no_grad():
+            for part in fitted.batches(250):
+                moved, own = drift(model, part.images.to(model.device), noise)
+                raw.append(moved.cpu())
+                predicted.append(own.cpu())
+        table, own = torch.cat(raw), torch.cat(predicted)
+        mean, spread = torch.zeros(k, k), torch.ones(k, k)
+        for label in range(k):
+            mine = table[own == label]
+            if len(mine) > 1:
+                mean[label], spread[label] = mine.mean(0), mine.std(0).clamp_min(1e-6)
+        return guard(self, Drift(noise, mean, spread), model, held, two_sided=self.two_sided)
+
+
+@dataclass(frozen=True)
+class GradientConsistency:
+    """One minus the cosine between the input gradients of an image and of slightly noisy copies of it.
+
+    The gradient is that of the loss of the predicted class. Two-sided: an image that was moved along its gradient sits
+    where the gradient turns less than around clean images (so after FGSM on CIFAR-10).
+    """
+
+    sigma: float = 0.02
+    draws: int = 2
+    two_sided: bool = True
+    rate: float = 0.05
+
+    name: ClassVar[str] = "gradient"
+    parts: ClassVar[tuple[Part, ...]] = (Turning,)
+
+    def __post_init__(self) -> None:
+        check_settings(self, NOISE)
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """A guard; there is nothing to fit but the noise and the threshold."""
+        noise = drawn(self.sigma, self.draws, clean, rng).to(model.device)
+        held = divide(clean, rng)[1]
+        return guard(self, Turning(noise), model, held, two_sided=self.two_sided)
+
+
+def drawn(sigma: float, draws: int, clean: Dataset, rng: torch.Generator) -> Float[Tensor, "m c h w"]:
+    """Noise for every image alike, drawn once, so that a guard gives the same image the same score."""
+    return sigma * torch.randn((draws, *clean.shape), generator=rng)
 
 
 def input_gradient(model: Classifier, images: Images, labels: Tensor, *, again: bool) -> Float[Tensor, "n d"]:

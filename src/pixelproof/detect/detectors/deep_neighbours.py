@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guards.guard import Calibration, Neighbours, SameModel, Verdict, divide
+from pixelproof.detect.guards.guard import Calibration, Neighbours, Part, SameModel, Verdict, divide
 from pixelproof.detect.guards.scored import check_fit
+from pixelproof.detect.guards.settings import MOST, check_settings, respelled, spelled
 from pixelproof.detect.neighbours.duplicates import without_duplicates
 from pixelproof.detect.neighbours.layers import default_layers
 from pixelproof.detect.neighbours.metrics import Metric
@@ -26,96 +27,6 @@ from pixelproof.detect.neighbours.store import Engine, Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Labels, Mask, PerImage, check_images
-
-
-@dataclass(frozen=True)
-class DeepNeighbours:
-    """Neighbours among the training images' activations, per layer and in all layers together (the composed layer).
-
-    - `k`: how many, for all layers or one number per layer and one for the composed layer.
-    - `layers`: the dense layers (and the flattened convolutional output before them) unless named; "conv2@mean" pools.
-    - `threshold`: the alarm rule of the paper: a layer alarms when more than this many neighbours belong to a class
-      that was not predicted; one number, or one per layer and composed. None: calibrated on clean images at `rate`.
-    - `rule`: which layers decide. "composed": the composed layer; "any", "majority", "weighted": the single layers;
-      "logistic": a logistic regression on all, which needs adversarial images; "credibility": Papernot & McDaniel's.
-    - `duplicates`: leave out training images this close (root mean square per value) to another one of the set.
-    """
-
-    k: int | tuple[int, ...] = 75
-    layers: tuple[str, ...] | None = None
-    metric: Metric = "euclidean"
-    threshold: int | tuple[int, ...] | None = None
-    rule: RuleName = "composed"
-    rate: float = 0.05
-    duplicates: float | None = None
-    engine: Engine = "exact"
-
-    name: ClassVar[str] = "neighbours"
-
-    def __post_init__(self) -> None:
-        if any(k < 1 for k in _each(self.k)):
-            raise BadInput(self.name, "k must be at least 1", self.k)
-        if self.threshold is not None and any(value < 0 for value in _each(self.threshold)):
-            raise BadInput(self.name, "threshold must be at least 0", self.threshold)
-        if self.threshold is not None and self.rule not in ("composed", "any", "majority"):
-            raise BadInput(self.name, f"rule '{self.rule}' has no threshold per layer", self.threshold, "Leave it out.")
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> NeighbourGuard:
-        """The guard: three quarters of `clean` are indexed, an eighth is the reference, an eighth sets the threshold.
-
-        `attacked` is used by "logistic" (which needs it) and "weighted" only, and only where the attack succeeded.
-        """
-        check_fit(self.name, model, clean)
-        layers = self.layers or default_layers(model)
-        indexed, held = divide(clean, rng)
-        if self.duplicates is not None:
-            indexed = without_duplicates(indexed, self.duplicates)
-        store = Store.build(model, indexed, layers, metric=self.metric, engine=self.engine)
-        return self.on(store, model, divide(held, rng, share=0.5), attacked)
-
-    def on(
-        self, store: Store, model: Classifier, held: tuple[Dataset, Dataset], attacked: AdversarialSet | None = None
-    ) -> NeighbourGuard:
-        """The guard on a finished store, which decides layers, metric and engine.
-
-        `held`: clean images that are not in the store, for reference and to set the threshold.
-        """
-        layers, (reference, calibration) = len(store.layers), held
-        spread = tuple(_spread(self.name, "k", self.k, layers + 1))
-        if max(spread) > len(store):
-            expected = f"k must be at most {len(store)}, the correctly classified training images"
-            raise BadInput(self.name, expected, max(spread), "Lower k, or give more images.")
-        thresholds = None
-        if self.threshold is not None:
-            thresholds = tuple(_spread(self.name, "threshold", self.threshold, layers + 1))
-        looked = neighbourhood(store, spread, model, reference.images)
-        fooled = None
-        if attacked is not None and attacked.success.any():
-            fooled = neighbourhood(store, spread, model, attacked.images[attacked.success])
-        true = looked.nonconformity(layers, len(reference.classes))[torch.arange(len(reference)), reference.labels]
-        rule = learn(self.rule, looked.strangers(), None if fooled is None else fooled.strangers(), thresholds, spread)
-        fresh = neighbourhood(store, spread, model, calibration.images)
-        columns = fresh.strangers()
-        base = Scoring(spread, len(reference.classes), layers, rule, true.sort().values)
-        per_layer = tuple(Calibration(column, self.rate) for column in columns.unbind(1))
-        own = Calibration(base.score(fresh, columns), self.rate)
-        return NeighbourGuard(store, base, per_layer, own, SameModel(model))
-
-
-@dataclass(frozen=True, eq=False)
-class Credibility:
-    """Papernot & McDaniel's conformal prediction: p-values (n, classes), the class with the highest, and how sure.
-
-    `credibility` is the highest p-value (how well the training images support the class), `confidence` one minus the
-    second highest.
-    """
-
-    p_values: Float[Tensor, "n classes"]
-    predicted: Labels
-    credibility: PerImage
-    confidence: PerImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +63,7 @@ class NeighbourGuard:
     per_layer: tuple[Calibration, ...]  # one per layer and one for the composed layer
     calibration: Calibration  # of the rule's score
     model: SameModel = field(repr=False)
+    spec: str = ""
 
     def __call__(self, model: Classifier, images: Images) -> Verdict:
         """The verdict with the neighbours of every layer; recovered is the class most composed neighbours belong to.
@@ -198,7 +110,12 @@ class NeighbourGuard:
         seen = neighbourhood(self.store, self.scoring.k, model, clean.images)
         strangers = seen.strangers()
         per_layer = tuple(Calibration(column, rate) for column in strangers.unbind(1))
-        return replace(self, per_layer=per_layer, calibration=Calibration(self.scoring.score(seen, strangers), rate))
+        return replace(
+            self,
+            spec=respelled(self.spec, "rate", rate),
+            per_layer=per_layer,
+            calibration=Calibration(self.scoring.score(seen, strangers), rate),
+        )
 
     def add(self, model: Classifier, data: Dataset) -> None:
         """Put further training images into the store; calibrate again when they are many."""
@@ -224,8 +141,103 @@ class NeighbourGuard:
         return self.per_layer[position].judge(strangers).alarm
 
 
-def _each(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (value,) if isinstance(value, int) else value
+@dataclass(frozen=True)
+class DeepNeighbours:
+    """Neighbours among the training images' activations, per layer and in all layers together (the composed layer).
+
+    - `k`: how many, for all layers or one number per layer and one for the composed layer.
+    - `layers`: the dense layers (and the flattened convolutional output before them) unless named; "conv2@mean" pools.
+    - `threshold`: the alarm rule of the paper: a layer alarms when more than this many neighbours belong to a class
+      that was not predicted; one number, or one per layer and composed. None: calibrated on clean images at `rate`.
+    - `rule`: which layers decide. "composed": the composed layer; "any", "majority", "weighted": the single layers;
+      "logistic": a logistic regression on all, which needs adversarial images; "credibility": Papernot & McDaniel's.
+    - `duplicates`: leave out training images this close (root mean square per value) to another one of the set.
+    """
+
+    k: int | tuple[int, ...] = 75
+    layers: tuple[str, ...] | None = None
+    metric: Metric = "euclidean"
+    threshold: int | tuple[int, ...] | None = None
+    rule: RuleName = "composed"
+    rate: float = 0.05
+    duplicates: float | None = None
+    engine: Engine = "exact"
+
+    name: ClassVar[str] = "neighbours"
+    parts: ClassVar[tuple[Part, ...]] = (
+        NeighbourGuard,
+        Scoring,
+        Rule,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self, {"k": (1, MOST), "threshold": (0, MOST), "duplicates": (0.0, 1.0)})
+        if self.threshold is not None and self.rule not in ("composed", "any", "majority"):
+            raise BadInput(self.name, f"rule '{self.rule}' has no threshold per layer", self.threshold, "Leave it out.")
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> NeighbourGuard:
+        """The guard: three quarters of `clean` are indexed, an eighth is the reference, an eighth sets the threshold.
+
+        `attacked` is used by "logistic" (which needs it) and "weighted" only, and only where the attack succeeded.
+        """
+        check_fit(self.name, model, clean)
+        indexed, held = divide(clean, rng)
+        layers = self.layers or default_layers(model, rows=len(indexed))
+        _check_k(self.k, len(indexed))
+        if self.duplicates is not None:
+            indexed = without_duplicates(indexed, self.duplicates)
+        store = Store.build(model, indexed, layers, metric=self.metric, engine=self.engine)
+        return self.on(store, model, divide(held, rng, share=0.5), attacked)
+
+    def on(
+        self, store: Store, model: Classifier, held: tuple[Dataset, Dataset], attacked: AdversarialSet | None = None
+    ) -> NeighbourGuard:
+        """The guard on a finished store, which decides layers, metric and engine.
+
+        `held`: clean images that are not in the store, for reference and to set the threshold.
+        """
+        layers, (reference, calibration) = len(store.layers), held
+        spread = tuple(_spread(self.name, "k", self.k, layers + 1))
+        _check_k(spread, len(store))
+        thresholds = None
+        if self.threshold is not None:
+            thresholds = tuple(_spread(self.name, "threshold", self.threshold, layers + 1))
+        looked = neighbourhood(store, spread, model, reference.images)
+        fooled = None
+        if attacked is not None and attacked.success.any():
+            fooled = neighbourhood(store, spread, model, attacked.images[attacked.success])
+        true = looked.nonconformity(layers, len(reference.classes))[torch.arange(len(reference)), reference.labels]
+        rule = learn(self.rule, looked.strangers(), None if fooled is None else fooled.strangers(), thresholds, spread)
+        fresh = neighbourhood(store, spread, model, calibration.images)
+        columns = fresh.strangers()
+        base = Scoring(spread, len(reference.classes), layers, rule, true.sort().values)
+        per_layer = tuple(Calibration(column, self.rate) for column in columns.unbind(1))
+        own = Calibration(base.score(fresh, columns), self.rate)
+        used = replace(self, layers=store.layers, k=spread, threshold=thresholds)
+        return NeighbourGuard(store, base, per_layer, own, SameModel(model), spelled(used))
+
+
+@dataclass(frozen=True, eq=False)
+class Credibility:
+    """Papernot & McDaniel's conformal prediction: p-values (n, classes), the class with the highest, and how sure.
+
+    `credibility` is the highest p-value (how well the training images support the class), `confidence` one minus the
+    second highest.
+    """
+
+    p_values: Float[Tensor, "n classes"]
+    predicted: Labels
+    credibility: PerImage
+    confidence: PerImage
+
+
+def _check_k(k: int | tuple[int, ...], rows: int) -> None:
+    """Refuse more neighbours than there can be: with the images at hand before the work, with the store after it."""
+    if (most := max((k,) if isinstance(k, int) else k)) > rows:
+        expected = f"k must be at most {rows}, the correctly classified training images"
+        raise BadInput("neighbours", expected, most, "Lower k, or give more images.")
 
 
 def _spread(who: str, key: str, value: int | tuple[int, ...], spaces: int) -> tuple[int, ...]:

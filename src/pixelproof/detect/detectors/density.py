@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -12,48 +12,16 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
+from pixelproof.detect.guards.settings import check_settings
 from pixelproof.detect.neighbours.index import ExactIndex
 from pixelproof.detect.neighbours.layers import features, hidden_layer
 from pixelproof.detect.neighbours.store import Store
-from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
 
 SAMPLE = 500  # rows from which the bandwidth is taken
-
-
-@dataclass(frozen=True)
-class KernelDensity:
-    """Minus the logarithm of the Gaussian kernel density in the predicted class (Feinman et al. 2017, 1703.00410).
-
-    `bandwidth` defaults to the median distance to the nearest image of the same class in the layer: the paper tunes it
-    on adversarial images. `layer` defaults to the last hidden dense layer.
-    """
-
-    bandwidth: float | None = None
-    layer: str | None = None
-    rate: float = 0.05
-
-    name: ClassVar[str] = "density"
-
-    def __post_init__(self) -> None:
-        if self.bandwidth is not None and not self.bandwidth > 0:
-            raise BadInput(self.name, "bandwidth must be positive", self.bandwidth)
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """The guard over the correctly classified images of three quarters of `clean`."""
-        fitted, held = divide(clean, rng)
-        layer = self.layer or hidden_layer(model)
-        store = Store.build(model, fitted, [layer])
-        (index,) = store.indexes
-        assert isinstance(index, ExactIndex)
-        rows = tuple(index.rows[store.labels == label] for label in range(len(clean.classes)))
-        scorer = Rarity(layer, rows, self.bandwidth or spacing(rows))
-        return guard(self.name, scorer, model, held, rate=self.rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +42,38 @@ class Rarity:
             density = log_density(table[mine], self.rows[label].to(images.device), self.bandwidth)
             score = score.masked_scatter(mine, -density)
         return score
+
+
+@dataclass(frozen=True)
+class KernelDensity:
+    """Minus the logarithm of the Gaussian kernel density in the predicted class (Feinman et al. 2017, 1703.00410).
+
+    `bandwidth` defaults to the median distance to the nearest image of the same class in the layer: the paper tunes it
+    on adversarial images. `layer` defaults to the last hidden dense layer.
+    """
+
+    bandwidth: float | None = None
+    layer: str | None = None
+    rate: float = 0.05
+
+    name: ClassVar[str] = "density"
+    parts: ClassVar[tuple[Part, ...]] = (Rarity,)
+
+    def __post_init__(self) -> None:
+        check_settings(self, {"bandwidth": (1e-12, 1e12)})
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """The guard over the correctly classified images of three quarters of `clean`."""
+        fitted, held = divide(clean, rng)
+        layer = self.layer or hidden_layer(model)
+        store = Store.build(model, fitted, [layer])
+        (index,) = store.indexes
+        assert isinstance(index, ExactIndex)
+        rows = tuple(index.rows[store.labels == label] for label in range(len(clean.classes)))
+        bandwidth = self.bandwidth or spacing(rows)
+        return guard(replace(self, bandwidth=bandwidth, layer=layer), Rarity(layer, rows, bandwidth), model, held)
 
 
 def log_density(queries: Float[Tensor, "q d"], rows: Float[Tensor, "r d"], bandwidth: float) -> Float[Tensor, " q"]:

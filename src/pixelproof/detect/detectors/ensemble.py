@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import torch
@@ -13,45 +11,14 @@ from torch import Tensor
 from pixelproof import specs
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.detectors.confidence import LogitMargin, MaxSoftmax
-from pixelproof.detect.detectors.consistency import GradientConsistency, NoiseConsistency, TransformConsistency
-from pixelproof.detect.detectors.deep_neighbours import DeepNeighbours
-from pixelproof.detect.detectors.density import KernelDensity
-from pixelproof.detect.detectors.distance import LocalDimension, NeighbourDistance
-from pixelproof.detect.detectors.mahalanobis import Mahalanobis
-from pixelproof.detect.detectors.reconstruction import Reconstruction
-from pixelproof.detect.detectors.repair import Repair
-from pixelproof.detect.detectors.spectral import Spectral
-from pixelproof.detect.detectors.squeezing import FeatureSqueezing
-from pixelproof.detect.guards.guard import NONE, Calibration, Detector, Guard, SameModel, Verdict, divide
+from pixelproof.detect.guards.guard import NONE, Calibration, Detector, Guard, Part, SameModel, Verdict, divide
 from pixelproof.detect.guards.scored import check_fit
+from pixelproof.detect.guards.settings import check_settings, respelled, spelled
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
 
 How = Literal["max", "sum"]
-
-MEMBERS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
-    {
-        kind.name: kind
-        for kind in (
-            DeepNeighbours,
-            MaxSoftmax,
-            LogitMargin,
-            Mahalanobis,
-            NeighbourDistance,
-            LocalDimension,
-            KernelDensity,
-            FeatureSqueezing,
-            Reconstruction,
-            TransformConsistency,
-            NoiseConsistency,
-            GradientConsistency,
-            Spectral,
-            Repair,
-        )
-    }
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,48 +53,19 @@ class Surprise:
         return (heights[left] + share * (heights[right] - heights[left]) + beyond).float()
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """The sum of several guards' surprises ("sum", after Fisher 1932), or the strangest answer alone ("max").
-
-    `members` are specs of detectors, such as "margin" or "repair:most=64"; the first that recovers a class gives it
-    (add "neighbours" for a class and evidence).
-    """
-
-    members: tuple[str, ...] = ("margin", "transform", "squeezing")
-    how: How = "sum"
-    rate: float = 0.05
-
-    name: ClassVar[str] = "ensemble"
-
-    def __post_init__(self) -> None:
-        if not self.members or self.name in self.members:
-            raise BadInput(self.name, "needs members other than itself", ", ".join(self.members) or "none")
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> EnsembleGuard:
-        """The guard: three quarters of `clean` fit the members, an eighth is their scale, an eighth calibrates."""
-        check_fit(self.name, model, clean)
-        fitted, held = divide(clean, rng)
-        reference, calibration = divide(held, rng, share=0.5)
-        guards = tuple(
-            specs.parse(member, MEMBERS, "detector").fit(model, fitted, attacked, rng) for member in self.members
-        )
-        scales = tuple(Surprise.of(guard(model, reference.images).score) for guard in guards)
-        scored = joined([guard(model, calibration.images).score for guard in guards], scales, self.how)
-        return EnsembleGuard(guards, scales, self.how, Calibration(scored, self.rate), SameModel(model))
-
-
 @dataclass(frozen=True, eq=False)
 class EnsembleGuard:
-    """Fitted members with the scale of each and the calibration of what they say together."""
+    """Fitted members with the scale of each and the calibration of what they say together.
+
+    `spec` has the ensemble's own settings; each member's guard has its own.
+    """
 
     members: tuple[Guard, ...]
     scales: tuple[Surprise, ...]
     how: How
     calibration: Calibration
     model: SameModel = field(repr=False)
+    spec: str = ""
 
     def __call__(self, model: Classifier, images: Images) -> Verdict:
         """The verdict, with the class and the evidence of the first members that have them."""
@@ -147,7 +85,56 @@ class EnsembleGuard:
         reference, held = divide(clean, torch.Generator().manual_seed(0), share=0.5)
         scales = tuple(Surprise.of(member(model, reference.images).score) for member in self.members)
         scored = joined([member(model, held.images).score for member in self.members], scales, self.how)
-        return replace(self, scales=scales, calibration=Calibration(scored, rate or self.calibration.rate))
+        return replace(
+            self,
+            spec=respelled(self.spec, "rate", rate or self.calibration.rate),
+            scales=scales,
+            calibration=Calibration(scored, rate or self.calibration.rate),
+        )
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The sum of several guards' surprises ("sum", after Fisher 1932), or the strangest answer alone ("max").
+
+    `members` are specs of detectors, such as "margin" or "repair:most=64"; the first that recovers a class gives it
+    (add "neighbours" for a class and evidence).
+    """
+
+    members: tuple[str, ...] = ("margin", "transform", "squeezing")
+    how: How = "sum"
+    rate: float = 0.05
+
+    name: ClassVar[str] = "ensemble"
+    parts: ClassVar[tuple[Part, ...]] = (
+        EnsembleGuard,
+        Surprise,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        for member in self.made:
+            if member.name == self.name:
+                raise BadInput(self.name, "needs members other than itself", ", ".join(self.members))
+
+    @property
+    def made(self) -> tuple[Detector, ...]:
+        """The members, made from their specs: one that cannot be right is refused with the ensemble."""
+        from pixelproof.detect import DETECTORS  # the table holds this class, too
+
+        return tuple(specs.parse(member, DETECTORS, "detector") for member in self.members)
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> EnsembleGuard:
+        """The guard: three quarters of `clean` fit the members, an eighth is their scale, an eighth calibrates."""
+        check_fit(self.name, model, clean)
+        fitted, held = divide(clean, rng)
+        reference, calibration = divide(held, rng, share=0.5)
+        guards = tuple(member.fit(model, fitted, attacked, rng) for member in self.made)
+        scales = tuple(Surprise.of(guard(model, reference.images).score) for guard in guards)
+        scored = joined([guard(model, calibration.images).score for guard in guards], scales, self.how)
+        return EnsembleGuard(guards, scales, self.how, Calibration(scored, self.rate), SameModel(model), spelled(self))
 
 
 def joined(scores: list[PerImage], scales: tuple[Surprise, ...], how: How) -> PerImage:

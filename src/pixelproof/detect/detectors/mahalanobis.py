@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -12,47 +12,13 @@ from torch import Tensor
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
+from pixelproof.detect.guards.settings import check_settings
 from pixelproof.detect.neighbours.layers import activations, features, hidden_layer
 from pixelproof.detect.neighbours.store import check_classes
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
-
-
-@dataclass(frozen=True)
-class Mahalanobis:
-    """Squared Mahalanobis distance of a layer's activations to class means (Lee et al. 2018, arXiv 1807.03888).
-
-    `kind`: "nearest" is the paper's, to the nearest class mean; "relative" subtracts the distance to the mean of all
-    images under their own covariance (Ren et al. 2021, arXiv 2106.09022). Departures: one layer and no logistic
-    regression on adversarial images, a shrunk covariance (Ledoit & Wolf 2004), and a two-sided threshold, for attacks
-    that imitate activations come too close. `layer` defaults to the last hidden dense layer.
-    """
-
-    layer: str | None = None
-    kind: Literal["nearest", "relative"] = "nearest"
-    two_sided: bool = True
-    rate: float = 0.05
-
-    name: ClassVar[str] = "mahalanobis"
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """The guard from the correctly classified images of three quarters of `clean`."""
-        fitted, held = divide(clean, rng)
-        layer = self.layer or hidden_layer(model)
-        rows, logits = activations(model, fitted.images, [layer])
-        correct = logits.argmax(1) == fitted.labels
-        check_classes(fitted, correct)
-        table, labels = rows[layer][correct], fitted.labels[correct]
-        means = torch.stack([table[labels == label].mean(0) for label in range(len(fitted.classes))])
-        background = None
-        if self.kind == "relative":
-            background = Gaussian.of(table, table.mean(0, keepdim=True), torch.zeros_like(labels))
-        scorer = ClassDistance(layer, Gaussian.of(table, means, labels), background)
-        return guard(self.name, scorer, model, held, rate=self.rate, two_sided=self.two_sided)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +59,42 @@ class ClassDistance:
         rows = features(model, images, [self.layer])[0][self.layer]
         near = self.classes.nearest(rows)
         return near if self.background is None else near - self.background.nearest(rows)
+
+
+@dataclass(frozen=True)
+class Mahalanobis:
+    """Squared Mahalanobis distance of a layer's activations to class means (Lee et al. 2018, arXiv 1807.03888).
+
+    `kind`: "nearest" is the paper's, to the nearest class mean; "relative" subtracts the distance to the mean of all
+    images under their own covariance (Ren et al. 2021, arXiv 2106.09022). Departures: one layer and no logistic
+    regression on adversarial images, a shrunk covariance (Ledoit & Wolf 2004), and a two-sided threshold, for attacks
+    that imitate activations come too close. `layer` defaults to the last hidden dense layer.
+    """
+
+    layer: str | None = None
+    kind: Literal["nearest", "relative"] = "nearest"
+    two_sided: bool = True
+    rate: float = 0.05
+
+    name: ClassVar[str] = "mahalanobis"
+    parts: ClassVar[tuple[Part, ...]] = (Gaussian, ClassDistance)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """The guard from the correctly classified images of three quarters of `clean`."""
+        fitted, held = divide(clean, rng)
+        layer = self.layer or hidden_layer(model)
+        rows, logits = activations(model, fitted.images, [layer])
+        correct = logits.argmax(1) == fitted.labels
+        check_classes(fitted, correct)
+        table, labels = rows[layer][correct], fitted.labels[correct]
+        means = torch.stack([table[labels == label].mean(0) for label in range(len(fitted.classes))])
+        background = None
+        if self.kind == "relative":
+            background = Gaussian.of(table, table.mean(0, keepdim=True), torch.zeros_like(labels))
+        scorer = ClassDistance(layer, Gaussian.of(table, means, labels), background)
+        return guard(replace(self, layer=layer), scorer, model, held, two_sided=self.two_sided)

@@ -10,43 +10,14 @@ from torch import Tensor, nn
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
-from pixelproof.errors import BadInput
+from pixelproof.detect.guards.settings import MOST, check_settings
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, PerImage
 
 TEMPERATURE = 10.0  # softens both softmaxes, as in the paper
 NOISE = 0.025  # standard deviation of the noise that the autoencoder learns to remove
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """MagNet's detectors with one small convolutional autoencoder trained on clean images (arXiv 1705.09064).
-
-    `by`: "divergence" compares the softmax (temperature 10) of an image and of its reconstruction (Jensen-Shannon),
-    "error" is the mean absolute reconstruction error.
-    """
-
-    by: Literal["divergence", "error"] = "divergence"
-    epochs: int = 3
-    width: int = 16
-    rate: float = 0.05
-
-    name: ClassVar[str] = "reconstruction"
-
-    def __post_init__(self) -> None:
-        for key in ("epochs", "width"):
-            if getattr(self, key) < 1:
-                raise BadInput(self.name, f"{key} must be at least 1", getattr(self, key))
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """The guard with an autoencoder trained on three quarters of `clean`."""
-        fitted, held = divide(clean, rng)
-        coder = trained(fitted, self.width, self.epochs, rng).to(model.device)
-        return guard(self.name, Restored(coder, self.by), model, held, rate=self.rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +34,34 @@ class Restored:
         if self.by == "error":
             return (images - restored).abs().flatten(1).mean(1)
         return divergence(model(images) / TEMPERATURE, model(restored) / TEMPERATURE)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """MagNet's detectors with one small convolutional autoencoder trained on clean images (arXiv 1705.09064).
+
+    `by`: "divergence" compares the softmax (temperature 10) of an image and of its reconstruction (Jensen-Shannon),
+    "error" is the mean absolute reconstruction error.
+    """
+
+    by: Literal["divergence", "error"] = "divergence"
+    epochs: int = 3
+    width: int = 16
+    rate: float = 0.05
+
+    name: ClassVar[str] = "reconstruction"
+    parts: ClassVar[tuple[Part, ...]] = (Restored,)
+
+    def __post_init__(self) -> None:
+        check_settings(self, {"epochs": (1, MOST), "width": (1, 4096)})
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """The guard with an autoencoder trained on three quarters of `clean`."""
+        fitted, held = divide(clean, rng)
+        coder = trained(fitted, self.width, self.epochs, rng).to(model.device)
+        return guard(self, Restored(coder, self.by), model, held)
 
 
 def divergence(one: Tensor, other: Tensor) -> PerImage:

@@ -18,47 +18,11 @@ from pixelproof.attacks import AdversarialSet
 from pixelproof.attacks.pixel import Executor, executor
 from pixelproof.attacks.pixel.margins import margins
 from pixelproof.data import Dataset
-from pixelproof.detect.guards.guard import NONE, Calibration, SameModel, Verdict, divide
+from pixelproof.detect.guards.guard import NONE, Calibration, Part, SameModel, Verdict, divide
 from pixelproof.detect.guards.scored import check_fit
-from pixelproof.errors import BadInput
+from pixelproof.detect.guards.settings import MOST, check_settings, respelled, spelled
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, Labels, PerImage, check_images
-
-
-@dataclass(frozen=True)
-class Repair:
-    """Alarms for images that one repaired pixel makes the model see differently, and names the pixel and the class.
-
-    The score is minus the smallest margin that the predicted class keeps under any repair: above 0, some repair flips
-    the label. `rate` sets the threshold on at most `calibrate` clean images; without it (`rate=none`) the threshold is
-    0: any flip is an alarm. The verdict's `recovered` class and `located` pixel are those of the strongest flip.
-    `most`: repair only this many pixels of each image, those furthest from their neighbours' median (default: all).
-    """
-
-    rate: float | None = 0.05
-    calibrate: int = 400
-    most: int | None = None
-
-    name: ClassVar[str] = "repair"
-
-    def __post_init__(self) -> None:
-        if self.calibrate < 1:
-            raise BadInput(self.name, "calibrate must be at least 1", self.calibrate)
-        if self.most is not None and self.most < 1:
-            raise BadInput(self.name, "most must be at least 1", self.most)
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> RepairGuard:
-        """A guard; there is nothing to fit but the threshold and the p-values."""
-        check_fit(self.name, model, clean)
-        seed = int(torch.randint(2**31, (1,), generator=rng))
-        held = divide(clean, rng)[1].sample(self.calibrate, seed)
-        with frozen(model):
-            engine = executor(model, held.images[0].to(model.device))
-            scores = -repaired(model, engine, held.images, self.most).margin
-        rate = 1 / (len(held) + 1) if self.rate is None else self.rate  # the rule without a rate uses p-values only
-        return RepairGuard(Calibration(scores, rate), SameModel(model), engine, self.rate is None, self.most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +34,7 @@ class RepairGuard:
     engine: Executor = field(repr=False)
     any_flip: bool
     most: int | None = None
+    spec: str = ""
 
     @property
     def note(self) -> str:
@@ -97,7 +62,51 @@ class RepairGuard:
         self.model.check(Repair.name, model)
         with frozen(model):
             scores = -repaired(model, self.engine, clean.images, self.most).margin
-        return replace(self, calibration=Calibration(scores, rate or self.calibration.rate))
+        calibration = Calibration(scores, rate or self.calibration.rate)
+        spec = respelled(self.spec, "calibrate", len(scores))
+        return replace(
+            self,
+            calibration=calibration,
+            spec=spec if self.any_flip else respelled(spec, "rate", calibration.rate),
+        )
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Alarms for images that one repaired pixel makes the model see differently, and names the pixel and the class.
+
+    The score is minus the smallest margin that the predicted class keeps under any repair: above 0, some repair flips
+    the label. `rate` sets the threshold on at most `calibrate` clean images; without it (`rate=none`) the threshold is
+    0: any flip is an alarm. The verdict's `recovered` class and `located` pixel are those of the strongest flip.
+    `most`: repair only this many pixels of each image, those furthest from their neighbours' median (default: all).
+    """
+
+    rate: float | None = 0.05
+    calibrate: int = 400
+    most: int | None = None
+
+    name: ClassVar[str] = "repair"
+    parts: ClassVar[tuple[Part, ...]] = (RepairGuard,)
+
+    def __post_init__(self) -> None:
+        check_settings(self, {"calibrate": (1, MOST), "most": (1, MOST)})
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> RepairGuard:
+        """A guard; there is nothing to fit but the threshold and the p-values."""
+        check_fit(self.name, model, clean)
+        seed = int(torch.randint(2**31, (1,), generator=rng))
+        held = divide(clean, rng)[1].sample(self.calibrate, seed)
+        with frozen(model):
+            engine = executor(model, held.images[0].to(model.device))
+            scores = -repaired(model, engine, held.images, self.most).margin
+        rate = 1 / (len(held) + 1) if self.rate is None else self.rate  # the rule without a rate uses p-values only
+        pixels = clean.shape[1] * clean.shape[2]
+        used = replace(self, most=min(self.most or pixels, pixels), calibrate=len(held))
+        return RepairGuard(
+            Calibration(scores, rate), SameModel(model), engine, self.rate is None, self.most, spelled(used)
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,11 +12,12 @@ from torch import Tensor
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
 from pixelproof.detect.detectors.evidence import Evidence, PixelSignature
-from pixelproof.detect.detectors.heads import Head, fit_line, fit_network
+from pixelproof.detect.detectors.heads import Head, Scale, fit_line, fit_network
 from pixelproof.detect.evaluation.noise import Noise, matched_noise
-from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, check_fit, guard
-from pixelproof.errors import BadInput, UnknownName
+from pixelproof.detect.guards.settings import MOST, check_settings
+from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, PerImage
 
@@ -56,13 +57,16 @@ class SignatureDetector:
     rate: float = 0.05
 
     name: ClassVar[str] = "signature"
+    parts: ClassVar[tuple[Part, ...]] = (
+        SignatureScorer,
+        Evidence,
+        PixelSignature,
+        Head,
+        Scale,
+    )
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise UnknownName(self.name, "kind", self.kind, get_args(Kind))
-        for key in ("background", "epochs"):
-            if getattr(self, key) < 1:
-                raise BadInput(self.name, f"{key} must be at least 1", getattr(self, key))
+        check_settings(self, {"background": (1, MOST), "epochs": (1, MOST)})
 
     def fit(
         self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
@@ -94,7 +98,7 @@ class SignatureDetector:
             head = fit_line(rows, wanted)
         else:
             head, _ = fit_network(rows, wanted, epochs=self.epochs, rng=rng)
-        return guard(self.name, SignatureScorer(signature, head), model, held, rate=self.rate)
+        return guard(self, SignatureScorer(signature, head), model, held)
 
 
 def rows_of(

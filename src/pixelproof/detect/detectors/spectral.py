@@ -12,13 +12,25 @@ from torch import Tensor
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
 from pixelproof.detect.detectors.mahalanobis import Gaussian
-from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
-from pixelproof.errors import BadInput
+from pixelproof.detect.guards.settings import check_settings
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
 
 FLOOR = 1e-8  # energy below which a band counts as empty
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The scorer."""
+
+    bands: int
+    normal: Gaussian
+
+    def __call__(self, model: Classifier, images: Images) -> PerImage:
+        """Squared distances."""
+        return self.normal.nearest(energies(images, self.bands))
 
 
 @dataclass(frozen=True)
@@ -35,10 +47,13 @@ class Spectral:
     rate: float = 0.05
 
     name: ClassVar[str] = "spectral"
+    parts: ClassVar[tuple[Part, ...]] = (
+        Gaussian,
+        Spectrum,
+    )
 
     def __post_init__(self) -> None:
-        if self.bands < 1:
-            raise BadInput(self.name, "bands must be at least 1", self.bands)
+        check_settings(self, {"bands": (1, 1024)})
 
     def fit(
         self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
@@ -48,19 +63,7 @@ class Spectral:
         table = torch.cat([energies(part.images, self.bands) for part in fitted.batches(500)])
         normal = Gaussian.of(table, table.mean(0, keepdim=True), torch.zeros(len(table), dtype=torch.long))
         scorer = Spectrum(self.bands, normal)
-        return guard(self.name, scorer, model, held, rate=self.rate, two_sided=self.two_sided)
-
-
-@dataclass(frozen=True, eq=False)
-class Spectrum:
-    """The scorer."""
-
-    bands: int
-    normal: Gaussian
-
-    def __call__(self, model: Classifier, images: Images) -> PerImage:
-        """Squared distances."""
-        return self.normal.nearest(energies(images, self.bands))
+        return guard(self, scorer, model, held, two_sided=self.two_sided)
 
 
 def energies(images: Images, bands: int) -> Float[Tensor, "n d"]:

@@ -9,39 +9,12 @@ import torch
 
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
-from pixelproof.detect.guards.guard import divide
+from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
-from pixelproof.errors import BadInput
+from pixelproof.detect.guards.settings import check_settings
 from pixelproof.models import Classifier
 from pixelproof.models.preprocessors.squeezing import fewer_bits, median
 from pixelproof.types import Images, PerImage
-
-
-@dataclass(frozen=True)
-class FeatureSqueezing:
-    """The largest L1 distance between the softmax of an image and of its squeezed versions (arXiv 1704.01155).
-
-    Squeezers: fewer bits per value, and a median over `window` x `window` pixels (0 or 1 switches that one off). The
-    paper's third, non-local means, is left out. The threshold is the paper's own idea: a false-alarm rate.
-    """
-
-    bits: int = 5
-    window: int = 2
-    rate: float = 0.05
-
-    name: ClassVar[str] = "squeezing"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 8:
-            raise BadInput(self.name, "bits must lie in 1..8", self.bits)
-        if self.window < 0:
-            raise BadInput(self.name, "window must be at least 0", self.window)
-
-    def fit(
-        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
-    ) -> ScoreGuard:
-        """A guard; there is nothing to fit but the threshold."""
-        return guard(self.name, Squeezed(self.bits, self.window), model, divide(clean, rng)[1], rate=self.rate)
 
 
 @dataclass(frozen=True)
@@ -59,3 +32,28 @@ class Squeezed:
             versions.append(median(images, self.window))
         changes = [(plain - model(version).softmax(1)).abs().sum(1) for version in versions]
         return torch.stack(changes).amax(0)
+
+
+@dataclass(frozen=True)
+class FeatureSqueezing:
+    """The largest L1 distance between the softmax of an image and of its squeezed versions (arXiv 1704.01155).
+
+    Squeezers: fewer bits per value, and a median over `window` x `window` pixels (0 or 1 switches that one off). The
+    paper's third, non-local means, is left out. The threshold is the paper's own idea: a false-alarm rate.
+    """
+
+    bits: int = 5
+    window: int = 2
+    rate: float = 0.05
+
+    name: ClassVar[str] = "squeezing"
+    parts: ClassVar[tuple[Part, ...]] = (Squeezed,)
+
+    def __post_init__(self) -> None:
+        check_settings(self, {"bits": (1, 8), "window": (0, 1024)})
+
+    def fit(
+        self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator
+    ) -> ScoreGuard:
+        """A guard; there is nothing to fit but the threshold."""
+        return guard(self, Squeezed(self.bits, self.window), model, divide(clean, rng)[1])

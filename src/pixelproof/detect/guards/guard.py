@@ -7,8 +7,9 @@ would mean nothing (Carlini on DEEPSEC, 2019).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +22,7 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, Labels, Mask, PerImage
 
+Part: TypeAlias = Callable[..., Any]  # a class or function that a guard is made of
 NONE = -1  # the recovered class of an image for which there is none
 
 
@@ -82,6 +84,12 @@ class Detector(Protocol):
     def fit(self, model: Classifier, clean: Dataset, attacked: AdversarialSet | None, rng: torch.Generator) -> Guard:
         """The guard of `model`; most detectors need no adversarial images and ignore `attacked`."""
         ...
+
+
+class Listed(Detector, Protocol):
+    """A detector of pixelproof's own table: it says what its guards are made of, so that they can be kept on disk."""
+
+    parts: ClassVar[tuple[Part, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +180,15 @@ class Calibration:
 
 @runtime_checkable
 class Recalibrated(Guard, Protocol):
-    """A guard whose threshold comes from a calibration and can be set again."""
+    """A guard whose threshold comes from a calibration and can be set again.
+
+    `spec` is its detector with every setting as it was used, also those that the fit chose ("" where nobody said).
+    """
+
+    @property
+    def spec(self) -> str:
+        """The detector's spec."""
+        ...
 
     @property
     def calibration(self) -> Calibration:

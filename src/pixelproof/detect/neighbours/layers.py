@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,24 +14,93 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
 from pixelproof.types import Images, Logits
 
-BATCH = 250
+BATCH = 250  # images at once, at most
+AT_ONCE = 8_000_000  # values of images or activations at once: 250 images of 32,000 values each
+PROBED = 2
+GIB = 2**30
+FITS = 4 * GIB  # activations of default layers; a constant, for defaults must not depend on the machine
 MEAN = "@mean"  # "conv2@mean": the mean of each channel of conv2 over the image
 
 
-def default_layers(model: Classifier) -> tuple[str, ...]:
+def default_layers(model: Classifier, *, rows: int = 0) -> tuple[str, ...]:
     """The dense layers, as in Keppel et al., and before them the flattened output of the convolutional part.
 
-    Raises BadInput for a network without a dense layer: name layers yourself.
+    Only layers that run in a forward pass, and only the last of them whose activations of `rows` images fit into 4 GiB
+    together: a transformer's dense layers put out a row per token. Raises BadInput for a network without a dense layer
+    that runs, and for one whose layers cannot be tapped.
     """
     modules = dict(model.net.named_modules())
     names = list(modules)
-    dense = [name for name in names if isinstance(modules[name], nn.Linear)]
+    width = widths(model, [name for name in names if isinstance(modules[name], nn.Linear | nn.Flatten)])
+    dense = [name for name in width if isinstance(modules[name], nn.Linear)]
     if not dense:
-        raise BadInput("detect", "a network without dense layers needs layers=...", "none", ", ".join(model.layers[:8]))
+        others = widths(model, [name for name in names if name])
+        if not others:
+            expected = "a network whose layers can be tapped is needed"
+            do = "Use a detector that looks at the image or the logits, such as margin, transform or squeezing."
+            raise BadInput("detect", expected, f"{model.card.name}, which shows none", do)
+        do = f"Join several by '|', such as layers={'|'.join(list(others)[-2:])}."
+        raise BadInput("detect", "a network without dense layers needs layers=...", "none", do)
     before = names[: names.index(dense[0])]
     deep = any(isinstance(modules[name], nn.Conv2d) for name in before)
-    flat = [name for name in before if isinstance(modules[name], nn.Flatten)] if deep else []
-    return (*flat[-1:], *dense)
+    flat = [name for name in before if name in width and isinstance(modules[name], nn.Flatten)] if deep else []
+    chosen = [*flat[-1:], *dense]
+    while len(chosen) > 1 and index_bytes([width[name] for name in chosen], rows) > FITS:
+        chosen = chosen[1:]
+    return tuple(chosen)
+
+
+def widths(model: Classifier, names: Sequence[str]) -> dict[str, int]:
+    """How many values an image has in each of these modules that run and put out one row per image, in their order."""
+    found: dict[str, int] = {}
+    modules = dict(model.net.named_modules())
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor) and output.ndim > 1 and len(output) == PROBED:
+                found[name] = output[0].numel()
+
+        return hook
+
+    handles = [modules[name].register_forward_hook(note(name)) for name in names if name in modules]
+    try:
+        with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(torch.zeros((PROBED, *model.card.input_shape), device=model.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: found[name] for name in names if name in found}
+
+
+def index_bytes(width: Sequence[int], rows: int) -> int:
+    """The memory that the activations of `rows` images take."""
+    return 4 * rows * sum(width)
+
+
+def check_memory(width: Mapping[str, int], rows: int) -> None:
+    """Refuse activations that this machine cannot hold, before a single one is computed."""
+    needed, there = index_bytes(list(width.values()), rows), installed_memory()
+    if there is not None and needed > there:
+        largest = max(width, key=lambda name: width[name])
+        raise BadInput(
+            "store",
+            f"the activations of {rows} images must fit into memory ({there / GIB:.1f} GiB)",
+            f"{needed / GIB:.1f} GiB, {width[largest]:,} values an image in '{largest}' alone",
+            "Name fewer or smaller layers, or give fewer images.",
+        )
+
+
+def installed_memory() -> int | None:
+    """Bytes of memory in this machine, None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def batch_of(values: int, most: int = BATCH) -> int:
+    """How many images of so many values are taken at once: `most`, fewer of large ones."""
+    return max(1, min(most, AT_ONCE // max(values, 1)))
 
 
 def features(model: Classifier, images: Images, layers: Sequence[str]) -> tuple[dict[str, Tensor], Logits]:
@@ -55,13 +126,24 @@ def activations(model: Classifier, images: Images, layers: Sequence[str]) -> tup
     """`features` of any number of images, on the CPU, without gradients; refuses activations that are not finite."""
     parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     logits = []
+    width = [batch_of(math.prod(images.shape[1:]))]
     with evaluating(model), torch.no_grad():
-        for batch in torch.split(images, BATCH):
+        for batch in batches(images, width):
             rows, out = features(model, batch.to(model.device), layers)
             logits.append(out.float().cpu())
+            width[0] = min(width[0], batch_of(sum(row.shape[1] for row in rows.values())))
             for layer in layers:
                 parts[layer].append(check_finite("detect", layer, rows[layer]).float().cpu())
     return {layer: torch.cat(parts[layer]) for layer in layers}, torch.cat(logits)
+
+
+def batches(images: Images, size: Sequence[int]) -> Iterator[Images]:
+    """Images, as many at a time as `size` holds when they are asked for, so that a batch can size the next one."""
+    start = 0
+    while start < len(images):
+        stop = start + size[0]
+        yield images[start:stop]
+        start = stop
 
 
 def _pooled(name: str, module: nn.Module, rows: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from pixelproof.data import Dataset
 from pixelproof.detect.neighbours.engines import Faiss
 from pixelproof.detect.neighbours.index import ExactIndex, search_together
-from pixelproof.detect.neighbours.layers import activations
+from pixelproof.detect.neighbours.layers import MEAN, activations, batch_of, check_memory, widths
 from pixelproof.detect.neighbours.metrics import Metric, apart, join
 from pixelproof.detect.neighbours.nearest import Index, NearestRows
 from pixelproof.detect.storage import accepted, mapped, read, write
@@ -61,6 +62,10 @@ class Store:
         fit in memory. Raises BadInput when a class has no correctly classified image: its images would always look
         strange.
         """
+        if folder is None:
+            size = {name.removesuffix(MEAN) for name in layers}
+            pooled = {name for name in layers if name.endswith(MEAN)}
+            check_memory(widths(model, sorted(size - {name.removesuffix(MEAN) for name in pooled})), len(data))
         if engine == "faiss" and (metric != "euclidean" or folder is not None):
             raise BadInput("store", "faiss is for Euclidean distances in memory", f"{metric}, folder={folder}")
         if folder is None:
@@ -167,11 +172,22 @@ class Store:
 
 def check_classes(data: Dataset, correct: Tensor) -> None:
     """Refuse training images of which a whole class is misclassified or missing."""
+    there = torch.bincount(data.labels, minlength=len(data.classes))
+    absent = [data.classes[label] for label in (there == 0).nonzero()[:, 0].tolist()]
+    if absent:
+        do = "Give images of every class, or leave such classes out of the data set and of the network."
+        raise BadInput("store", "every class needs training images", f"no image at all of {named(absent)}", do)
     counts = torch.bincount(data.labels[correct], minlength=len(data.classes))
-    if (counts == 0).any():
-        lost = ", ".join(data.classes[label] for label in (counts == 0).nonzero()[:, 0].tolist())
+    lost = [data.classes[label] for label in (counts == 0).nonzero()[:, 0].tolist()]
+    if lost:
         expected = "every class needs a correctly classified training image"
-        raise BadInput("store", expected, f"none of '{lost}'", "Train the model longer or give more images.")
+        raise BadInput("store", expected, f"none of {named(lost)}", "Train the model longer or give more images.")
+
+
+def named(classes: Sequence[str], most: int = 8) -> str:
+    """Class names in quotes, or the first of them and how many more there are."""
+    rest = f" and {len(classes) - most} more classes" if len(classes) > most else ""
+    return ", ".join(f"'{name}'" for name in classes[:most]) + rest
 
 
 def _rows(
@@ -181,7 +197,7 @@ def _rows(
     parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     right: list[Tensor] = []
     done = 0
-    for part in data.batches(STREAM):
+    for part in data.batches(batch_of(math.prod(data.shape), STREAM)):
         rows, logits = activations(model, part.images, layers)
         right.append(logits.argmax(1) == part.labels)
         for layer in layers:
@@ -196,7 +212,7 @@ def _mapped_rows(model: Classifier, data: Dataset, layers: Sequence[str], folder
     """Activations of `data` in one memory-mapped file per layer; each layer costs a forward pass."""
 
     def parts(layer: str) -> Iterator[Tensor]:
-        for part in data.batches(STREAM):
+        for part in data.batches(batch_of(math.prod(data.shape), STREAM)):
             yield activations(model, part.images, [layer])[0][layer]
 
     width = {layer: rows.shape[1] for layer, rows in activations(model, data[:1].images, layers)[0].items()}
