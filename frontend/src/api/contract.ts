@@ -120,6 +120,12 @@ export interface Curve {
   points: Point[];
 }
 
+/** A run that cannot be read, and why. */
+export interface DamagedRun {
+  name: string;
+  why: string;
+}
+
 /**
  * What one layer's neighbours say of one image.
  *
@@ -486,6 +492,8 @@ export interface Home {
   static: boolean;
   live: boolean;
   runs: RunCard[];
+  /** Runs that are left out. */
+  damaged: DamagedRun[];
 }
 
 /** A running attack: GET its `events` (server-sent events, each a Step), DELETE it to cancel. */

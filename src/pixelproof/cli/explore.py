@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixelproof.cli.interrupts import CODE, Interrupted
 from pixelproof.cli.options import DataDir, Quiet
 from pixelproof.cli.screen import err, out, progress
+
+if TYPE_CHECKING:
+    from pixelproof.web.library import Library
 
 Folders = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders that hold such folders.")
@@ -30,8 +33,9 @@ def explore(
     quiet: Quiet = False,
 ) -> None:
     """Walk through runs in the browser: examples, layers, neighbours, thresholds, maps, robustness, live attacks."""
-    from pixelproof.web.library import Library
     from pixelproof.web.serve import Place, serve
+
+    library = _library(folders, data_dir)
 
     def tell(link: str) -> None:
         out.print(f"explorer: {link}", soft_wrap=True, highlight=False)
@@ -39,7 +43,7 @@ def explore(
             err.print("Press Ctrl-C to stop.", style="dim")
 
     try:
-        serve(Library(folders, data_dir), Place(host, port, token), tell=tell, browser=not no_browser)
+        serve(library, Place(host, port, token), tell=tell, browser=not no_browser)
     except Interrupted:
         if not quiet:
             err.print("the explorer has stopped; the runs are as they were", style="dim")
@@ -55,10 +59,23 @@ def export(
 ) -> None:
     """Write a copy of the explorer that opens without a server: everything but the live page."""
     from pixelproof.web.export import export as write
-    from pixelproof.web.library import Library
 
     with progress(silent=quiet) as tell:
         written = write(
-            Library(folders, data_dir), site, examples=examples, tell=lambda done, n: tell("export", done, n, "")
+            _library(folders, data_dir), site, examples=examples, tell=lambda done, n: tell("export", done, n, "")
         )
     out.print(f"site: {site / 'index.html'} ({written} answers)", soft_wrap=True, highlight=False)
+
+
+def _library(folders: list[Path], data_dir: Path | None) -> Library:
+    """The runs, after saying which are damaged and left out."""
+    from contextlib import nullcontext
+
+    from pixelproof.web.library import Library
+
+    library = Library(folders, data_dir)
+    for name in library.names():
+        library.card(name, nullcontext())
+    for name, why in library.damaged.items():
+        err.print(f"left out: {name}: {why}", style="yellow", highlight=False, soft_wrap=True)
+    return library

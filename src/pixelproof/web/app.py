@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from pixelproof import __version__
-from pixelproof.errors import BadInput, PixelproofError, UnknownName
+from pixelproof.errors import BadInput, CorruptFile, PixelproofError, RunError, UnknownName
 from pixelproof.views.explorer import Lacking
 from pixelproof.web.contract import Refusal
 from pixelproof.web.gate import Gate
@@ -30,7 +30,14 @@ installed. With node 20.19 or later: <code>make web</code>. Without: <code>pip i
 node of its own while the package registries can be reached.</p></main></body></html>"""
 
 
-STATUS: dict[type[Exception], int] = {UnknownName: 404, TooLarge: 413, WrongType: 415, TooMany: 429}
+STATUS: dict[type[Exception], int] = {
+    UnknownName: 404,
+    CorruptFile: 404,
+    RunError: 404,
+    TooLarge: 413,
+    WrongType: 415,
+    TooMany: 429,
+}
 
 
 def pages() -> Path:

@@ -73,27 +73,29 @@ def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | Non
 def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator[str]:
     """Every answer that a copy holds, run by run."""
     starts = {card["id"]: card["start"] for card in ask(application, "").json()["runs"]}
-    for run in library.names():
+    for run, start in starts.items():
         base = f"runs/{run}"
         gallery = ask(application, f"{base}/gallery").json()
         yield from (f"{base}{part}" for part in WHOLE)
-        yield from (f"{base}/against/{other}" for other in library.names() if other != run)
-        yield from (f"{base}/gallery/{each['id']}" for each in gallery["detectors"])
-        yield from (f"{base}/atlas/{page}.png" for page in range(gallery["atlas"]["pages"]))
+        yield from (f"{base}/against/{other}" for other in starts if other != run)
+        yield from (f"{base}/gallery/{each['id']}" for each in gallery.get("detectors", ()))
+        yield from (f"{base}/atlas/{page}.png" for page in range(gallery.get("atlas", {"pages": 0})["pages"]))
         found = ask(application, f"{base}/thresholds").json()
         yield from (each["scores"]["href"] for each in found.get("against", ()))
         yield f"{base}/maps"
-        for each in ask(application, f"{base}/maps").json()["maps"]:
+        for each in ask(application, f"{base}/maps").json().get("maps", ()):
             yield f"{base}/maps/{each['id']}"
             yield f"{base}/maps/{each['id']}/points.f32"
-        for name in chosen(gallery, examples, starts[run]):
+        for name in chosen(gallery, examples, start):
             yield from _of_example(application, f"{base}/examples/{name}")
 
 
 def chosen(gallery: dict[str, Any], examples: int, start: str | None) -> list[str]:
     """The examples that get their pages: the one to begin with, then of every set in turn the first success not yet
     taken, then the others."""
-    sets = gallery["sets"]
+    sets = gallery.get("sets")
+    if sets is None:  # a gallery that cannot be read
+        return []
     queues: list[list[str]] = [[] for _ in sets]
     for hit in (True, False):
         for place, index, success in zip(gallery["set"], gallery["index"], gallery["success"], strict=True):
@@ -110,6 +112,8 @@ def chosen(gallery: dict[str, Any], examples: int, start: str | None) -> list[st
 
 def _of_example(application: ASGIApp, base: str) -> Iterator[str]:
     page = ask(application, base).json()
+    if "adversarial" not in page:
+        return
     attacked = page["adversarial"] is not None
     sides = ("clean", "adversarial") if attacked else ("clean",)
     yield from (base, f"{base}/pixels.f32", *(f"{base}/{side}.png" for side in sides))

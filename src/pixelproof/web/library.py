@@ -6,14 +6,18 @@ import re
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
-from pixelproof.errors import RunError, UnknownName
+from pixelproof.errors import PixelproofError, RunError, UnknownName
 from pixelproof.run import Run
+from pixelproof.views import explorer
 from pixelproof.views.explorer import OpenRun
 
 FRESH = 2.0  # seconds between two looks at the folder of a run that is not complete
 MOST = 200
+OF_A_STUDY = ("name", "title", "data", "model", "attacks")
 
 
 class Library:
@@ -21,7 +25,7 @@ class Library:
 
     def __init__(self, folders: Sequence[Path], root: Path | None = None) -> None:
         self.root = root
-        self.folders = _named(folders)
+        self.folders, self.damaged = _named(folders)
         self._open: dict[str, tuple[OpenRun, tuple[object, ...], float]] = {}
         self._lock = threading.Lock()
 
@@ -44,6 +48,21 @@ class Library:
             self._open[name] = (opened, self._mark(name), now)
             return opened
 
+    def card(self, name: str, busy: AbstractContextManager[object]) -> dict[str, Any] | None:
+        """What the list of runs says of a run, made while `busy` is held; None for a damaged one.
+
+        `damaged` then says what is wrong: a run that cannot be read keeps nobody from looking at the others.
+        """
+        try:
+            opened = self.opened(name)
+            with nullcontext() if opened.keeps(explorer.card) else busy:
+                found: dict[str, Any] = opened.kept(explorer.card)
+        except Exception as reason:  # what a damaged file may lead to has no one kind
+            self.damaged[name] = _said(reason)
+            return None
+        self.damaged.pop(name, None)
+        return found
+
     def _mark(self, name: str) -> tuple[object, ...]:
         """Changes when the run is finished or replaced."""
         found = []
@@ -55,19 +74,25 @@ class Library:
         return tuple(found)
 
 
-def _named(folders: Sequence[Path]) -> dict[str, Path]:
-    """Every run folder among `folders`, or one level below them, with a name that fits a URL.
+def _named(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Every run folder among `folders`, or one level below them, with a name that fits a URL, and the damaged ones.
 
     Raises RunError where there is none.
     """
     found: list[Path] = []
+    damaged: dict[str, str] = {}
     for folder in folders:
-        below = sorted(path.parent for path in folder.glob("*/spec.json"))
-        own = [folder] if (folder / "spec.json").is_file() else below
-        own = [each for each in own if _is_study(each)]
+        own = []
+        for each in _below(folder):
+            try:
+                if _is_study(each):
+                    own.append(each)
+            except PixelproofError as reason:
+                damaged[each.name] = _said(reason)
         if not own:
             do = "Give a folder that 'pixelproof run' wrote, or one that holds such folders."
-            raise RunError(str(folder), "expected a run of a study", "none", do)
+            got = "; ".join(damaged.values()).removesuffix(".") or "none"
+            raise RunError(str(folder), "expected a run of a study", got, do)
         found += [each.resolve() for each in own]
     names: dict[str, Path] = {}
     for path in dict.fromkeys(found[:MOST]):
@@ -76,9 +101,34 @@ def _named(folders: Sequence[Path]) -> dict[str, Path]:
         while name in names:
             name, number = f"{base}-{number}", number + 1
         names[name] = path
-    return names
+    return names, damaged
+
+
+def _below(folder: Path) -> list[Path]:
+    """The folder itself when it holds a run, else the folders in it that do."""
+    try:
+        own = (folder / "spec.json").is_file()
+        return [folder] if own else sorted(path.parent for path in folder.glob("*/spec.json"))
+    except OSError as reason:  # a name of 500 characters
+        raise RunError(str(folder)[:200], "expected a folder of runs", reason) from reason
 
 
 def _is_study(folder: Path) -> bool:
-    """Whether a study wrote a run folder; other commands (audit, evaluate) keep folders of another content."""
-    return "command" not in Run.open(folder).spec
+    """Whether a study wrote a run folder; other commands (audit, evaluate) keep folders of another content.
+
+    RunError where nobody wrote what is there.
+    """
+    spec = Run.open(folder).spec
+    if "command" in spec:
+        return False
+    missing = [key for key in OF_A_STUDY if key not in spec]
+    if missing:
+        do = "Run the study again elsewhere."
+        raise RunError(str(folder), "spec.json must hold a study", f"none with {', '.join(missing)}", do)
+    return True
+
+
+def _said(reason: Exception) -> str:
+    """What is wrong, in one line."""
+    text = str(reason) if isinstance(reason, PixelproofError) else f"{type(reason).__name__}: {reason}"
+    return " ".join(text.split())[:300]

@@ -10,13 +10,13 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 import uvicorn
 
 from pixelproof.errors import BadInput
-from pixelproof.views import explorer
 from pixelproof.web.app import api
 from pixelproof.web.gate import LOOPBACK, Gate
 from pixelproof.web.library import Library
@@ -101,7 +101,7 @@ def link(library: Library, host: str, port: int, token: str | None = None) -> st
 def fragment(library: Library) -> str:
     """The part of the link that says what to show."""
     for name in library.names():
-        found = library.opened(name).kept(explorer.card)["start"]
-        if found is not None:
-            return f"#{urlencode({'view': 'example', 'run': name, 'example': found}, safe='~')}"
+        card = library.card(name, nullcontext())
+        if card is not None and card["start"] is not None:
+            return f"#{urlencode({'view': 'example', 'run': name, 'example': card['start']}, safe='~')}"
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,4 +72,5 @@ def warm(application: ASGIApp) -> None:
         later = [f"{base}/robustness", f"{base}/defences", f"{base}/thresholds", f"{base}/detectors", f"{base}/maps"]
         last = [f"{example}/attributions"] if card["start"] else []
         for address in (*first, *later, *last):
-            ask(application, address)
+            with suppress(Exception):
+                ask(application, address)

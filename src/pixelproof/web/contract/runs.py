@@ -32,6 +32,13 @@ class RunCard(Answer):
     )
 
 
+class DamagedRun(Answer):
+    """A run that cannot be read, and why."""
+
+    name: str
+    why: str
+
+
 class Home(Answer):
     """Where the explorer begins."""
 
@@ -39,6 +46,7 @@ class Home(Answer):
     static: bool = Field(description="True in an exported copy: nothing but the files beside it can be asked for.")
     live: bool
     runs: tuple[RunCard, ...]
+    damaged: tuple[DamagedRun, ...] = Field(description="Runs that are left out.")
 
 
 class LayerCard(Answer):

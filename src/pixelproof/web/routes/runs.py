@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 from fastapi import APIRouter, Request, Response
 
 from pixelproof import __version__
@@ -19,12 +17,11 @@ def router(state: AppState) -> APIRouter:
 
     @routes.get("", response_model=Home)
     def home() -> Home:
-        """The runs this server was started with, in that order."""
-        cards = []
-        for opened in map(library.opened, library.names()):
-            with nullcontext() if opened.keeps(explorer.card) else answers.busy:
-                cards.append(opened.kept(explorer.card))
-        return Home.model_validate({"version": __version__, "static": False, "live": state.live, "runs": cards})
+        """The runs this server was started with, in that order, and those that cannot be read."""
+        cards = [card for name in library.names() if (card := library.card(name, answers.busy)) is not None]
+        damaged = [{"name": name, "why": why} for name, why in library.damaged.items()]
+        found = {"version": __version__, "static": False, "live": state.live, "runs": cards, "damaged": damaged}
+        return Home.model_validate(found)
 
     @routes.get("/runs/{run}", response_model=RunPage | Missing)
     def page(run: str, request: Request) -> Response:
