@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from pixelproof.cli import amounts
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
 from pixelproof.cli.screen import emit, err, loud, out, percent, progress, table
 from pixelproof.cli.single import _model
-from pixelproof.errors import UnknownName
+from pixelproof.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
     from pixelproof.data import Dataset
@@ -61,6 +62,9 @@ def defend(
         raise UnknownName("--start", "start", start, ("auto", "fresh", "given"))
     training = parse(f"training:{settings}", {"training": models.Training}) if settings else None
     chosen = library.Hardening(library.parse(specs), training, start)  # type: ignore[arg-type]
+    for option, used in (("--training", bool(settings)), ("--start", start != "auto")):
+        if used and not chosen.trains:
+            raise BadInput(option, "needs a defence that is trained", ", ".join(specs), f"Leave {option} out.")
     size = amounts.size(eps, "linf")
     with progress(silent=quiet or as_json) as tell:
         model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
@@ -94,6 +98,7 @@ def defend(
         "parent": card.parent,
         "cpu_seconds": round(hardened.cpu_seconds, 2),
         "stochastic": card.stochastic,
+        "training": None if hardened.training is None else asdict(hardened.training),
         "stopped": hardened.stopped,
         "data": test.name,
         "n": len(test),

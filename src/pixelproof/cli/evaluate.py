@@ -52,6 +52,8 @@ def evaluate(
     import torch
 
     from pixelproof import attacks, data, measure
+    from pixelproof.attacks.mount import LOOKED_AT
+    from pixelproof.attacks.stochastic import is_stochastic
     from pixelproof.run import Run
 
     attack = attacks.parse(f"auto:eps={eps},norm={norm},version={version}")
@@ -68,6 +70,9 @@ def evaluate(
     targets = None if target is None else torch.full_like(images.labels, target)
     with progress(silent=quiet or as_json) as tell:
         model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
+    if points is not None and is_stochastic(model, images[:LOOKED_AT].images):
+        expected = "the model must be deterministic"
+        raise BadInput("--curve", expected, "a random one", "Evaluate it at each budget instead.")
     run = None
     with line(silent=quiet or as_json) as say:
         if out_folder is not None:
@@ -89,7 +94,7 @@ def evaluate(
         part = left(1.0 if points is None else EVALUATION)
         found = measure.evaluate(model, images, attack, targets=targets, seed=seed, budget=part, run=run, tell=show)
         curve = None
-        if points is not None and not found.random:
+        if points is not None:
             curve = measure.curve(
                 model,
                 images,

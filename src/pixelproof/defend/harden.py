@@ -29,16 +29,26 @@ Start = Literal["auto", "fresh", "given"]
 
 @dataclass(frozen=True, eq=False)
 class Hardened:
-    """A hardened classifier, the history of each network trained for it, and the CPU seconds it took."""
+    """A hardened classifier, the history of each network trained for it, the CPU seconds it took, and its training.
+
+    `training` are the settings that were used, chosen or given; None where nothing was trained.
+    """
 
     model: Classifier
     histories: tuple[History, ...]
     cpu_seconds: float
+    training: Training | None = None
 
     @property
     def stopped(self) -> str:
         """Why a training ended early, if one did."""
         return "; ".join(history.stopped for history in self.histories if history.stopped)
+
+
+def _trains(defence: Defence) -> bool:
+    """Whether a defence is one of training, or stands before the network while it is trained."""
+    before = isinstance(defence, BitDepth | Median) and defence.when == "both"
+    return before or isinstance(defence, TrainingDefence)
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,11 @@ class Hardening:
 
     def __post_init__(self) -> None:
         check_together(self.defences)
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained: a preprocessor alone leaves the weights as they are."""
+        return any(_trains(defence) for defence in self.defences)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """The hardened classifier; the training's seed is drawn from `rng`."""
@@ -80,10 +95,10 @@ class Hardening:
         learning = [defence for defence in self.defences if isinstance(defence, TrainingDefence)]
         preprocessors = [defence for defence in self.defences if not isinstance(defence, TrainingDefence)]
         present = [item for item in preprocessors if isinstance(item, BitDepth | Median) and item.when == "both"]
-        trains = bool(learning or present)
+        settings: Training | None = None
         histories: list[History] = []
         hardened = model
-        if trains:
+        if self.trains:
             check_savable(model)
             data, validation = _held_out(data, validation, seed)
             settings = replace(self.training or suited(model.card.name, len(data)), seed=seed)
@@ -99,7 +114,7 @@ class Hardening:
         for preprocessor in reversed([item for item in preprocessors if item not in present]):
             hardened = preprocessor(hardened, data, rng)
         spent = time.process_time() - started
-        base = () if self._fresh(model) and trains else model.card.defences
+        base = () if self._fresh(model) and self.trains else model.card.defences
         written = tuple(specs.write(defence) for defence in self.defences)
         card = replace(
             hardened.card,
@@ -109,7 +124,7 @@ class Hardening:
         )
         if hardened is model:
             hardened = duplicate(model)
-        return Hardened(hardened.carrying(**vars(card)), tuple(histories), spent)
+        return Hardened(hardened.carrying(**vars(card)), tuple(histories), spent, settings)
 
     def _fresh(self, model: Classifier) -> bool:
         card = model.card
