@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from pixelproof import data, models
 from pixelproof.cli.main import app
-from pixelproof.errors import BadInput
+from pixelproof.errors import BadInput, CertificateRefused, RunError
+
+POOLED = "nn.Sequential(nn.Conv2d(1, 10, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 10))"
 
 
 @pytest.fixture
@@ -49,6 +51,21 @@ def test_the_table_names_both_accuracies(call):
     shown = CliRunner().invoke(app, [*call, "--quiet"]).stdout
     assert "one-pixel robust accuracy" in shown
     assert "one-pixel certified accuracy" in shown
+
+
+def test_a_place_that_cannot_be_written_is_named(call, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    refused = CliRunner().invoke(app, [*call, "--quiet", "--out", str(tmp_path / "file" / "proof")])
+    assert isinstance(refused.exception, RunError)
+    assert "must be writable" in str(refused.exception)
+
+
+def test_an_operation_without_a_bound_is_named_in_words(call, tmp_path):
+    pooled = LINEAR.replace("nn.Sequential(nn.Flatten(), nn.Linear(64, 10))", POOLED).replace("net.load", "# net.load")
+    (tmp_path / "net.py").write_text(pooled)
+    refused = CliRunner().invoke(app, [*call, "--quiet"])
+    assert isinstance(refused.exception, CertificateRefused)
+    assert "none for global average pooling" in str(refused.exception)
 
 
 def test_a_budget_of_zero_is_refused(call):

@@ -8,11 +8,12 @@ import torch
 
 from pixelproof import report, study, views
 from pixelproof.data import load
-from pixelproof.errors import BadInput, UnknownName
+from pixelproof.errors import BadInput, CertificateRefused, UnknownName
 from pixelproof.models import open_saved
 from pixelproof.results import CleanRecord
 from pixelproof.results.catalogue import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, SCREENED_BLOCK, SURVEY, SURVEY_BLOCK
 from pixelproof.run import Run
+from pixelproof.study import one_pixel
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +59,23 @@ def test_blocks_that_a_killed_run_left_go_when_it_is_resumed(run, tmp_path):
     resumed = study.conduct(study.parse(CONTENT), left, device="cpu")
     assert not any(block.exists() for block in blocks)
     assert torch.equal(SCREENED.load(resumed).margin, SCREENED.load(run).margin)
+
+
+def test_a_network_that_cannot_be_certified_keeps_its_report(run, tmp_path, monkeypatch):
+    left, told = tmp_path / "run", []
+    shutil.copytree(run.folder, left)
+    (left / "run.json").unlink()
+    (left / CERTIFICATE.path(run).relative_to(run.folder)).unlink()
+
+    def refuse(*_, **__):
+        raise CertificateRefused("certify_one_pixel", "every operation needs a bound", "none for GELU")
+
+    monkeypatch.setattr(one_pixel, "certify_one_pixel", refuse)
+    finished = study.conduct(study.parse(CONTENT), left, device="cpu", listener=told.append)
+    assert finished.complete
+    assert not CERTIFICATE.has(finished)
+    assert any("none for GELU" in event.note for event in told)
+    assert "No certificates were made" in report.write(finished).read_text()
 
 
 def originals(index):

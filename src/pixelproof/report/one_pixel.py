@@ -163,7 +163,8 @@ def _proofs(run: Run) -> list[Block]:
     """Attacked and certified accuracy side by side."""
     facts = views.certificate(run)
     if facts is None:
-        return [Prose("No certificates were made: set certify in the study's [pixels], or run pixelproof certify.")]
+        why = "the study's [pixels] asks for none, or its network has an operation without bounds"
+        return [Prose(f"No certificates were made: {why}; pixelproof certify makes them, or names the operation.")]
     cost = facts["quartiles"]
     spent = "–" if cost is None else " / ".join(number(value, 3) for value in cost)
     rows = (

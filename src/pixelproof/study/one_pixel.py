@@ -8,7 +8,7 @@ from pixelproof.attacks.mount import Field, Outcome
 from pixelproof.attacks.pixel import OnePixel
 from pixelproof.data import Dataset, stratified
 from pixelproof.draws import Draws
-from pixelproof.errors import BadInput, RunError
+from pixelproof.errors import BadInput, CertificateRefused, RunError
 from pixelproof.prove import Journal, certify_one_pixel
 from pixelproof.results import CertificateRecord, PixelSet, PixelSurvey, catalogue
 from pixelproof.results.catalogue import Result
@@ -111,7 +111,11 @@ def drawn(record: PixelSurvey, seed: int) -> Labels:
 
 
 def certify(context: Context) -> None:
-    """The first correctly classified test images, each attacked or proven; resumed pixel by pixel."""
+    """The first correctly classified test images, each attacked or proven; resumed pixel by pixel.
+
+    A network with an operation that no proof can go through gets no certificate, and the study goes on: what was
+    computed before is worth a report.
+    """
     section = context.study.pixels
     if section is None or not section.certify or catalogue.CERTIFICATE.has(context.run):
         return
@@ -124,6 +128,10 @@ def certify(context: Context) -> None:
         context.tell("certificate", finished * pixels + done, len(images) * pixels, note)
 
     journal = Journal(context.run.folder / "pixels" / "proof", tell)
-    proof = certify_one_pixel(context.model, images.images, images.labels, budget=section.budget, journal=journal)
+    try:
+        proof = certify_one_pixel(context.model, images.images, images.labels, budget=section.budget, journal=journal)
+    except CertificateRefused as reason:
+        context.tell("certificate", 1, 1, str(reason))
+        return
     record = CertificateRecord(images.index, images.labels, proof, int(rows[-1]) + 1, section.budget)
     catalogue.CERTIFICATE.save(context.run, record)
