@@ -280,7 +280,7 @@ def test_bad_input_is_named():
     with pytest.raises(BadInput, match="fitted on"):
         fitted()(network(seed=1), clean.images)
     lost = Dataset("lost", clean.images, torch.where(clean.labels == 2, 0, clean.labels), clean.classes)
-    with pytest.raises(BadInput, match="none of 'c'"):
+    with pytest.raises(BadInput, match="no image at all of 'c'"):
         DeepNeighbours(k=5).fit(model, lost, None, generator())
 
 

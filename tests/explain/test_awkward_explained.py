@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pixelproof import models
 from pixelproof.errors import BadInput
-from pixelproof.explain import DeepShap, ExpectedGradients, InputGradient, IntegratedGradients, Occlusion
+from pixelproof.explain import DeepShap, ExpectedGradients, InputGradient, IntegratedGradients, Occlusion, randomisation
 
 SHAPE, CLASSES = (1, 6, 6), 3
 
@@ -177,3 +177,21 @@ def test_deep_shap_names_what_it_cannot_follow_and_the_others_go_on(middle, name
         DeepShap(rand(4, 1))(model, rand(2), None, rng())
     assert "\n" not in str(refusal.value)
     assert torch.isfinite(Occlusion()(model, rand(2), None, rng()).values).all()
+
+
+class Keeping(nn.Module):
+    """Keeps what it computed, which a plain deep copy refuses after a backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(36, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.kept = self.fc(images.flatten(1))
+        return self.kept * 2
+
+
+def test_the_randomisation_check_copies_networks_that_keep_activations():
+    model = models.wrap(Keeping(), classes=CLASSES, input_shape=SHAPE).eval()
+    found = randomisation(ExpectedGradients(rand(4, 1), samples=2), model, rand(2), rng(), k=5)
+    assert found.layers == ("fc",)
