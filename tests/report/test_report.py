@@ -68,6 +68,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).replace("\u00a0", " ").split())
 
 
+def opened(run):
+    return views.OpenRun(run, run.folder.name)
+
+
 def written(run, folder):
     return Page(report.write(run, folder).read_text())
 
@@ -112,8 +116,8 @@ def test_the_page_can_be_read_without_seeing_it(page):
 def test_every_section_is_there_and_the_numbers_stand_in_it(page):
     for name in ("summary", "robustness", "paper", "examples", "classes", "confusion", "classifier", "about"):
         assert name in page.ids
-    clean = views.overview(real())["clean_accuracy"]
-    assert f"{clean['hits']} of {clean['n']} test images of digits correctly" in page.text
+    clean = views.overview(opened(real())).clean_accuracy
+    assert f"{clean.hits} of {clean.n} test images of digits correctly" in page.text
     for row in views.robustness(real()):
         rate = row["robust_accuracy"]
         shown = f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
@@ -150,9 +154,9 @@ def test_csv_equals_the_views(folder):
     for row, shown in zip(views.paper(real()), read("paper"), strict=True):
         assert shown["difference"] == ("" if row["difference"] is None else str(row["difference"]))
     counts = sum(int(row["count"]) for row in read("confusion") if row["attack"] == "clean")
-    assert counts == views.overview(real())["clean_accuracy"]["n"]
+    assert counts == views.overview(opened(real())).clean_accuracy.n
     assert [float(row["f1"]) for row in read("classes")] == [row["f1"] for row in views.classes(real())]
-    assert len(read("training")) == len(views.history(real())["training"])
+    assert len(read("training")) == len(views.training(opened(real())).epochs)
     images = read("images")
     assert len(images) == sum(row["n"] for row in views.robustness(real()))
     assert all((row["distance_l2"] == "") == (row["success"] == "False") for row in images)

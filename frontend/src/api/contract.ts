@@ -96,8 +96,10 @@ export interface Audited {
 
 /** One class on the clean test images. */
 export interface ClassRow {
-  name: string;
+  class: string;
+  /** Clean test images of this class. */
   n: number;
+  /** Those that are classified correctly. */
   correct: number;
   precision: number;
   recall: number;
@@ -258,6 +260,27 @@ export interface Drift {
   cosine: number;
 }
 
+/** One pass over the training images. */
+export interface Epoch {
+  /** From 1 on. */
+  epoch: number;
+  /** Whether the weights after this epoch were kept. */
+  kept: boolean;
+  training: EpochScores;
+  /** Null where no images were held back. */
+  validation: EpochScores | null;
+  seconds: number;
+}
+
+/** Loss, accuracy and macro scores; on training images running means within the epoch. */
+export interface EpochScores {
+  loss: number;
+  accuracy: number;
+  precision: number;
+  recall: number;
+  f1: number;
+}
+
 /** A figure with its 95 % bootstrap interval. */
 export interface Estimate {
   value: number;
@@ -326,6 +349,21 @@ export interface Exciting {
   index: number;
   label: number;
   activation: number;
+}
+
+/** How and where a run was made; what an unfinished run does not know yet is null or empty. */
+export interface Facts {
+  /** Unix seconds. */
+  finished: number | null;
+  /** Of Python and of the packages that numbers come from. */
+  versions: Record<string, string>;
+  /** Of the checkout; null or empty where there was none. */
+  revision: string | null;
+  machine: string;
+  threads: number | null;
+  device: string;
+  /** By stage of the study. */
+  seconds: Record<string, number>;
 }
 
 /** All examples, one row each, by column. */
@@ -602,6 +640,13 @@ export interface LivePage {
   resize: string;
 }
 
+/** Unweighted means over the classes. */
+export interface Macro {
+  precision: number;
+  recall: number;
+  f1: number;
+}
+
 /** A projection that can be shown. */
 export interface MapCard {
   id: string;
@@ -829,7 +874,7 @@ export interface RowAudit {
   n: number;
 }
 
-/** One run in the list. */
+/** One run in the list; what an unfinished run does not know yet is null or empty. */
 export interface RunCard {
   id: string;
   name: string;
@@ -845,6 +890,7 @@ export interface RunCard {
   finished: number | null;
   /** Of the classifier's weights: equal digests are the same classifier. */
   digest: string;
+  /** Of all clean test images. */
   clean_accuracy: Rate | null;
   /** Examples with whole images in the run: the rows of its gallery. */
   examples: number;
@@ -855,19 +901,35 @@ export interface RunCard {
   exported: string[] | null;
 }
 
-/** A run: classifier, data, settings, versions, and which parts it holds. */
+/** A run: what it is about, its list entry, layers, training, and which parts it holds. */
 export interface RunPage {
-  card: RunCard;
+  name: string;
+  title: string;
+  about: string;
+  seed: number;
+  data: string;
   classes: string[];
+  net: string;
+  parameters: number;
+  /** Of the weights. */
+  size_bytes: number;
+  /** Inference, in batches. */
+  seconds_per_image: number;
+  /** Of the classifier's weights: equal digests are the same classifier. */
+  digest: string;
+  /** Of all clean test images. */
+  clean_accuracy: Rate;
+  macro: Macro;
+  per_class: ClassRow[];
+  /** The study, as it was asked for. */
+  spec: Record<string, unknown>;
+  facts: Facts;
+  card: RunCard;
   /** Channels, height, width of an image. */
   shape: [number, number, number];
-  parameters: number;
   layers: LayerCard[];
   parts: Part[];
-  per_class: ClassRow[];
-  history: Record<string, unknown> | null;
-  settings: Record<string, unknown>;
-  facts: Record<string, unknown>;
+  history: TrainingHistory | null;
   /** Whether the training images are on disk, for thumbnails. */
   training_images: boolean;
 }
@@ -966,6 +1028,11 @@ export interface Together {
   strongest: string;
   robust_accuracy: Rate;
   together: Rate;
+}
+
+/** Every epoch of a training. */
+export interface TrainingHistory {
+  epochs: Epoch[];
 }
 
 /** What else excites a unit: the training images with its highest activations, and its quantiles over all. */

@@ -11,7 +11,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleRenderable, RenderHook
 from rich.progress import (
@@ -25,6 +25,9 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from pixelproof.types import Rate  # with torch, which a command need not wait for
 
 Tell = Callable[[str, int, int, str], None]
 EVERY = 60.0  # seconds between two lines about the same work in a log file
@@ -63,8 +66,10 @@ err = _console(stderr=True)
 
 
 def emit(value: Any) -> None:
-    """Print a value as JSON on standard output."""
-    print(json.dumps(value, indent=1, allow_nan=False))
+    """Print a value, or an answer of a view, as JSON on standard output."""
+    from pydantic_core import to_jsonable_python
+
+    print(json.dumps(to_jsonable_python(value, by_alias=True), indent=1, allow_nan=False))
 
 
 @contextmanager
@@ -138,8 +143,10 @@ def loud(warnings: Sequence[str]) -> None:
         err.print(f"WARNING: {warning}", style="bold red", highlight=False)
 
 
-def percent(rate: dict[str, Any]) -> str:
-    """A rate of a view as "46.2 % [43.1, 49.3]"."""
+def percent(rate: Rate | dict[str, Any]) -> str:
+    """A rate as "46.2 % [43.1, 49.3]"."""
+    if not isinstance(rate, dict):
+        rate = {"value": rate.value, "low": rate.low, "high": rate.high}
     if rate["value"] is None:
         return "-"
     return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"

@@ -88,6 +88,7 @@ def train(
     """Train a network and keep it as a run: model.safetensors, history, scores on the test set."""
     from pixelproof import models, study, views
     from pixelproof.errors import UnknownName
+    from pixelproof.views.answer import held
 
     if model_name not in models.NETS:
         raise UnknownName("train", "network of pixelproof's own", model_name, models.NETS)
@@ -112,11 +113,12 @@ def train(
             device=device,
             listener=lambda event: tell(event.stage, event.done, event.total, event.note),
         )
-    facts = views.overview(done)
+    opened = views.OpenRun(done, done.folder.name)
+    facts = views.overview(opened)
     if as_json:
-        emit({"model": str(done.path("model")), "overview": facts, "history": views.history(done)})
+        emit({"model": str(done.path("model")), "overview": facts, "history": held(lambda: views.training(opened))})
         return
-    out.print(f"clean accuracy {percent(facts['clean_accuracy'])}, n={facts['clean_accuracy']['n']}")
+    out.print(f"clean accuracy {percent(facts.clean_accuracy)}, n={facts.clean_accuracy.n}")
     out.print(f"model: {done.path('model')}", soft_wrap=True)
 
 

@@ -95,16 +95,15 @@ def _show(run: Run, quiet: bool, as_json: bool) -> None:
     from pixelproof import report, views
 
     path = report.write(run)
-    facts = views.overview(run)
+    facts = views.overview(views.OpenRun(run, run.folder.name))
     rows = views.robustness(run)
     if as_json:
         emit({"overview": facts, "robustness": rows, "paper": views.paper(run), "report": str(path)})
         return
     if not quiet:
-        out.print(facts["title"], style="bold", highlight=False)
-    out.print(
-        f"clean accuracy {percent(facts['clean_accuracy'])}, n={facts['clean_accuracy']['n']}, seed {facts['seed']}"
-    )
+        out.print(facts.title, style="bold", highlight=False)
+    clean = facts.clean_accuracy
+    out.print(f"clean accuracy {percent(clean)}, n={clean.n}, seed {facts.seed}")
     if rows:
         budgets = sorted({row["eps"] for row in rows})
         title = f"Robust accuracy on the {rows[0]['n']} correctly classified images, by eps (upper bounds)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pixelproof import views
 from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
 from pixelproof.report.about import about
@@ -25,7 +26,7 @@ from pixelproof.report.signature_detectors import signature_detectors
 from pixelproof.report.signatures import signatures
 from pixelproof.report.summary import summary
 from pixelproof.report.tables import CSV, write_csv
-from pixelproof.report.training import classifier
+from pixelproof.report.training import training
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
 
@@ -45,7 +46,7 @@ SECTIONS: tuple[Callable[[OpenRun], Section | None], ...] = (
     detectors,
     classes,
     confusions,
-    classifier,
+    training,
     about,
 )
 NAMED = 4  # results of an unfinished run that an error names
@@ -69,7 +70,7 @@ def write(run: Run, folder: Path | None = None) -> Path:
     files = {f"tables/{name}.csv": text.encode() for name, make in CSV.items() if (text := write_csv(make(opened)))}
     for figure in figures(block for section in sections for block in section.blocks):
         files |= {f"figures/{figure.name}.svg": figure.svg.encode(), f"figures/{figure.name}.png": figure.png}
-    files["report.html"] = html(run, sections).encode()
+    files["report.html"] = html(views.overview(opened), sections).encode()
     for name, content in files.items():
         write_whole(folder / name, content)
     return folder / "report.html"

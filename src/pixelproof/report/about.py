@@ -11,6 +11,7 @@ from pixelproof import views
 from pixelproof.report.page import Fold, Prose, Section, Table, Terms, Text, cells
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.overview import Overview
 
 GLOSSARY = (
     ("adversarial image", "an image changed on purpose, within a budget, so that the classifier gets it wrong"),
@@ -38,8 +39,8 @@ GLOSSARY = (
 def about(opened: OpenRun) -> Section:
     """Settings, seeds, versions, times, reproduction and glossary."""
     run = opened.run
-    facts = views.overview(run)
-    name = facts["name"]
+    facts = views.overview(opened)
+    name = facts.name
     said = (
         "Save the study below and run the command; on the same machine and versions it gives the same numbers "
         "(seconds aside). Every table on this page is also a CSV file in tables/, every figure SVG and PNG in figures/."
@@ -53,22 +54,22 @@ def about(opened: OpenRun) -> Section:
     )
 
 
-def _origin(run: Run, facts: dict[str, Any]) -> Table:
-    made, spec = facts["facts"], facts["spec"]
+def _origin(run: Run, facts: Overview) -> Table:
+    made, spec = facts.facts, run.spec
     full = {row["attack"]: row["spec"] for row in views.robustness(run)}
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in made["seconds"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in made.seconds.items())
     sizes = [f"{limit} {split}" for split in ("train", "test") if (limit := spec["data"][split])]
-    finished = datetime.fromtimestamp(made["finished"], UTC)
+    finished = datetime.fromtimestamp(made.finished or 0.0, UTC)
     rows = (
-        ("data", facts["data"] + (f", limited to {' and '.join(sizes)} images by class share" if sizes else "")),
-        ("network", facts["net"] + (f", weights {spec['model']['weights']}" if spec["model"]["weights"] else "")),
+        ("data", facts.data + (f", limited to {' and '.join(sizes)} images by class share" if sizes else "")),
+        ("network", facts.net + (f", weights {spec['model']['weights']}" if spec["model"]["weights"] else "")),
         ("training settings", spec["training"] or "defaults"),
         *((f"attack {k + 1}, at its last budget", each) for k, each in enumerate(full.values())),
-        ("seed", facts["seed"]),
+        ("seed", facts.seed),
         ("versions", versions),
-        ("revision", made["revision"] or "unknown (not a checkout)"),
-        ("machine", f"{made['machine']}; device {made['device']}, threads: {made['threads']}"),
+        ("revision", made.revision or "unknown (not a checkout)"),
+        ("machine", f"{made.machine}; device {made.device}, threads: {made.threads}"),
         ("seconds per stage", seconds),
         ("finished", f"{finished:%Y-%m-%d %H:%M} UTC"),
     )

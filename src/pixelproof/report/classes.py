@@ -73,7 +73,7 @@ def confusions(opened: OpenRun) -> Section | None:
     """Confusion matrices: two to look at, all of them folded away."""
     run = opened.run
     matrices, focus = views.confusion(run), views.focus(run)
-    names = views.overview(run)["classes"]
+    names = list(opened.clean.classes)
     if len(names) > MOST_CLASSES:
         return None
     chosen = [each for each in matrices if focus and (each["attack"], each["eps"]) == (focus["attack"], focus["eps"])]

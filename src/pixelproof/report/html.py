@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pixelproof import views
 from pixelproof.report.draw import inline
 from pixelproof.report.page import Figure, Picture, Section
-from pixelproof.run import Run
+from pixelproof.views.overview import Overview
 
 
-def html(run: Run, sections: Sequence[Section]) -> str:
+def html(facts: Overview, sections: Sequence[Section]) -> str:
     """The page: everything that comes from a run is escaped, everything it shows is inside it."""
     environment = Environment(
         loader=PackageLoader("pixelproof", "report"),
@@ -26,7 +25,7 @@ def html(run: Run, sections: Sequence[Section]) -> str:
     environment.filters["svg"] = _svg
     environment.filters["address"] = _address
     template = environment.get_template("template.html.j2")
-    return template.render(facts=views.overview(run), sections=sections)
+    return template.render(facts=facts, sections=sections)
 
 
 def _svg(figure: Figure) -> Markup:

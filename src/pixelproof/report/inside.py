@@ -23,7 +23,7 @@ def inside(opened: OpenRun) -> Section | None:
     rows = views.inside(run)
     if not rows:
         return None
-    classes = views.overview(run)["classes"]
+    classes = list(opened.clean.classes)
     figures = [_projection(entry, run, classes) for entry in views.projections(run)]
     said = (
         f"The paper's third case study asks what attacks do in the penultimate layer and gives no result. Here is one: "

@@ -34,13 +34,14 @@ def paper_one(opened: OpenRun) -> Section | None:
 
 
 def _stages(opened: OpenRun) -> str:
-    facts, attacks = views.overview(opened.run), views.attack_names(opened.run)
-    return f"{facts['net']}, {len(attacks)} attacks, signatures, critical pixels, detectors: one run"
+    attacks = views.attack_names(opened.run)
+    net = views.overview(opened).net
+    return f"{net}, {len(attacks)} attacks, signatures, critical pixels, detectors: one run"
 
 
 def _clean(opened: OpenRun) -> str:
-    rate = views.overview(opened.run)["clean_accuracy"]
-    return f"{rate['hits']} of {rate['n']}, {interval(rate)}"
+    rate = views.overview(opened).clean_accuracy
+    return f"{rate.hits} of {rate.n}, {interval(rate)}"
 
 
 def _maps(opened: OpenRun) -> str:

@@ -22,9 +22,11 @@ from pixelproof.report.page import (
     settings,
 )
 from pixelproof.run import Run
+from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.detectors import GuardRow
+from pixelproof.views.overview import Overview
 
 BOUNDS = (
     "These are upper bounds under the attacks run here: another attack, or more steps, can only find more broken "
@@ -35,7 +37,7 @@ BOUNDS = (
 def summary(opened: OpenRun) -> Section:
     """What was done and what came out, in one paragraph and one small table."""
     run = opened.run
-    facts, worst = views.overview(run), views.worst_case(run)
+    facts, worst = views.overview(opened), views.worst_case(run)
     blocks: list[Block] = [_headline(opened, facts, worst), Prose(" ".join(_lead(opened, facts, worst))), *_alerts(run)]
     if worst:
         blocks += [Prose(BOUNDS), _overview_table(run, worst)]
@@ -48,16 +50,19 @@ def _ends(worst: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [] if near is None else [near] if near is worst[-1] else [near, worst[-1]]
 
 
-def _headline(opened: OpenRun, facts: dict[str, Any], worst: list[dict[str, Any]]) -> Headline:
-    clean = facts["clean_accuracy"]
-    said = [(clean, f"clean accuracy, {count(clean['n'])}")]
+def _headline(opened: OpenRun, facts: Overview, worst: list[dict[str, Any]]) -> Headline:
+    clean = facts.clean_accuracy
+    said: list[tuple[Rate | dict[str, Any], str]] = [(clean, f"clean accuracy, {count(clean.n)}")]
     for row in _ends(worst):
         at = f"{row['norm']} eps\u00a0{row['eps']:.3g}, {count(row['n'])}"
         said.append((row["together"], f"robust accuracy, all attacks together, {at}"))
     for row in _ends(worst)[-1:]:
         if control := _control(opened.run, row):
             said.append((control["robust_accuracy"], f"under {control['attack']} of that last size, a control"))
-    found = [(percent(rate["value"]), bounds(rate), meaning) for rate, meaning in said]
+    found = [
+        (percent(rate.value if isinstance(rate, Rate) else rate["value"]), bounds(rate), meaning)
+        for rate, meaning in said
+    ]
     pixel, best = views.one_pixel(opened.run), _best_detector(opened)
     if pixel is not None:
         rate = pixel["untargeted"]
@@ -92,15 +97,15 @@ def _noticed(opened: OpenRun) -> list[str]:
     return said
 
 
-def _lead(opened: OpenRun, facts: dict[str, Any], worst: list[dict[str, Any]]) -> list[str]:
-    clean = facts["clean_accuracy"]
+def _lead(opened: OpenRun, facts: Overview, worst: list[dict[str, Any]]) -> list[str]:
+    clean = facts.clean_accuracy
     said = [
-        f"The network {facts['net']} ({facts['parameters']:,} parameters) classifies {clean['hits']} of {clean['n']} "
-        f"test images of {facts['data']} correctly: {interval(clean)}.",
+        f"The network {facts.net} ({facts.parameters:,} parameters) classifies {clean.hits} of {clean.n} "
+        f"test images of {facts.data} correctly: {interval(clean)}.",
     ]
     if views.robustness(opened.run):
         said.append(
-            f"Only these {clean['hits']} were attacked, {settings(opened.run)}, and robust accuracy is the share of "
+            f"Only these {clean.hits} were attacked, {settings(opened.run)}, and robust accuracy is the share of "
             "them that held."
         )
     for row in _ends(worst):

@@ -14,33 +14,26 @@ from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import Answer, Estimate, held
 from pixelproof.views.detectors import Detectors
+from pixelproof.views.training import EpochScores
 
 PARTS = {Rate: ("value", "low", "high", "hits", "n"), Estimate: ("value", "low", "high")}
 Rows = Iterable[Mapping[str, Any]]
 
 
-def _confusion(run: Run) -> Rows:
-    names = views.overview(run)["classes"]
-    for matrix in views.confusion(run):
+def _confusion(opened: OpenRun) -> Rows:
+    names = opened.clean.classes
+    for matrix in views.confusion(opened.run):
         for name, counts in zip(names, matrix["counts"], strict=True):
             for predicted, count in zip(names, counts, strict=True):
                 cell = {"attack": matrix["attack"], "eps": matrix["eps"], "true": name}
                 yield {**cell, "predicted": predicted, "count": count}
 
 
-def _history(run: Run) -> Rows:
-    history = views.history(run)
-    if history is None:
-        return
-    for epoch, training in enumerate(history["training"]):
-        held = history["validation"][epoch] if history["validation"] else [None] * len(training)
-        yield {
-            "epoch": epoch + 1,
-            "kept": epoch == history["kept"],
-            **{f"training_{name}": value for name, value in zip(history["columns"], training, strict=True)},
-            **{f"validation_{name}": value for name, value in zip(history["columns"], held, strict=True)},
-            "seconds": history["seconds"][epoch],
-        }
+def _training(opened: OpenRun) -> Rows:
+    found = held(lambda: views.training(opened))
+    for epoch in () if found is None else found.epochs:
+        row = dict(_columns(epoch))
+        yield row if epoch.validation else {**row, "validation": dict.fromkeys(EpochScores.model_fields)}
 
 
 def _on_run(make: Callable[[Run], Rows]) -> Callable[[OpenRun], Rows]:
@@ -72,7 +65,8 @@ def _known(opened: OpenRun) -> Rows:
 
 def _columns(row: Answer, *without: str) -> Mapping[str, Any]:
     """The fields of an answer's row, but those named."""
-    return {name: value for name, value in row if name not in without}
+    fields = type(row).model_fields
+    return {fields[name].serialization_alias or name: value for name, value in row if name not in without}
 
 
 def _images(run: Run) -> Rows:
@@ -120,10 +114,10 @@ CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
         "one-pixel": _on_run(_one_pixel),
         "worst-case": _on_run(views.worst_case),
         "paper": _on_run(views.paper),
-        "clean-classes": lambda opened: views.overview(opened.run)["per_class"],
+        "clean-classes": lambda opened: map(_columns, views.overview(opened).per_class),
         "classes": _on_run(views.classes),
-        "confusion": _on_run(_confusion),
-        "training": _on_run(_history),
+        "confusion": _confusion,
+        "training": _training,
         "images": _on_run(_images),
         "critical-curves": _on_run(views.curves),
         "critical-confined": _on_run(views.confined),
@@ -162,6 +156,8 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     for key, value in row.items():
         if isinstance(value, Rate | Estimate):
             found |= {f"{prefix}{key}_{part}": getattr(value, part) for part in PARTS[type(value)]}
+        elif isinstance(value, Answer):
+            found |= _flat(_columns(value), f"{prefix}{key}_")
         elif isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{key}_")
         else:

@@ -29,7 +29,7 @@ from pixelproof.views.neighbours import (
 )
 from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pixel_examples, repairs
 from pixelproof.views.open_run import OpenRun
-from pixelproof.views.overview import history, overview
+from pixelproof.views.overview import overview
 from pixelproof.views.paper import paper
 from pixelproof.views.signature_detectors import signature_detectors
 from pixelproof.views.signatures import (
@@ -44,6 +44,7 @@ from pixelproof.views.signatures import (
     proximity,
     sanity,
 )
+from pixelproof.views.training import training
 from pixelproof.views.witnesses import Witness, duplicates, witnesses
 
 __all__ = [
@@ -78,7 +79,6 @@ __all__ = [
     "gaps",
     "guarded_attacks",
     "histograms",
-    "history",
     "images",
     "inside",
     "k_curves",
@@ -98,6 +98,7 @@ __all__ = [
     "shown",
     "signature_detectors",
     "threshold_curves",
+    "training",
     "unpaired",
     "utilities",
     "witnesses",

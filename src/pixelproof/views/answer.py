@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from pixelproof.detect import Estimate
 from pixelproof.errors import PixelproofError
 from pixelproof.types import Rate
 
 T = TypeVar("T")
+ClassName: TypeAlias = Annotated[
+    str, Field(validation_alias=AliasChoices("class_name", "class"), serialization_alias="class")
+]  # "class" in JSON and tables, which Python keeps for itself
 
 
 class Answer(BaseModel):
@@ -84,6 +87,7 @@ def or_missing(make: Callable[[], T]) -> T | Missing:
 __all__ = [
     "Answer",
     "Atlas",
+    "ClassName",
     "Estimate",
     "Lacking",
     "Missing",

@@ -6,7 +6,8 @@ from typing import Any
 
 from pixelproof.run import Run
 from pixelproof.views.attacks import classes, robustness
-from pixelproof.views.overview import overview
+from pixelproof.views.open_run import OpenRun
+from pixelproof.views.overview import overview, rate
 
 
 def paper(run: Run) -> list[dict[str, Any]]:
@@ -17,7 +18,7 @@ def paper(run: Run) -> list[dict[str, Any]]:
     """
     table = {(row["attack"], row["eps"]): row["robust_accuracy"] for row in robustness(run)}
     scores = {(row["attack"], row["eps"], row["class"]): row for row in classes(run)}
-    clean = overview(run)["clean_accuracy"]
+    clean = rate(overview(OpenRun(run, run.folder.name)).clean_accuracy)
     rows = []
     for figure in run.spec["paper"]:
         if figure["measure"] == "neighbours k":  # no share: it stands beside ours in `alarm_rule`

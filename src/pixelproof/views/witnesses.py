@@ -10,7 +10,6 @@ from torch import Tensor
 
 from pixelproof.results import catalogue
 from pixelproof.run import Run
-from pixelproof.views.overview import overview
 
 SHOWN = 50  # pairs of near-duplicates
 
@@ -36,7 +35,7 @@ def witnesses(run: Run) -> list[Witness]:
     if not catalogue.CASES.has(run):
         return []
     kept = catalogue.CASES.load(run)
-    classes = overview(run)["classes"]
+    classes = catalogue.CLEAN.load(run).classes
     return [
         Witness(
             case=case,

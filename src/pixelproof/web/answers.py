@@ -68,7 +68,7 @@ class Answers:
                 value = view()
             except Lacking as lacking:
                 value = lacking.answer()
-            content = TypeAdapter(model).dump_json(TypeAdapter(model).validate_python(value))
+            content = TypeAdapter(model).dump_json(TypeAdapter(model).validate_python(value), by_alias=True)
             return Body.of(content, "application/json", {})
 
         return self._answer(request, opened, make)

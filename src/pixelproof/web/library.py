@@ -8,12 +8,11 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 from pixelproof.errors import PixelproofError, RunError, UnknownName
 from pixelproof.run import Run
-from pixelproof.views import explorer
-from pixelproof.views.explorer import OpenRun
+from pixelproof.views import OpenRun
+from pixelproof.views.runs import RunCard, card
 
 FRESH = 2.0  # seconds between two looks at the folder of a run that is not complete
 MOST = 200
@@ -48,15 +47,15 @@ class Library:
             self._open[name] = (opened, self._mark(name), now)
             return opened
 
-    def card(self, name: str, busy: AbstractContextManager[object]) -> dict[str, Any] | None:
+    def card(self, name: str, busy: AbstractContextManager[object]) -> RunCard | None:
         """What the list of runs says of a run, made while `busy` is held; None for a damaged one.
 
         `damaged` then says what is wrong: a run that cannot be read keeps nobody from looking at the others.
         """
         try:
             opened = self.opened(name)
-            with nullcontext() if opened.keeps(explorer.card) else busy:
-                found: dict[str, Any] = opened.kept(explorer.card)
+            with nullcontext() if opened.keeps(card) else busy:
+                found = opened.kept(card)
         except Exception as reason:  # what a damaged file may lead to has no one kind
             self.damaged[name] = _said(reason)
             return None

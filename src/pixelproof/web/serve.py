@@ -102,6 +102,6 @@ def fragment(library: Library) -> str:
     """The part of the link that says what to show."""
     for name in library.names():
         card = library.card(name, nullcontext())
-        if card is not None and card["start"] is not None:
-            return f"#{urlencode({'view': 'example', 'run': name, 'example': card['start']}, safe='~')}"
+        if card is not None and card.start is not None:
+            return f"#{urlencode({'view': 'example', 'run': name, 'example': card.start}, safe='~')}"
     return ""

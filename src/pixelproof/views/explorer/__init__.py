@@ -8,7 +8,6 @@ from pixelproof.views.explorer.gallery import gallery
 from pixelproof.views.explorer.hardened import hardened
 from pixelproof.views.explorer.paired import paired
 from pixelproof.views.explorer.robustness import robustness
-from pixelproof.views.explorer.runs import card, page
 from pixelproof.views.neighbour_view import GUARDS
 from pixelproof.views.open_run import OpenRun
 
@@ -19,14 +18,12 @@ __all__ = [
     "activations",
     "attackability",
     "attributions",
-    "card",
     "columns",
     "example",
     "gallery",
     "hardened",
     "maps",
     "neighbours",
-    "page",
     "paired",
     "pictures",
     "robustness",

@@ -16,8 +16,8 @@ from pixelproof.views.explorer.columns import state_of, verdicts
 from pixelproof.views.explorer.decisions import decisions
 from pixelproof.views.explorer.gallery import facts
 from pixelproof.views.explorer.pictures import pixels
-from pixelproof.views.explorer.runs import layers
 from pixelproof.views.open_run import OpenRun
+from pixelproof.views.runs import layers
 
 
 def example(opened: OpenRun, name: str) -> dict[str, Any]:
@@ -85,12 +85,12 @@ def _layers(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dic
         moved = {each.layer: {"norm": float(each.norm[0]), "cosine": float(each.cosine[0])} for each in moves}
     return [
         {
-            "name": layer["name"],
-            "kind": layer["kind"],
-            "width": layer["width"],
-            "drift": moved.get(layer["name"]),
-            "clean": said[0].get(layer["name"]),
-            "adversarial": said[1].get(layer["name"]),
+            "name": layer.name,
+            "kind": layer.kind,
+            "width": layer.width,
+            "drift": moved.get(layer.name),
+            "clean": said[0].get(layer.name),
+            "adversarial": said[1].get(layer.name),
         }
         for layer in layers(opened)
     ]

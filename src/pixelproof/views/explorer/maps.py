@@ -17,8 +17,8 @@ from pixelproof.explain import PROJECTIONS
 from pixelproof.results import ProjectionRecord, catalogue
 from pixelproof.views.answer import Lacking, Missing
 from pixelproof.views.example_sets import Shown, slug
-from pixelproof.views.explorer.runs import layers
 from pixelproof.views.open_run import OpenRun
+from pixelproof.views.runs import LayerCard, layers
 
 MOST = 6000  # attacked images on a map made here; more are a stratified sample, and the map says so
 FITTED = 1000  # clean images that directions are fitted on: their number decides how long that takes
@@ -57,7 +57,7 @@ def maps(opened: OpenRun) -> dict[str, Any]:
         for name, record in stored.items()
     ]
     if opened.sets:
-        spaces = [PIXELS, *(_pooled(layer) for layer in layers(opened) if layer["kind"] != "composed")]
+        spaces = [PIXELS, *(_pooled(layer) for layer in layers(opened) if layer.kind != "composed")]
         found += [{"id": f"pca~{slug(s)}", "space": s, "method": "pca", "stored": False, "n": n} for s in spaces]
     return {"maps": found, "umap": None if any(r.method == "umap" for r in stored.values()) else _no_umap()}
 
@@ -181,9 +181,8 @@ def _stored(opened: OpenRun, name: str) -> Drawn:
     )
 
 
-def _pooled(layer: dict[str, Any]) -> str:
-    wide = layer["kind"] == "conv" and layer["width"] > WIDE
-    return f"{layer['name']}{MEAN}" if wide else str(layer["name"])
+def _pooled(layer: LayerCard) -> str:
+    return f"{layer.name}{MEAN}" if layer.kind == "conv" and layer.width > WIDE else layer.name
 
 
 def _no_umap() -> Missing:

@@ -25,7 +25,7 @@ def robustness(opened: OpenRun) -> dict[str, Any]:
     per_class = {(record.label, record.eps): _classes(opened, record) for record in attacks.records(run)}
     focus = attacks.focus(run)
     return {
-        "clean_accuracy": overview(run)["clean_accuracy"],
+        "clean_accuracy": overview(opened).clean_accuracy,
         "curves": [
             {
                 **{key: own[0][key] for key in ("attack", "family", "control", "norm", "seed")},

@@ -14,7 +14,6 @@ from pixelproof.web.contract.examples import (
 from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
 from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
 from pixelproof.web.contract.measures import Maps, Projection, Robustness, Thresholds
-from pixelproof.web.contract.runs import Home, RunCard, RunPage
 
 __all__ = [
     "Answer",
@@ -31,7 +30,6 @@ __all__ = [
     "GalleryDetector",
     "Graph",
     "Hardened",
-    "Home",
     "Job",
     "Judged",
     "LivePage",
@@ -45,8 +43,6 @@ __all__ = [
     "Rate",
     "Refusal",
     "Robustness",
-    "RunCard",
-    "RunPage",
     "Step",
     "Thresholds",
     "Unit",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from pixelproof import __version__
-from pixelproof.views import explorer
-from pixelproof.web.contract import DetectorColumn, Gallery, Home, Missing, RunPage
+from pixelproof.views import explorer, runs
+from pixelproof.views.runs import DamagedRun, Home, RunPage
+from pixelproof.web.contract import DetectorColumn, Gallery, Missing
 from pixelproof.web.state import AppState
 
 
@@ -19,15 +20,14 @@ def router(state: AppState) -> APIRouter:
     def home() -> Home:
         """The runs this server was started with, in that order, and those that cannot be read."""
         cards = [card for name in library.names() if (card := library.card(name, answers.busy)) is not None]
-        damaged = [{"name": name, "why": why} for name, why in library.damaged.items()]
-        found = {"version": __version__, "static": False, "live": state.live, "runs": cards, "damaged": damaged}
-        return Home.model_validate(found)
+        damaged = tuple(DamagedRun(name=name, why=why) for name, why in library.damaged.items())
+        return Home(version=__version__, static=False, live=state.live, runs=tuple(cards), damaged=damaged)
 
     @routes.get("/runs/{run}", response_model=RunPage | Missing)
     def page(run: str, request: Request) -> Response:
         """One run: classifier, layers, parts it holds, settings, versions."""
         opened = library.opened(run)
-        return answers.json(request, opened, RunPage | Missing, lambda: explorer.page(opened))
+        return answers.json(request, opened, RunPage | Missing, lambda: runs.page(opened))
 
     @routes.get("/runs/{run}/gallery", response_model=Gallery | Missing)
     def gallery(run: str, request: Request) -> Response:
