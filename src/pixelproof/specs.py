@@ -69,15 +69,20 @@ def given(spec: str, table: Mapping[str, Callable[..., Any]], kind: str = "compo
     return found
 
 
+def settings(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    """The settings of a kind of component, or of one of them, in their order."""
+    return dataclasses.fields(kind)
+
+
 def write(component: Any) -> str:
     """The spec string of a component: its name and every setting that is not None."""
     rest = getattr(component, "rest", None)
-    settings = [
+    written = [
         ",".join(value) if field.name == rest else f"{field.name}={as_text(value)}"
         for field in dataclasses.fields(component)
         if field.init and (value := getattr(component, field.name)) is not None and (field.name != rest or value)
     ]
-    return f"{component.name}:{','.join(settings)}" if settings else str(component.name)
+    return f"{component.name}:{','.join(written)}" if written else str(component.name)
 
 
 def number(text: str) -> float:

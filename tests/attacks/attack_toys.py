@@ -1,6 +1,6 @@
 """Models whose answers are known in closed form, and a small trained network on real digits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ from torch import nn
 from pixelproof import data, models
 from pixelproof.attacks import (
     APGD,
+    ATTACKS,
     BIM,
     CW,
     DDN,
@@ -38,7 +39,7 @@ from pixelproof.data import Dataset
 from pixelproof.models import Training
 
 SHAPE = (1, 4, 4)
-ALL = (
+CHOSEN = (
     FGSM(0.1),
     FGSM(0.7, norm="l2"),
     BIM(0.1, steps=5),
@@ -54,7 +55,7 @@ ALL = (
     UniformNoise(0.1),
     UniformNoise(0.7, norm="l2"),
     SignNoise(0.1),
-    Foolbox("LinfFastGradientAttack", 0.1),
+    Foolbox("LinfBasicIterativeAttack", 0.1, ("steps=5",)),
     MIFGSM(0.15),
     MarginPGD(0.7, steps=8, targets=2, norm="l2", precision="float32"),
     APGD(0.1, steps=12),
@@ -78,6 +79,25 @@ ALL = (
     OnePixelDE(population=24, iterations=8),
     FewPixel(k=2, queries=60, ranked=2),
 )
+
+
+SMALL = {"steps": 20, "queries": 60, "samples": 20, "pairs": 4, "population": 24, "iterations": 8, "ranked": 8}
+BUDGETS = {"linf": 0.1, "l2": 0.7, "l1": 6.0, "l0": 3.0}
+
+
+def small(kind):
+    """An attack of the table as its class describes it: short, in float32, at a budget of its default norm's size."""
+    names = {field.name for field in fields(kind)}
+    chosen = {name: value for name, value in SMALL.items() if name in names}
+    if "precision" in names:
+        chosen["precision"] = "float32"
+    if kind.kind == "budget":
+        chosen["eps"] = BUDGETS[getattr(kind, "norm", "linf")]
+    return kind(**chosen)
+
+
+TRIED = {attack.name for attack in CHOSEN}
+ALL = (*CHOSEN, *(small(kind) for name, kind in ATTACKS.items() if name not in TRIED))
 
 
 def linear(classes=3, seed=0):
@@ -110,6 +130,9 @@ class Returns:
     norm: str = "linf"
 
     name: ClassVar[str] = "returns"
+    kind: ClassVar[str] = "budget"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
 
     def __call__(self, model, images, goal, rng):
         return self.made(images)

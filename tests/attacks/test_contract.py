@@ -1,21 +1,18 @@
 """What every attack promises, whatever it does inside."""
 
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 import torch
 from attack_toys import ALL, digits_net
 
 from pixelproof import attacks, lp, specs
-from pixelproof.attacks import ATTACKS, FGSM, PGD, Attack, DeepFool, has_own_budget, mount, parse, sweep
+from pixelproof.attacks import ATTACKS, FGSM, PGD, Attack, DeepFool, Foolbox, SigmaZero, mount, parse, sweep
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import evaluating
 from pixelproof.types import Goal
 
-UNTARGETED = {"deepfool": "untargeted", "foolbox": "unsupported criterion"}  # foolbox's FGSM takes no target
-BLIND = {"uniform-noise", "sign-noise"}  # they aim at nothing
-DRAWING = BLIND | {"pgd", "margin-pgd", "apgd", "square", "auto", "spsa", "hop-skip-jump", "one-pixel-de", "few-pixel"}
 every = pytest.mark.parametrize("attack", ALL, ids=specs.write)
 
 
@@ -28,6 +25,16 @@ def few(n):
 def test_every_attack_of_the_table_is_tried_here():
     assert {attack.name for attack in ALL} == set(ATTACKS)
     assert all(isinstance(attack, Attack) for attack in ALL)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_an_attack_says_of_itself_is_what_its_settings_say(name):
+    kind = ATTACKS[name]
+    eps = {field.name: field.default for field in fields(kind)}.get("eps", "none")
+    assert {"none": "fixed", MISSING: "budget", None: "minimal"}[eps] == kind.kind
+    assert kind.name == name
+    assert isinstance(kind.draws, bool)
+    assert isinstance(kind.targetable, bool)
 
 
 @every
@@ -45,9 +52,11 @@ def test_range_budget_shape_and_success(attack):
     if attack.eps is not None:
         assert (found.distance[attack.norm] <= attack.eps * (1 + 1e-5)).all()
     assert torch.equal(found.success, model.predict(found.images).argmax(1) != found.labels)
-    if attack.name not in BLIND and attack.eps != 0.05:
+    blind = not found.forwards.any()  # noise aims at nothing, and is all chance
+    assert attack.draws or not blind
+    if not blind and attack.eps != 0.05:
         assert found.success.float().mean() > (0.1 if attack.eps == 1 else 0.3)  # one pixel is little
-    assert torch.equal((found.forwards > 0), torch.full_like(found.success, attack.name not in BLIND))
+    assert torch.equal((found.forwards > 0), torch.full_like(found.success, not blind))
 
 
 @every
@@ -82,9 +91,9 @@ def test_batch_size_and_order_change_nothing(attack):
         place = {position: row for row, position in enumerate(other.index.tolist())}
         rows = torch.tensor([place[position] for position in whole.index.tolist()])
         assert torch.equal(other.success[rows], whole.success)
-        if attack.name != "pgd" or attack.precision == "float32":
+        if getattr(attack, "precision", "float32") == "float32":
             # sigma-zero divides by the largest gradient of an image, which carries float32 noise further
-            tolerance = 1e-4 if attack.name == "sigma-zero" else 2e-5
+            tolerance = 1e-4 if isinstance(attack, SigmaZero) else 2e-5
             torch.testing.assert_close(other.images[rows], whole.images, atol=tolerance, rtol=0)
 
 
@@ -92,13 +101,13 @@ def test_batch_size_and_order_change_nothing(attack):
 def test_seeds_matter_only_to_attacks_that_draw(attack):
     model, test = few(20)
     first, second = (mount(attack, model, test, seed=seed) for seed in (1, 2))
-    assert torch.equal(first.images, second.images) == (attack.name not in DRAWING)
+    assert torch.equal(first.images, second.images) == (not attack.draws)
 
 
 @every
 def test_a_budget_of_zero_changes_nothing_or_a_budget_of_its_own_cannot_be_swept(attack):
     model, test = few(20)
-    if has_own_budget(attack):
+    if attack.kind == "fixed":
         with pytest.raises(BadInput, match="Mount it instead"):
             sweep(attack, model, test, [0.0])
         return
@@ -113,7 +122,7 @@ def test_every_image_may_have_its_own_budget(attack):
     model, test = few(30)
     whole = attack.eps or {"linf": 0.15, "l2": 1.0, "l1": 6.0, "l0": 4.0}[attack.norm]
     budgets = torch.tensor([0.0, whole / 2, whole]).repeat(10)
-    if attack.name == "foolbox" or all(field.name != "eps" for field in fields(attack)):
+    if attack.kind == "fixed" or isinstance(attack, Foolbox):
         with pytest.raises(BadInput, match=r"one budget for all|other settings"):
             mount(attack, model, test, eps=budgets)
         return
@@ -132,13 +141,13 @@ def test_every_image_may_have_its_own_budget(attack):
 def test_targets_are_aimed_at_or_refused(attack):
     model, test = few(60)
     targets = (test.labels + 1) % 10
-    if attack.name in UNTARGETED:
-        with pytest.raises(BadInput, match=UNTARGETED[attack.name]):
+    if not attack.targetable:
+        with pytest.raises(BadInput, match="is untargeted"):
             mount(attack, model, test, targets=targets)
         return
     found = mount(attack, model, test, targets=targets)
     assert torch.equal(found.success, model.predict(found.images).argmax(1) == found.goal.labels)
-    if attack.name not in BLIND:
+    if found.forwards.any():
         rows = found.goal.labels[:, None]
         chances = [model.predict(images).softmax(1).gather(1, rows).mean() for images in (found.clean, found.images)]
         assert chances[1] > chances[0]

@@ -14,7 +14,6 @@ from pixelproof.errors import BadInput
 
 SMALL = [replace(attack, k=8) if attack.name == "critical" else attack for attack in ALL]  # 16 pixels
 every = pytest.mark.parametrize("attack", SMALL, ids=specs.write)
-UNTARGETED = {"deepfool", "foolbox"}
 LOW, HIGH = 0.29, 0.71  # the toy's images lie in 0.3..0.7
 
 
@@ -61,7 +60,7 @@ def test_a_target_that_cannot_be_reached_ends_in_failure(attack):
     plain, _, data = linear(classes=4)
     plain.net[1].bias.data[3] -= 1000.0
     model, data = toy(plain.net, data)
-    if attack.name in UNTARGETED:
+    if not attack.targetable:
         with pytest.raises(BadInput):
             mount(attack, model, data, targets=torch.full_like(data.labels, 3))
         return

@@ -17,9 +17,8 @@ from pixelproof.errors import BadInput, UnknownName
 
 CPU = torch.device("cpu")
 DEFAULTS = [
-    kind(**({"attack": "LinfPGD"} if name == "foolbox" else {}), **({"eps": 0.1} if needs_eps else {}))
-    for name, kind in ATTACKS.items()
-    for needs_eps in ["eps" in {field.name for field in fields(kind)}]
+    kind(**({"attack": "LinfPGD"} if kind is Foolbox else {}), **({} if kind.kind == "fixed" else {"eps": 0.1}))
+    for kind in ATTACKS.values()
 ]
 
 

@@ -141,6 +141,9 @@ class Forgetful:
     eps: float
     norm: ClassVar[str] = "linf"
     name: ClassVar[str] = "forgetful"
+    kind: ClassVar[str] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __call__(self, model, images, goal, rng):
         PGD(self.eps)(model, images, goal, rng)

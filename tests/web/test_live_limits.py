@@ -95,6 +95,9 @@ class Silent:
     """An attack that asks the network nothing for a long time, and takes every Exception for a failing step."""
 
     name = "silent"
+    kind = "fixed"
+    draws = False
+    targetable = True
     norm = "linf"
     eps = 1.0
 

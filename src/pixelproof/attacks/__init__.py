@@ -1,6 +1,6 @@
 """How a classifier is fooled: attacks, the harness that judges them, and whole robustness curves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from pixelproof import specs
@@ -22,9 +22,9 @@ from pixelproof.attacks.noise import SignNoise, UniformNoise
 from pixelproof.attacks.pixel import FewPixel, OnePixel, OnePixelDE
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.sparse import PDPGD, SigmaZero
-from pixelproof.attacks.sweep import has_own_budget, searches_smallest, sweep
+from pixelproof.attacks.sweep import sweep
 
-ATTACKS: Mapping[str, Callable[..., Attack]] = MappingProxyType(
+ATTACKS: Mapping[str, type[Attack]] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
@@ -92,10 +92,8 @@ __all__ = [
     "Square",
     "UniformNoise",
     "confined",
-    "has_own_budget",
     "mount",
     "parse",
-    "searches_smallest",
     "sweep",
     "transfer",
 ]

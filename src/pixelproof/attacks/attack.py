@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,6 +12,15 @@ from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Card
 from pixelproof.types import Goal, Images, Logits, Norm, PerImage
+
+
+def within(attack: Attack, eps: float | None) -> Attack:
+    """The attack at another budget (None: none, for a minimal one). BadInput where its budget is fixed."""
+    if attack.kind == "fixed":
+        raise BadInput(attack.name, f"its budget is {attack.norm} {attack.eps:g}", "other budgets", "Mount it instead.")
+    settings: Any = attack
+    changed: Attack = replace(settings, eps=eps)
+    return changed
 
 
 @runtime_checkable
@@ -30,6 +40,7 @@ def used(attack: Attack, device: torch.device) -> Attack:
     return attack.used(device) if isinstance(attack, Derives) else attack
 
 
+Kind = Literal["budget", "minimal", "fixed"]
 BUDGET_HINT = "On images in [0, 1] write 8/255, not 8."
 
 
@@ -58,9 +69,16 @@ class Attack(Protocol):
 
     `eps` is the budget in `norm`, or None for an attack that looks for the smallest perturbation. The result is the
     best image found, in [0, 1] and inside the budget, whether or not it reaches the goal.
+
+    What it is: `kind` "budget" needs a budget, "minimal" looks for the smallest perturbation and only cuts it back to a
+    budget, "fixed" has one that follows from other settings; `draws`, whether its results depend on the seed (as it is
+    by default); `targetable`, whether it can head for a given class.
     """
 
     name: ClassVar[str]
+    kind: ClassVar[Kind]
+    draws: ClassVar[bool]
+    targetable: ClassVar[bool]
 
     @property
     def norm(self) -> Norm:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Attack, Model, budget, check_settings
+from pixelproof.attacks.attack import Attack, Kind, Model, budget, check_settings
 from pixelproof.attacks.mount import LOOKED_AT, Field, Progress
 from pixelproof.attacks.objectives import Loss, Objective
 from pixelproof.attacks.result import AdversarialSet
@@ -40,6 +40,9 @@ class SPSA:
     norm: Ball = "linf"
 
     name: ClassVar[str] = "spsa"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps, "pairs": self.pairs})

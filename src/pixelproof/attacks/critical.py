@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.gradient import step
 from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.walk import Walk
@@ -37,6 +37,9 @@ class Critical:
     steps: int = 20
 
     name: ClassVar[str] = "critical"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Literal["linf"]] = "linf"
 
     def __post_init__(self) -> None:

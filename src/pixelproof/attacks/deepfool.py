@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, check_settings, limit
+from pixelproof.attacks.attack import Kind, Model, check_settings, limit
 from pixelproof.attacks.gradient_pass import differentiate
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
@@ -39,6 +39,9 @@ class DeepFool:
     eps: float | None = None
 
     name: ClassVar[str] = "deepfool"
+    kind: ClassVar[Kind] = "minimal"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from pixelproof import specs
-from pixelproof.attacks.attack import Model, check_budget, check_settings
+from pixelproof.attacks.attack import Kind, Model, check_budget, check_settings
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput, NoGradient, UnknownName
@@ -35,6 +35,9 @@ class Foolbox:
     settings: tuple[str, ...] = ()
 
     name: ClassVar[str] = "foolbox"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
     rest: ClassVar[str] = "settings"
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.walk import Walk
 from pixelproof.attacks.watch import watch
@@ -32,6 +32,9 @@ class FGSM:
     norm: Ball = "linf"
 
     name: ClassVar[str] = "fgsm"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm)
@@ -58,6 +61,9 @@ class BIM:
     early_stop: bool = True
 
     name: ClassVar[str] = "bim"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
@@ -100,6 +106,9 @@ class PGD:
     early_stop: bool = True
 
     name: ClassVar[str] = "pgd"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         counts = {"steps": self.steps, "restarts": self.restarts}

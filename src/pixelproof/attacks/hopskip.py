@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, check_settings, limit
+from pixelproof.attacks.attack import Kind, Model, check_settings, limit
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
@@ -42,6 +42,9 @@ class HopSkipJump:
     eps: float | None = None
 
     name: ClassVar[str] = "hop-skip-jump"
+    kind: ClassVar[Kind] = "minimal"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         counts = {"queries": self.queries, "samples": self.samples, "tries": self.tries}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, check_settings, limit
+from pixelproof.attacks.attack import Kind, Model, check_settings, limit
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import ask, differentiate
 from pixelproof.attacks.nearest import Nearest
@@ -39,6 +39,9 @@ class DDN:
     eps: float | None = None
 
     name: ClassVar[str] = "ddn"
+    kind: ClassVar[Kind] = "minimal"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Literal["l2"]] = "l2"
 
     def __post_init__(self) -> None:
@@ -91,6 +94,9 @@ class FMN:
     eps: float | None = None
 
     name: ClassVar[str] = "fmn"
+    kind: ClassVar[Kind] = "minimal"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
@@ -172,6 +178,9 @@ class CW:
     eps: float | None = None
 
     name: ClassVar[str] = "cw"
+    kind: ClassVar[Kind] = "minimal"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Literal["l2"]] = "l2"
 
     def __post_init__(self) -> None:

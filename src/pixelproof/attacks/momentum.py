@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import ask, look
 from pixelproof.attacks.objectives import Loss, Objective
@@ -34,6 +34,9 @@ class MIFGSM:
     norm: Ball = "linf"
 
     name: ClassVar[str] = "mi-fgsm"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})
@@ -69,6 +72,9 @@ class MarginPGD:
     precision: Precision = "auto"
 
     name: ClassVar[str] = "margin-pgd"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         counts = {"steps": self.steps, "restarts": self.restarts}

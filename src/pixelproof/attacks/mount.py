@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp, specs
-from pixelproof.attacks.attack import Attack, check_budget, used
+from pixelproof.attacks.attack import Attack, check_budget, used, within
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.stochastic import (
     JUDGE_DRAWS,
@@ -66,12 +66,14 @@ def mount(
     Raises BadInput for data that does not fit the model, and BrokenPromise when the attack leaves range or budget.
     """
     _check_kinds(attack, model, data)
+    if targets is not None and not attack.targetable:
+        raise BadInput(attack.name, "is untargeted", "targets", "Use pgd for targeted attacks.")
     field = Field.of(model, data, targets, batch, eps=eps)
     if eps is not None:
-        if all(each.name != "eps" for each in fields(attack)):  # type: ignore[arg-type]
+        if attack.kind == "fixed":
             raise BadInput(attack.name, "its budget follows from other settings", "a budget per image")
         check_budget(attack.name, float(eps.max()), attack.norm)
-        attack = replace(attack, eps=float(eps.max()))  # type: ignore[type-var]
+        attack = within(attack, float(eps.max()))
     with field.seeded(seed):
         outcome = field.run(attack, Draws.keyed(seed, field.data.index), eight_bit=eight_bit, progress=progress)
         return field.judge(outcome, attack, seed)
@@ -175,7 +177,7 @@ class Field:
         n = len(self.data)
         found, counts = torch.empty(n, *self.data.shape), torch.zeros(3, n, dtype=torch.long)
         notes: set[str] = set()
-        tireless = self.random is not None and _within_budget(attack)
+        tireless = self.random is not None and attack.kind == "budget"
         started = time.perf_counter()
         with frozen(self.model):
             for start in range(0, n, self.batch):
@@ -275,11 +277,6 @@ class Field:
         """In what share of many passes of the random model each image reaches its goal."""
         assert self.random is not None
         return fooling_rates(self.random, images, self.goal, draws=JUDGE_DRAWS).per_image
-
-
-def _within_budget(attack: Attack) -> bool:
-    """Whether the attack cannot do without a budget, and so has no smallest perturbation to look for."""
-    return any(each.name == "eps" and each.default is MISSING for each in fields(attack))  # type: ignore[arg-type]
 
 
 def _batch(model: Classifier) -> int:

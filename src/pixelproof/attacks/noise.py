@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Ball
 from pixelproof.types import Goal, Images
@@ -20,6 +20,9 @@ class UniformNoise:
     norm: Ball = "linf"
 
     name: ClassVar[str] = "uniform-noise"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm)
@@ -38,6 +41,9 @@ class SignNoise:
     eps: float
 
     name: ClassVar[str] = "sign-noise"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Literal["linf"]] = "linf"
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, check_settings, limit
+from pixelproof.attacks.attack import Kind, Model, check_settings, limit
 from pixelproof.attacks.gradient_pass import differentiate
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
@@ -37,6 +37,9 @@ class SigmaZero:
     eps: float | None = None
 
     name: ClassVar[str] = "sigma-zero"
+    kind: ClassVar[Kind] = "minimal"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Literal["l0"]] = "l0"
 
     def __post_init__(self) -> None:
@@ -94,6 +97,9 @@ class PDPGD:
     eps: float | None = None
 
     name: ClassVar[str] = "pdpgd"
+    kind: ClassVar[Kind] = "minimal"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"steps": self.steps})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Attack
+from pixelproof.attacks.attack import Attack, within
 from pixelproof.attacks.gradient import PGD
 from pixelproof.attacks.mount import Field, Outcome, Progress, mount, verify
 from pixelproof.attacks.result import AdversarialSet
@@ -45,11 +45,8 @@ def sweep(
     """
     if not len(eps):
         raise BadInput("sweep", "at least one eps is needed", "none")
-    if has_own_budget(attack):
-        raise BadInput(attack.name, f"its budget is {attack.norm} {attack.eps:g}", "other budgets", "Mount it instead.")
-    at = [replace(attack, eps=float(value)) for value in eps]  # type: ignore[type-var]
-    once = searches_smallest(attack)
-    if independent and not once:
+    at = [within(attack, float(value)) for value in eps]
+    if independent and attack.kind != "minimal":
         return [mount(each, model, data, seed=seed, progress=_part(progress, k, len(at))) for k, each in enumerate(at)]
     field = Field.of(model, data, None, None)
     with field.seeded(seed):
@@ -62,10 +59,11 @@ def _swept(
     """The sets of `attack` at each of the budgets that `at` holds, in their order."""
     order = sorted(range(len(at)), key=lambda k: at[k].eps or 0.0)
     climbing = [at[k] for k in order]
-    if isinstance(attack, PGD) and field.random is None:  # a search by halves needs answers that are certain
-        outcomes = bisect(field, climbing, seed, progress)  # type: ignore[arg-type]
-    elif searches_smallest(attack):
-        found = field.run(replace(attack, eps=None), Draws.keyed(seed, field.data.index), progress=progress)  # type: ignore[type-var]
+    bisected = [each for each in climbing if isinstance(each, PGD)]
+    if bisected and field.random is None:  # a search by halves needs answers that are certain
+        outcomes = bisect(field, bisected, seed, progress)
+    elif attack.kind == "minimal":
+        found = field.run(within(attack, None), Draws.keyed(seed, field.data.index), progress=progress)
         outcomes = reuse(field, climbing, found, carry=not independent)
     else:
         outcomes = climb(field, climbing, seed, progress)
@@ -76,16 +74,6 @@ def _swept(
         sets[k] = field.judge(outcome, at[k], seed, before=before)
         before = None if independent else sets[k]
     return [sets[k] for k in range(len(at))]
-
-
-def searches_smallest(attack: Attack) -> bool:
-    """Whether the attack works without a budget, so that one run answers for every budget."""
-    return any(field.name == "eps" and field.default is None for field in fields(attack))  # type: ignore[arg-type]
-
-
-def has_own_budget(attack: Attack) -> bool:
-    """Whether the budget follows from other settings, such as a number of pixels, and cannot be set."""
-    return all(field.name != "eps" for field in fields(attack))  # type: ignore[arg-type]
 
 
 def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: bool) -> list[Outcome]:

@@ -17,7 +17,7 @@ def attack(context: Context) -> None:
     for number, spec in enumerate(section.specs):
         own = specs.given(spec, attacks.ATTACKS, "attack").get("eps")
         chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": section.eps[-1]})
-        if attacks.has_own_budget(chosen):
+        if chosen.kind == "fixed":
             own = chosen.eps
         budgets = list(section.eps) if own is None else [own]
         names = [record_name(spec, eps) for eps in budgets]
@@ -30,7 +30,7 @@ def attack(context: Context) -> None:
 def _mount(context: Context, attack: Attack, budgets: Sequence[float], spec: str, label: str) -> None:
     """One attack over its budgets: all in one sweep, or one by one when they are independent."""
     independent = context.study.attacks.independent
-    groups = [[eps] for eps in budgets] if independent and not attacks.searches_smallest(attack) else [list(budgets)]
+    groups = [[eps] for eps in budgets] if independent and attack.kind != "minimal" else [list(budgets)]
     for position, group in enumerate(groups):
         if all(context.run.has(record_name(spec, eps)) for eps in group):
             continue
@@ -38,7 +38,7 @@ def _mount(context: Context, attack: Attack, budgets: Sequence[float], spec: str
         def tell(done: int, total: int, position: int = position) -> None:
             context.tell(f"attack {label}", position * total + done, len(groups) * total)
 
-        if attacks.has_own_budget(attack):
+        if attack.kind == "fixed":
             found = [attacks.mount(attack, context.model, context.test, seed=context.study.seed, progress=tell)]
         else:
             found = attacks.sweep(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 
 from pixelproof import attacks, data, specs
@@ -55,8 +53,8 @@ def _state(context: Context, section: SignatureSection, state: str) -> tuple[Ima
 
 def going_on(section: SignatureSection) -> str | None:
     """The focus attack without early stop; None when it has no such setting."""
-    fields = {field.name for field in dataclasses.fields(attacks.ATTACKS[section.focus.partition(":")[0]])}  # type: ignore[arg-type]
-    if "early_stop" not in fields:
+    kind = attacks.ATTACKS[section.focus.partition(":")[0]]
+    if all(setting.name != "early_stop" for setting in specs.settings(kind)):
         return None
     if "early_stop" in specs.given(section.focus, attacks.ATTACKS, "attack"):
         return section.focus

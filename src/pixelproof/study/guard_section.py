@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from pydantic import Field, field_validator, model_validator
@@ -14,12 +15,13 @@ from pixelproof.errors import BadInput, UnknownName
 from pixelproof.study.section import Budget, Section
 
 PIXELS = "pixels"  # the one-pixel twins that the study's section [pixels] makes
-KINDS = MappingProxyType({**attacks.ATTACKS, PIXELS: OnePixel})
+KINDS: Mapping[str, type[Attack]] = MappingProxyType({**attacks.ATTACKS, PIXELS: OnePixel})
 
 
 def attack_of(spec: str, eps: float) -> Attack:
     """The attack that a spec of the section names, at `eps` unless the spec has its own."""
-    return specs.parse(spec, KINDS, "attack", {"eps": eps})
+    found: Attack = specs.parse(spec, KINDS, "attack", {"eps": eps})
+    return found
 
 
 class GuardSection(Section):

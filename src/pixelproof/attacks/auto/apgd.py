@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.auto.sparse import SparseClimb
 from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import look
@@ -46,6 +46,9 @@ class APGD:
     precision: Precision = "float32"
 
     name: ClassVar[str] = "apgd"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         counts = {"steps": self.steps, "restarts": self.restarts}

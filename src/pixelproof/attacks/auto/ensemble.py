@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from pixelproof.attacks.attack import Attack, Model, check_settings
+from pixelproof.attacks.attack import Attack, Kind, Model, check_settings
 from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
@@ -73,6 +73,9 @@ class Auto:
     version: Version = "fast"
 
     name: ClassVar[str] = "auto"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, check_settings, limit
+from pixelproof.attacks.attack import Kind, Model, check_settings, limit
 from pixelproof.attacks.gradient_pass import differentiate
 from pixelproof.attacks.objectives import Objective
 from pixelproof.attacks.rounds import objectives_for
@@ -40,6 +40,9 @@ class FAB:
     eps: float | None = None
 
     name: ClassVar[str] = "fab"
+    kind: ClassVar[Kind] = "minimal"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         counts = {"steps": self.steps, "targets": self.targets, "restarts": self.restarts}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.auto.windows import Windows
 from pixelproof.attacks.objectives import Objective
 from pixelproof.attacks.watch import watch
@@ -39,6 +39,9 @@ class Square:
     norm: Convex = "linf"
 
     name: ClassVar[str] = "square"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm, at_least_one={"queries": self.queries})

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelproof.attacks.attack import Model
+from pixelproof.attacks.attack import Kind, Model
 from pixelproof.attacks.pixel.engine import BATCH
 from pixelproof.attacks.pixel.margins import check_attack
 from pixelproof.attacks.watch import Watched, watch
@@ -35,6 +35,9 @@ class OnePixelDE:
     """
 
     name: ClassVar[str] = "one-pixel-de"
+    kind: ClassVar[Kind] = "fixed"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Norm] = "l0"
     population: int = 400
     iterations: int = 100

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pixelproof.attacks.attack import Model
+from pixelproof.attacks.attack import Kind, Model
 from pixelproof.attacks.pixel.engine import Choice
 from pixelproof.attacks.pixel.margins import check_attack
 from pixelproof.attacks.pixel.search import OnePixel
@@ -32,6 +32,9 @@ class FewPixel:
     """
 
     name: ClassVar[str] = "few-pixel"
+    kind: ClassVar[Kind] = "fixed"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Norm] = "l0"
     k: int = 3
     queries: int = 2000

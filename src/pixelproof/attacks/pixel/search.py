@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pixelproof.attacks.attack import Model
+from pixelproof.attacks.attack import Kind, Model
 from pixelproof.attacks.pixel.engine import Choice, Executor, executor
 from pixelproof.attacks.pixel.found import PixelFinding, changed
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid
@@ -83,6 +83,9 @@ class OnePixel:
     """
 
     name: ClassVar[str] = "one-pixel"
+    kind: ClassVar[Kind] = "fixed"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Norm] = "l0"
     ranked: int = 32
     sweep: Literal["needed", "always", "never"] = "needed"

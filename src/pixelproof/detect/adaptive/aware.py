@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.attacks import AdversarialSet, mount
-from pixelproof.attacks.attack import Model, budget, check_settings
+from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.data import Dataset
 from pixelproof.detect.adaptive.surrogate import Surrogate, surrogate
 from pixelproof.detect.guards.guard import Guard, Verdict
@@ -61,6 +61,9 @@ class Aware:
     weight: float = 1.0
 
     name: ClassVar[str] = "aware"
+    kind: ClassVar[Kind] = "budget"
+    draws: ClassVar[bool] = True
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Ball] = "linf"
 
     def __post_init__(self) -> None:

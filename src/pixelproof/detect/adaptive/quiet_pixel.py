@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pixelproof.attacks import mount
-from pixelproof.attacks.attack import Model, check_settings
+from pixelproof.attacks.attack import Kind, Model, check_settings
 from pixelproof.attacks.pixel.margins import check_attack, colour_grid
 from pixelproof.attacks.watch import watch
 from pixelproof.data import Dataset
@@ -49,6 +49,9 @@ class QuietPixel:
     ranked: int = 48
 
     name: ClassVar[str] = "quiet-pixel"
+    kind: ClassVar[Kind] = "fixed"
+    draws: ClassVar[bool] = False
+    targetable: ClassVar[bool] = True
     norm: ClassVar[Norm] = "l0"
 
     def __post_init__(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import torch
 from scipy import stats
 from torch import Tensor
@@ -50,8 +48,7 @@ def single_step(subject: Subject) -> Finding:
 
 def is_single_step(attack: Attack) -> bool:
     """Whether an attack takes one gradient step."""
-    steps = {field.name: getattr(attack, field.name) for field in fields(attack)}.get("steps")  # type: ignore[arg-type]
-    return attack.name == FGSM.name or steps == 1
+    return attack.name == FGSM.name or getattr(attack, "steps", None) == 1
 
 
 def transfer_failure(subject: Subject) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass
 from math import inf, prod
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
@@ -114,7 +114,7 @@ def _offer(name: str, shape: Shape) -> Offer:
     settings: dict[str, str] = {}
     ranges: dict[str, tuple[float, float]] = {}
     choices: dict[str, tuple[str, ...]] = {}
-    for each in fields(kind):  # type: ignore[arg-type]
+    for each in specs.settings(kind):
         if not each.init or (name in ONLY and each.name not in ONLY[name]):
             continue
         default = DEFAULTS.get(each.name, "") if each.default is MISSING else each.default
