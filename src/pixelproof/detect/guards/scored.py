@@ -30,6 +30,7 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
 class Settings(Protocol):
     """A detector with a name and a false-alarm rate."""
 
