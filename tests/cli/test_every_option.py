@@ -186,7 +186,7 @@ def test_what_would_have_no_effect_is_refused(words, message, call):
 
 
 def test_a_second_model_that_cannot_be_loaded_is_told_before_the_first_attack(places, monkeypatch):
-    monkeypatch.setattr(measure, "answers", None)
+    monkeypatch.setattr(measure, "predictions", None)
     done = CliRunner().invoke(app, ["compare", places["NET"], "nowhere.py:build", "digits"])
     assert "nowhere.py" in str(done.exception)
 

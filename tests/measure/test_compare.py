@@ -15,7 +15,7 @@ from pixelproof import measure, models
 from pixelproof.attacks import FGSM, PGD
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
-from pixelproof.measure import Answers, compare_answers, compare_methods
+from pixelproof.measure import Predictions, compare_methods, compare_predictions
 from pixelproof.measure.significance import holm, mcnemar, nested, paired, welch
 
 
@@ -44,7 +44,7 @@ def said(right, *, condition="clean", model="a"):
     right = torch.as_tensor(right)
     labels = torch.zeros(len(right), dtype=torch.long)
     index = torch.arange(len(right))
-    return Answers(model, condition, "toy", "digest", 2, index, labels, (~right).long(), (~right).float())
+    return Predictions(model, condition, "toy", "digest", 2, index, labels, (~right).long(), (~right).float())
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 0), (2, 5), (4, 4), (1, 9)])
@@ -117,7 +117,7 @@ def test_two_nets_are_compared_cell_by_cell_in_closed_form():
 
 def test_many_discordant_images_are_significant_and_stay_so_after_holm():
     first, second = said([True] * 40 + [False] * 60), said([False] * 10 + [True] * 90, model="b")
-    found = compare_answers([first, first], [second, second])
+    found = compare_predictions([first, first], [second, second])
     assert found.cells[0].significant
     assert found.cells[0].p_holm == pytest.approx(2 * found.cells[0].p)
     assert (found.first, found.second, found.n) == ("a", "b", 100)
@@ -126,7 +126,7 @@ def test_many_discordant_images_are_significant_and_stay_so_after_holm():
 
 def test_a_random_model_answers_by_majority_and_reproducibly():
     data = gap_data(GAPS)
-    runs = [measure.answers(gap_net(noise=0.03), data, [FGSM(0.1)], [0.1], seed=4) for _ in range(2)]
+    runs = [measure.predictions(gap_net(noise=0.03), data, [FGSM(0.1)], [0.1], seed=4) for _ in range(2)]
     for one, other in zip(*runs, strict=True):
         assert torch.equal(one.predicted, other.predicted)
         assert torch.equal(one.loss, other.loss)
@@ -136,15 +136,15 @@ def test_a_random_model_answers_by_majority_and_reproducibly():
 def test_other_images_are_refused():
     data = gap_data(GAPS)
     part, moved = data[:6], Dataset("gaps", data.images.flip(0), data.labels.flip(0), data.classes)
-    whole, fewer, other = (measure.answers(gap_net(), each) for each in (data, part, moved))
+    whole, fewer, other = (measure.predictions(gap_net(), each) for each in (data, part, moved))
     with pytest.raises(BadInput, match="8 and 6 images, 6 in common"):
-        compare_answers(whole, fewer)
+        compare_predictions(whole, fewer)
     with pytest.raises(BadInput, match="same positions"):
-        compare_answers(whole, other)
+        compare_predictions(whole, other)
     with pytest.raises(BadInput, match="same conditions"):
-        compare_answers(whole, [replace(whole[0], condition="pgd")])
+        compare_predictions(whole, [replace(whole[0], condition="pgd")])
     with pytest.raises(BadInput, match="same conditions"):
-        compare_answers([], [])
+        compare_predictions([], [])
 
 
 def seeds(rates, n=400, salt=0):

@@ -28,7 +28,7 @@ from pixelproof.attacks import APGD, BIM, FGSM, PGD, parse
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.measure import RED_FLAGS, Effort
-from pixelproof.measure.redflags.planted import Features, plant
+from pixelproof.measure.redflags.planted import LastFeatures, plant
 from pixelproof.measure.redflags.search import falling, meaning
 from pixelproof.measure.redflags.subject import Hits
 from pixelproof.models import PREPROCESSORS
@@ -275,7 +275,7 @@ def test_the_trap_holds_inside_the_ball_and_springs_at_its_edge(honest):
     own = Goal(one.labels).margin(honest.model.predict(one.images))
     planted = Goal(torch.zeros(1, dtype=torch.long)).margin(trap.predict(one.images))
     assert torch.allclose(own, planted, rtol=1e-3)  # as sure of the clean image as the model is
-    assert Features(honest.field.model)(one.images).shape == (1, 16)
+    assert LastFeatures(honest.field.model)(one.images).shape == (1, 16)
 
 
 def test_effort_is_checked():
@@ -297,6 +297,6 @@ def test_features_are_one_row_per_image_for_copies_and_committees():
     model, data = linear()
     copies = PREPROCESSORS["masked"](0.3, fill=0.0, copies=3).around(model)
     members = Committee(2).of([linear(seed=1)[0], model])
-    torch.testing.assert_close(Features(copies)(data.images), copies(data.images))
+    torch.testing.assert_close(LastFeatures(copies)(data.images), copies(data.images))
     for other in (members, model):
-        assert Features(other)(data.images).shape == (len(data), 16)
+        assert LastFeatures(other)(data.images).shape == (len(data), 16)

@@ -15,7 +15,7 @@ from pixelproof.errors import BadInput
 
 if TYPE_CHECKING:
     from pixelproof.attacks import Attack
-    from pixelproof.measure import Cell, Comparison
+    from pixelproof.measure import Comparison, ComparisonCell
 
 
 def compare(
@@ -47,8 +47,8 @@ def compare(
             _model(name, weights, data_name, data_dir, device, seed, tell).carrying(name=f"{letter} ({name})")
             for letter, name, weights in (("A", first_name, weights_a), ("B", second_name, weights_b))
         ]  # what cannot be loaded is said before the first attack
-        sides = [measure.answers(model, images, chosen, eps, seed=seed, tell=tell) for model in both]
-        found = measure.compare_answers(*sides, seed=seed)
+        sides = [measure.predictions(model, images, chosen, eps, seed=seed, tell=tell) for model in both]
+        found = measure.compare_predictions(*sides, seed=seed)
     if as_json:
         emit(facts(found))
     else:
@@ -139,7 +139,7 @@ def _print(found: Comparison, names: tuple[str, str]) -> None:
     err.print(found.LIMIT, style="dim")
 
 
-def short(cell: Cell) -> str:
+def short(cell: ComparisonCell) -> str:
     """The condition without the settings that are the same everywhere: attack and budget."""
     name, _, settings = cell.condition.partition(":")
     budget = [part for part in settings.split(",") if part.startswith("eps=")]

@@ -17,7 +17,7 @@ from pixelproof.specs import decimal
 
 if TYPE_CHECKING:
     from pixelproof.attacks import Auto
-    from pixelproof.measure import Curve, Evaluation, Live
+    from pixelproof.measure import Evaluation, Live, RobustnessCurve
 
 EVALUATION = 0.8  # share of the time budget, when the curve wants some of it
 
@@ -122,7 +122,7 @@ def budgets_up_to(attack: Auto, points: int) -> list[float]:
     return [most * (k + 1) / points for k in range(points)]
 
 
-def facts(found: Evaluation, curve: Curve | None = None, given: str = "") -> dict[str, Any]:
+def facts(found: Evaluation, curve: RobustnessCurve | None = None, given: str = "") -> dict[str, Any]:
     """An evaluation as JSON-able facts, image by image, with the curve where there is one."""
     from pixelproof.views.overview import rate
 
@@ -172,7 +172,7 @@ def facts(found: Evaluation, curve: Curve | None = None, given: str = "") -> dic
     }
 
 
-def _print(found: Evaluation, curve: Curve | None) -> None:
+def _print(found: Evaluation, curve: RobustnessCurve | None) -> None:
     from pixelproof.views.overview import rate
 
     shown = [part for part in found.parts if part.attacked]

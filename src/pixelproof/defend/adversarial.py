@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelproof import attacks, specs
 from pixelproof.attacks import PGD, Attack
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Defence, Part, Role, Setting, check_eps, check_positive, check_share
+from pixelproof.defend.defence import Defence, Role, Setting, TrainingPart, check_eps, check_positive, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
@@ -47,9 +47,9 @@ class FastAdversarial:
         check_positive(self.name, alpha=self.alpha, share=self.share)
         check_share(self.name, share=self.share, warmup=self.warmup, collapse=self.collapse)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One transform, judged by PGD."""
-        return Part(Recipe(transforms=(self.fool,)) + _judged(self.eps, self.collapse))
+        return TrainingPart(Recipe(transforms=(self.fool,)) + _judged(self.eps, self.collapse))
 
     def fool(self, images: Images, step: Step) -> Images:
         """The batch with its first part one step away."""
@@ -90,9 +90,9 @@ class PgdAdversarial:
         if self.steps < 1:
             raise BadInput(self.name, "steps must be at least 1", self.steps)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One transform, judged by PGD."""
-        return Part(Recipe(transforms=(self.fool,)) + _judged(self.eps, self.collapse))
+        return TrainingPart(Recipe(transforms=(self.fool,)) + _judged(self.eps, self.collapse))
 
     def fool(self, images: Images, step: Step) -> Images:
         """The batch with its first part walked away."""
@@ -134,9 +134,9 @@ class Trades:
         if self.steps < 1:
             raise BadInput(self.name, "steps must be at least 1", self.steps)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One objective, judged by PGD."""
-        return Part(Recipe(objective=self.loss) + _judged(self.eps, self.collapse))
+        return TrainingPart(Recipe(objective=self.loss) + _judged(self.eps, self.collapse))
 
     def loss(self, images: Images, step: Step) -> tuple[Tensor, Logits]:
         """The two terms, and the logits of the clean images."""

@@ -44,7 +44,7 @@ def unchanged(model: Classifier) -> Classifier:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class TrainingPart:
     """What a training defence adds: ingredients of each step, and what is done to the trained classifier."""
 
     recipe: Recipe = Recipe()  # noqa: RUF009 (frozen, holds nothing)
@@ -57,7 +57,7 @@ class TrainingDefence(Defence, Protocol):
 
     roles: ClassVar[tuple[Role, ...]]
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """Its ingredients; what is random in them is drawn from the training's seed."""
         ...
 

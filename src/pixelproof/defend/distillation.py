@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Part, Role, Setting, check_positive
+from pixelproof.defend.defence import Role, Setting, TrainingPart, check_positive
 from pixelproof.defend.harden import Hardening
 from pixelproof.models import Classifier, Recipe, Step, duplicate, evaluating, train
 from pixelproof.types import Images, Logits
@@ -32,7 +32,7 @@ class Distillation:
     def __post_init__(self) -> None:
         check_positive(self.name, temperature=self.temperature)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """Trains the teacher; the objective asks it."""
         teacher = duplicate(setting.model)
         train(teacher, setting.data, None, setting.training, recipe=Recipe(objective=self.hot))
@@ -44,7 +44,7 @@ class Distillation:
             logits = step.classifier(images).float()
             return F.cross_entropy(logits / self.temperature, soft), logits
 
-        return Part(Recipe(objective=imitate))
+        return TrainingPart(Recipe(objective=imitate))
 
     def hot(self, images: Images, step: Step) -> tuple[Tensor, Logits]:
         """The cross-entropy at the temperature."""

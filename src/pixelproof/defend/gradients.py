@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Part, Role, Setting, check_positive, check_share
+from pixelproof.defend.defence import Role, Setting, TrainingPart, check_positive, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
@@ -38,9 +38,9 @@ class GradientNoise:
         if self.decay < 0:
             raise BadInput(self.name, "decay must not be negative", self.decay)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One treatment of the gradients."""
-        return Part(Recipe(treatments=(Noising(self, setting.training.seed),)))
+        return TrainingPart(Recipe(treatments=(Noising(self, setting.training.seed),)))
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network trained with noisy gradients."""
@@ -63,9 +63,9 @@ class GradientClipping:
             raise BadInput(self.name, "needs either norm or value", f"norm={self.norm}, value={self.value}")
         check_positive(self.name, limit=given[0])
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One treatment of the gradients."""
-        return Part(Recipe(treatments=(self.clip,)))
+        return TrainingPart(Recipe(treatments=(self.clip,)))
 
     def clip(self, gradients: list[Tensor], step: Step) -> None:
         """Cut in place."""
@@ -101,9 +101,9 @@ class GradientSmoothing:
         if self.memory == 1 or self.scales < 1:
             raise BadInput(self.name, "memory must be below 1 and scales at least 1", f"{self.memory}, {self.scales}")
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One treatment of the gradients."""
-        return Part(Recipe(treatments=(Smoothing(self),)))
+        return TrainingPart(Recipe(treatments=(Smoothing(self),)))
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network trained with smoothed gradients."""

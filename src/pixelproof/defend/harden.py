@@ -11,7 +11,7 @@ import torch
 
 from pixelproof import specs
 from pixelproof.data import Dataset, stratified
-from pixelproof.defend.defence import Defence, Part, Role, Setting, TrainingDefence
+from pixelproof.defend.defence import Defence, Role, Setting, TrainingDefence, TrainingPart
 from pixelproof.draws import subseed
 from pixelproof.errors import BadInput
 from pixelproof.models import NETS, Classifier, History, Preprocessor, Recipe, Training, duplicate, suited, train
@@ -186,9 +186,9 @@ class Ensemble:
     def __post_init__(self) -> None:
         Committee(self.members)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """Nothing is added to a step."""
-        return Part()
+        return TrainingPart()
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """The committee of newly trained members."""

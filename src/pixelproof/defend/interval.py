@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Part, Role, Setting, check_eps, check_share
+from pixelproof.defend.defence import Role, Setting, TrainingPart, check_eps, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
@@ -46,7 +46,7 @@ class IntervalTraining:
         if self.begin + self.ramp > 1:
             raise BadInput(self.name, "begin and ramp must fit into the training", self.begin + self.ramp)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One objective, judged by what is certified. Raises BadInput for a layer without interval bounds."""
         chain = layers(setting.model)
         if setting.fresh:
@@ -60,7 +60,7 @@ class IntervalTraining:
         def judge(model: Classifier, validation: Dataset) -> float:
             return float(proven(model, validation.sample(min(JUDGED, len(validation)), 0), self.eps))
 
-        return Part(Recipe(objective=loss, judge=judge, treatments=(_bounded,)))
+        return TrainingPart(Recipe(objective=loss, judge=judge, treatments=(_bounded,)))
 
     def loss(self, chain: list[nn.Module], images: Images, step: Step) -> tuple[Tensor, Logits]:
         """The weighted sum of both cross-entropies, and the clean logits."""

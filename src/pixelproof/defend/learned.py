@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Part, Role, Setting, check_positive, check_share
+from pixelproof.defend.defence import Role, Setting, TrainingPart, check_positive, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.models import Classifier, Recipe, Step
 from pixelproof.models.preprocessors import Features
@@ -46,7 +46,7 @@ class LearnedMask:
         check_positive(self.name, weight=self.weight)
         check_share(self.name, fill=self.fill)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """A transform with parameters, the penalty on them, and the binary mask at the end."""
         relaxed = Relaxed(self, setting.model)
         recipe = Recipe(
@@ -57,7 +57,7 @@ class LearnedMask:
             judge=relaxed.judge,
             collapse=inf,
         )
-        return Part(recipe, lambda model: Features(self.fill).keeping(model, relaxed.kept()))
+        return TrainingPart(recipe, lambda model: Features(self.fill).keeping(model, relaxed.kept()))
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network that sees only the features it was found to need."""

@@ -10,7 +10,7 @@ import torch
 
 from pixelproof import masks
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Part, Role, Setting, check_share, unchanged
+from pixelproof.defend.defence import Role, Setting, TrainingPart, check_share, unchanged
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
 from pixelproof.masks import Fill, Noise, Pattern, Per, Tape, generate_mask
@@ -68,10 +68,10 @@ class Mask:
         """What stands before the network at test."""
         return Masked(self.ratio, self.fill, self.pattern, self.per, self.draw, self.copies, self.seed)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """Masks for the images of each step, and the mask at test."""
         recipe = Recipe(transforms=(Masking(self, setting),)) if self.when != "test" else Recipe()
-        return Part(recipe, unchanged if self.when == "train" else self.preprocessor().around)
+        return TrainingPart(recipe, unchanged if self.when == "train" else self.preprocessor().around)
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network trained with masks, or for when=test the given one behind a mask."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Part, Role, Setting, check_positive
+from pixelproof.defend.defence import Role, Setting, TrainingPart, check_positive
 from pixelproof.defend.harden import Hardening
 from pixelproof.models import Classifier, Recipe, Step
 from pixelproof.types import Images
@@ -35,9 +35,9 @@ class InputGradientPenalty:
     def __post_init__(self) -> None:
         check_positive(self.name, weight=self.weight, reach=self.reach)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One penalty."""
-        return Part(Recipe(penalties=(self.penalty,)))
+        return TrainingPart(Recipe(penalties=(self.penalty,)))
 
     def penalty(self, images: Images, step: Step) -> Tensor:
         """The weighted penalty of a step."""
@@ -68,9 +68,9 @@ class InputGradientSmoothing:
     def __post_init__(self) -> None:
         check_positive(self.name, weight=self.weight)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One penalty."""
-        return Part(Recipe(penalties=(self.penalty,)))
+        return TrainingPart(Recipe(penalties=(self.penalty,)))
 
     def penalty(self, images: Images, step: Step) -> Tensor:
         """The weighted penalty of a step."""

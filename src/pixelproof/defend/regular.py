@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelproof.data import Dataset
-from pixelproof.defend.defence import Part, Role, Setting, check_positive, check_share
+from pixelproof.defend.defence import Role, Setting, TrainingPart, check_positive, check_share
 from pixelproof.defend.harden import Hardening
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
@@ -32,9 +32,9 @@ class WeightDecay:
     def __post_init__(self) -> None:
         check_positive(self.name, amount=self.amount)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """A setting of the optimiser."""
-        return Part(Recipe(weight_decay=self.amount))
+        return TrainingPart(Recipe(weight_decay=self.amount))
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network with smaller weights."""
@@ -54,9 +54,9 @@ class Dropout:
         if not 0 < self.rate < 1:
             raise BadInput(self.name, "rate must lie between 0 and 1", self.rate)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """Hooks for as long as the training lasts."""
-        return Part(Recipe(during=(self.dropping,)))
+        return TrainingPart(Recipe(during=(self.dropping,)))
 
     @contextmanager
     def dropping(self, model: Classifier) -> Iterator[None]:
@@ -94,11 +94,11 @@ class Augmentation:
         if self.crop < 0 or not (self.crop or self.jitter):
             raise BadInput(self.name, "needs crop or jitter above 0", f"crop={self.crop}, jitter={self.jitter}")
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """One transform."""
         if 2 * self.crop >= min(setting.model.card.input_shape[1:]):
             raise BadInput(self.name, "crop must be below half of the image", self.crop)
-        return Part(Recipe(transforms=(self.vary,)))
+        return TrainingPart(Recipe(transforms=(self.vary,)))
 
     def vary(self, images: Images, step: Step) -> Images:
         """The images of a step, each changed at random."""
@@ -127,9 +127,9 @@ class LabelSmoothing:
         if not 0 < self.amount < 1:
             raise BadInput(self.name, "amount must lie between 0 and 1", self.amount)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """A setting of the loss."""
-        return Part(Recipe(smoothing=self.amount))
+        return TrainingPart(Recipe(smoothing=self.amount))
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network that is less sure of itself."""
@@ -152,9 +152,9 @@ class WeightAverage:
         if not 0 < self.decay < 1:
             raise BadInput(self.name, "decay must lie between 0 and 1", self.decay)
 
-    def prepare(self, setting: Setting) -> Part:
+    def prepare(self, setting: Setting) -> TrainingPart:
         """A setting of the training."""
-        return Part(Recipe(average=self.decay))
+        return TrainingPart(Recipe(average=self.decay))
 
     def __call__(self, model: Classifier, data: Dataset, rng: torch.Generator) -> Classifier:
         """A network with averaged weights."""

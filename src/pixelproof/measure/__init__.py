@@ -1,41 +1,48 @@
 """Numbers, made apart from the code they judge."""
 
-from pixelproof.measure.answers import Answers, answers
 from pixelproof.measure.audit import Audit, audit
-from pixelproof.measure.compare import Cell, Comparison, MethodComparison, compare, compare_answers, compare_methods
-from pixelproof.measure.curve import Curve, curve
+from pixelproof.measure.compare import (
+    Comparison,
+    ComparisonCell,
+    MethodComparison,
+    compare,
+    compare_methods,
+    compare_predictions,
+)
+from pixelproof.measure.curve import RobustnessCurve, curve
 from pixelproof.measure.evaluate import Live, evaluate
-from pixelproof.measure.evaluation import Bound, Evaluation, Part
+from pixelproof.measure.evaluation import Bound, Evaluation, EvaluationPart
 from pixelproof.measure.neighbours import verdicts
+from pixelproof.measure.predictions import Predictions, predictions
 from pixelproof.measure.redflags import RED_FLAGS, Effort, Finding, RedFlag
 from pixelproof.measure.signature_detectors import Candidate, Examination, Split
 from pixelproof.measure.significance import Difference
 
 __all__ = [
     "RED_FLAGS",
-    "Answers",
     "Audit",
     "Bound",
     "Candidate",
-    "Cell",
     "Comparison",
-    "Curve",
+    "ComparisonCell",
     "Difference",
     "Effort",
     "Evaluation",
+    "EvaluationPart",
     "Examination",
     "Finding",
     "Live",
     "MethodComparison",
-    "Part",
+    "Predictions",
     "RedFlag",
+    "RobustnessCurve",
     "Split",
-    "answers",
     "audit",
     "compare",
-    "compare_answers",
     "compare_methods",
+    "compare_predictions",
     "curve",
     "evaluate",
+    "predictions",
     "verdicts",
 ]

@@ -18,7 +18,7 @@ from pixelproof.lp import Ball
 from pixelproof.measure import flags
 from pixelproof.measure.evaluate import FLAG_IMAGES, Live, evaluate
 from pixelproof.measure.evaluation import Evaluation
-from pixelproof.measure.redflags import RED_FLAGS, Claim, Effort, Finding, RedFlag, Subject, connected
+from pixelproof.measure.redflags import RED_FLAGS, AuditSubject, Claim, Effort, Finding, RedFlag, connected
 from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.types import Goal, Rate
@@ -162,7 +162,7 @@ def prepare(
     seed: int = 0,
     run: Run | None = None,
     tell: Tell,
-) -> Subject:
+) -> AuditSubject:
     """Evaluate, and gather what the red flags look at; random and blind models become what attacks can run on."""
     check_enough(len(data), effort.width)
     probe = data[:FLAG_IMAGES]
@@ -173,7 +173,7 @@ def prepare(
     field, kept = Field.of(attacked, data, None, None), data[torch.isin(data.index, found.index)]
     seen = expect(attacked, ATTACK_DRAWS) if random else attacked
     field = replace(field, model=seen, data=kept, goal=Goal(kept.labels))
-    return Subject(model, field, attack, found, claim, effort, seed, random)
+    return AuditSubject(model, field, attack, found, claim, effort, seed, random)
 
 
 def check_question(run: Run, question: AuditQuestion) -> None:
@@ -220,7 +220,7 @@ def _said(trained: Attack | str | None) -> str:
     return specs.write(trained) if isinstance(trained, Attack) else trained or ""
 
 
-def _looked(subject: Subject, flag: RedFlag, number: int, run: Run | None) -> Finding:
+def _looked(subject: AuditSubject, flag: RedFlag, number: int, run: Run | None) -> Finding:
     """The finding of one flag, from the run where it is there already."""
     name = f"flag/{number + 1:02d}"
     if run is not None and run.has(name):

@@ -10,7 +10,7 @@ import numpy as np
 from pixelproof.attacks import Attack
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
-from pixelproof.measure.answers import Answers, Tell, answers, check_same
+from pixelproof.measure.predictions import Predictions, Tell, check_same, predictions
 from pixelproof.measure.significance import SEEDS, Difference, holm, mcnemar, nested, paired, welch
 from pixelproof.models import Classifier
 from pixelproof.types import Rate
@@ -19,7 +19,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Cell:
+class ComparisonCell:
     """Two models under one condition: accuracies, scores, the images that tell them apart, the difference, p-values.
 
     `difference` is second minus first. `p` is McNemar's exact value, `p_holm` is adjusted for all cells of the
@@ -52,7 +52,7 @@ class Comparison:
     data: str
     n: int
     seed: int
-    cells: tuple[Cell, ...]
+    cells: tuple[ComparisonCell, ...]
     classes: int = 0
 
     @property
@@ -84,11 +84,11 @@ def compare(
     tell: Tell | None = None,
 ) -> Comparison:
     """Two models on the same images, clean and under each attack at each budget."""
-    sides = [answers(model, data, attacks, eps, seed=seed, tell=tell) for model in (first, second)]
-    return compare_answers(*sides, seed=seed)
+    sides = [predictions(model, data, attacks, eps, seed=seed, tell=tell) for model in (first, second)]
+    return compare_predictions(*sides, seed=seed)
 
 
-def compare_answers(first: Sequence[Answers], second: Sequence[Answers], *, seed: int = 0) -> Comparison:
+def compare_predictions(first: Sequence[Predictions], second: Sequence[Predictions], *, seed: int = 0) -> Comparison:
     """Compare answers that were kept: the same conditions in the same order, on the same images.
 
     Raises BadInput where conditions, images or positions differ.
@@ -101,7 +101,7 @@ def compare_answers(first: Sequence[Answers], second: Sequence[Answers], *, seed
     counts = [(int((a.right & ~b.right).sum()), int((b.right & ~a.right).sum())) for a, b in pairs]
     p = [mcnemar(*count) for count in counts]
     cells = tuple(
-        Cell(
+        ComparisonCell(
             condition=a.condition,
             first=a.accuracy,
             second=b.accuracy,
@@ -161,9 +161,9 @@ class MethodComparison:
 
 
 def compare_methods(
-    first: Sequence[Answers], second: Sequence[Answers], *, names: tuple[str, str], seed: int = 0
+    first: Sequence[Predictions], second: Sequence[Predictions], *, names: tuple[str, str], seed: int = 0
 ) -> MethodComparison:
-    """Two methods under one condition: one `Answers` per training seed on each side, all on the same images."""
+    """Two methods under one condition: one `Predictions` per training seed on each side, all on the same images."""
     if not (first and second):
         raise BadInput("compare", "each method needs at least one trained network", (len(first), len(second)))
     check_same((*first, *second))

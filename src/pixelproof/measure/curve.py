@@ -27,7 +27,7 @@ SECOND: dict[Norm, Attack] = {"l1": PDPGD("l1"), "l0": SigmaZero(steps=300)}
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class RobustnessCurve:
     """Robust accuracy at each budget, from each image's smallest known breaking distance; it never rises with eps.
 
     `distance` has one row per correctly classified image (infinite where nothing broke it) and `offered` counts all.
@@ -62,7 +62,7 @@ def curve(
     budget: float | None = None,
     run: Run | None = None,
     tell: Callable[[int, int], None] | None = None,
-) -> Curve:
+) -> RobustnessCurve:
     """The better of two searches, image by image, at ascending budgets `eps`.
 
     For linf and l2 FMN and PGD-40, which starts at what FMN found and bisects the budgets below it; for l1 FMN and
@@ -82,11 +82,11 @@ def curve(
     n = len(field.data)
     digests = model.digest(), data.digest()
     nothing = torch.full((n,), torch.inf)
-    found = Curve(norm, tuple(eps), field.data.index, nothing, 0, field.offered, seed, digests)
+    found = RobustnessCurve(norm, tuple(eps), field.data.index, nothing, 0, field.offered, seed, digests)
     if known is not None:
         found = replace(found, distance=_known(known, found))
     if run is not None and run.has("curve"):
-        kept = run.load("curve", Curve)
+        kept = run.load("curve", RobustnessCurve)
         if kept.norm != norm or not torch.equal(kept.index, found.index):
             got = f"one in {kept.norm} of {len(kept.index)} images"
             raise BadInput(
@@ -117,7 +117,7 @@ def curve(
     return found
 
 
-def _known(known: Evaluation, found: Curve) -> PerImage:
+def _known(known: Evaluation, found: RobustnessCurve) -> PerImage:
     """The distances at which an evaluation broke the images."""
     if known.norm != found.norm or not torch.equal(known.index, found.index):
         raise BadInput("curve", "the evaluation must be of the same images in the same norm", known.attack)

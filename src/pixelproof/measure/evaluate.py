@@ -18,7 +18,7 @@ from pixelproof.draws import Draws, subseed
 from pixelproof.errors import BadInput
 from pixelproof.measure import flags
 from pixelproof.measure.clock import Clock, TimeUp
-from pixelproof.measure.evaluation import Bound, Evaluation, Part, Saved
+from pixelproof.measure.evaluation import Bound, Evaluation, EvaluationPart, Saved
 from pixelproof.models import Classifier
 from pixelproof.run import Run
 from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
@@ -109,7 +109,7 @@ class Evaluator:
         self.rows = torch.arange(n)
         self.stage = self.position = 0
         self.seconds = self.begun = 0.0
-        self.parts: tuple[Part, ...] = ()
+        self.parts: tuple[EvaluationPart, ...] = ()
         self.bounds: tuple[Bound, ...] = ()
 
     @property
@@ -184,10 +184,10 @@ class Evaluator:
             self.parts += (self._part(clock.seconds - self.begun),)
             self.stage, self.position = self.stage + 1, 0
 
-    def _part(self, seconds: float) -> Part:
+    def _part(self, seconds: float) -> EvaluationPart:
         """The part at work, as far as it is."""
         stage, broke = self.stages[self.stage], int((self.broken_by == self.stage).sum())
-        return Part(stage.label, specs.write(stage.attack), self.position, broke, seconds)
+        return EvaluationPart(stage.label, specs.write(stage.attack), self.position, broke, seconds)
 
     def _attack(self, stage: Stage, batch: Tensor) -> None:
         """One part on one batch, judged in float32."""

@@ -13,7 +13,7 @@ from pixelproof.types import Images, Labels, Mask, Norm, PerImage, Rate
 
 
 @dataclass(frozen=True)
-class Part:
+class EvaluationPart:
     """One stage: what it was, how many images it attacked and broke, and the seconds it took."""
 
     label: str
@@ -63,7 +63,7 @@ class Evaluation:
     broken_by: Tensor
     first_break: Tensor
     passes: Tensor
-    parts: tuple[Part, ...]
+    parts: tuple[EvaluationPart, ...]
     bounds: tuple[Bound, ...]
     flags: tuple[str, ...]
     ended: str
@@ -140,7 +140,7 @@ class Saved:
     broken_by: Tensor
     first_break: Tensor
     passes: Tensor
-    parts: tuple[Part, ...]
+    parts: tuple[EvaluationPart, ...]
     bounds: tuple[Bound, ...]
     seconds: float
     begun: float

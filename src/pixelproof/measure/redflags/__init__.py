@@ -20,7 +20,7 @@ from pixelproof.measure.redflags.passes import (
 from pixelproof.measure.redflags.planted import planted
 from pixelproof.measure.redflags.queries import black_box
 from pixelproof.measure.redflags.search import not_converged, silent_success, trained_on_the_attack
-from pixelproof.measure.redflags.subject import Claim, Effort, Subject, connected
+from pixelproof.measure.redflags.subject import AuditSubject, Claim, Effort, connected
 from pixelproof.measure.redflags.versus import (
     noise_beats_gradient,
     one_step_beats_iterative,
@@ -185,4 +185,4 @@ RED_FLAGS: tuple[RedFlag, ...] = (
     ),
 )
 
-__all__ = ["RED_FLAGS", "Claim", "Effort", "Finding", "RedFlag", "Subject", "connected"]
+__all__ = ["RED_FLAGS", "AuditSubject", "Claim", "Effort", "Finding", "RedFlag", "connected"]

@@ -9,7 +9,7 @@ import torch
 
 from pixelproof.attacks import PGD, Attack, MarginPGD
 from pixelproof.measure.redflags.finding import NONE, Finding, points
-from pixelproof.measure.redflags.subject import Subject
+from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.specs import decimal
 from pixelproof.types import Mask, Rate
 
@@ -18,7 +18,7 @@ STEPS = 20
 ERRORS = 2.0  # standard errors by which accuracy may seem to rise
 
 
-def not_monotone(subject: Subject) -> Finding:
+def not_monotone(subject: AuditSubject) -> Finding:
     """7: an accuracy that rises with the budget, each point attacked from scratch."""
     most = 1.0 if subject.norm == "linf" else math.inf  # every image is within 1 of every other in linf
     budgets = [min(share * subject.eps, most) for share in SHARES]
@@ -39,7 +39,7 @@ def not_monotone(subject: Subject) -> Finding:
     return Finding(True, size, detail, "accuracy rises with the budget", index)
 
 
-def unbounded(subject: Subject) -> Finding:
+def unbounded(subject: AuditSubject) -> Finding:
     """8: images that hold although everything is allowed, or more than chance where every image can become grey."""
     values = math.prod(subject.field.data.shape)
     whole = 1.0 if subject.norm == "linf" else values**0.5
@@ -55,7 +55,7 @@ def unbounded(subject: Subject) -> Finding:
     return Finding(raised, float(left.double().mean()), detail, reason, subject.probes.data.index[left])
 
 
-def _left(subject: Subject, eps: float) -> Mask:
+def _left(subject: AuditSubject, eps: float) -> Mask:
     """What PGD on the cross-entropy, then on the margin, leaves standing of the probes."""
     left = torch.ones(len(subject.probes.data), dtype=torch.bool)
     rows = torch.isin(subject.field.data.index, subject.probes.data.index).nonzero()[:, 0]

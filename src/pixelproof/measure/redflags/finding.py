@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from pixelproof.measure.redflags.subject import Subject
+    from pixelproof.measure.redflags.subject import AuditSubject
 
 Rows: TypeAlias = Int[Tensor, " m"]
 
@@ -56,7 +56,7 @@ class RedFlag:
     threshold: str
     source: str
     blocks: bool
-    look: Callable[[Subject], Finding]
+    look: Callable[[AuditSubject], Finding]
 
 
 def listed(index: Tensor, most: int = 8) -> str:

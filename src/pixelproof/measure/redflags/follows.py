@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.measure.redflags.finding import Finding
-from pixelproof.measure.redflags.subject import Subject
+from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.models import frozen
 from pixelproof.types import Images, Mask, PerImage
 
@@ -47,7 +47,7 @@ class Lines:
         return (self.unaccounted > ASTRAY) | (self.left > ASTRAY)
 
 
-def not_followed(subject: Subject) -> Finding:
+def not_followed(subject: AuditSubject) -> Finding:
     """18: a margin that moves otherwise than its gradient says: hard decisions, slopes from elsewhere, wrong gradients.
 
     Where a network answers by its decision alone, its margin jumps at the boundary, and no gradient on the way
@@ -70,7 +70,7 @@ def not_followed(subject: Subject) -> Finding:
     return Finding(share > IMAGES, share, detail, "the margin does not follow its gradient", data.index[found.astray])
 
 
-def other_class(subject: Subject) -> Images | None:
+def other_class(subject: AuditSubject) -> Images | None:
     """For each image looked at, the nearest one (l2) of another class; None where there is no other class."""
     data = subject.field.data
     here, labels = data.images[:LOOKED_AT].flatten(1), data.labels[:LOOKED_AT]
@@ -81,7 +81,7 @@ def other_class(subject: Subject) -> Images | None:
     return data.images[apart.argmin(1)]
 
 
-def lines(subject: Subject, ends: Images) -> Lines:
+def lines(subject: AuditSubject, ends: Images) -> Lines:
     """What the margin and its gradient do on the lines from the images looked at to `ends`."""
     model, goal = subject.field.model, subject.field.goal[:LOOKED_AT]
     starts = subject.field.data.images[:LOOKED_AT]
@@ -105,7 +105,7 @@ def lines(subject: Subject, ends: Images) -> Lines:
     return Lines(first - last, predicted, torch.where(first > 0, left, 0.0))
 
 
-def slope(subject: Subject, images: Images) -> Tensor:
+def slope(subject: AuditSubject, images: Images) -> Tensor:
     """The gradient of the margin at the images looked at; entries that are not finite count as 0."""
     model = subject.field.model
     x, goal = images.to(model.device).requires_grad_(), subject.field.goal[: len(images)].to(model.device)

@@ -10,7 +10,7 @@ from pixelproof.draws import Draws
 from pixelproof.measure import flags
 from pixelproof.measure.evaluate import FLAG_IMAGES
 from pixelproof.measure.redflags.finding import Finding
-from pixelproof.measure.redflags.subject import Subject
+from pixelproof.measure.redflags.subject import AuditSubject
 
 RADIUS = 8 / 255  # of which half is drawn to either side, as in the indicators of attack failure
 ROUGH = 0.5  # mean relative change of the margin from which the surface is called noisy
@@ -19,7 +19,7 @@ ALONE = 1e-3  # logits of an image alone and in company, in lengths of the longe
 MULTICLASS = 4  # classes that a targeted DLR loss needs; an untargeted one needs one fewer
 
 
-def non_determinism(subject: Subject) -> Finding:
+def non_determinism(subject: AuditSubject) -> Finding:
     """1: passes over the same images that differ."""
     data = subject.field.data[:FLAG_IMAGES]
     found = unsteady(subject.model, data.images)
@@ -32,7 +32,7 @@ def non_determinism(subject: Subject) -> Finding:
     return Finding(True, float(found.double().mean()), detail, "the model is random", data.index[found])
 
 
-def softmax_given(subject: Subject) -> Finding:
+def softmax_given(subject: AuditSubject) -> Finding:
     """2: outputs that are probabilities."""
     outputs = subject.model.predict(subject.field.data[:FLAG_IMAGES].images)
     if not flags.are_probabilities(outputs):
@@ -41,7 +41,7 @@ def softmax_given(subject: Subject) -> Finding:
     return Finding(True, 1.0, f"{why}: give the audit the network without its softmax", why)
 
 
-def zero_gradient(subject: Subject) -> Finding:
+def zero_gradient(subject: AuditSubject) -> Finding:
     """3: images without a gradient; the margin's decides, for the cross-entropy's may only have underflowed."""
     data = subject.probes.data
     none = torch.zeros(len(data), dtype=torch.bool)
@@ -64,7 +64,7 @@ def zero_gradient(subject: Subject) -> Finding:
     return Finding(False, share, detail)
 
 
-def noisy_surface(subject: Subject) -> Finding:
+def noisy_surface(subject: AuditSubject) -> Finding:
     """11: a margin that jumps under noise far too small to matter."""
     if subject.random:
         return Finding.not_run("every pass of a random model differs, noise or not")
@@ -81,7 +81,7 @@ def noisy_surface(subject: Subject) -> Finding:
     return Finding(value > ROUGH, value, detail, "the loss surface is noisy", data.index[change > ROUGH])
 
 
-def optimises(subject: Subject) -> Finding:
+def optimises(subject: AuditSubject) -> Finding:
     """13: a forward pass that optimises."""
     if flags.optimises(subject.model, subject.field.data[:2].images):
         why = "the forward pass computes gradients itself"
@@ -89,7 +89,7 @@ def optimises(subject: Subject) -> Finding:
     return Finding(False, 0.0, "a forward pass calls neither grad nor backward")
 
 
-def weak_dlr(subject: Subject) -> Finding:
+def weak_dlr(subject: AuditSubject) -> Finding:
     """15: too few classes for the DLR loss."""
     count = subject.classes
     if count >= MULTICLASS:
@@ -99,7 +99,7 @@ def weak_dlr(subject: Subject) -> Finding:
     return Finding(True, float(count), detail, f"{kind} not defined for {count} classes")
 
 
-def company(subject: Subject) -> Finding:
+def company(subject: AuditSubject) -> Finding:
     """19: an image's answer that changes with the other images of its batch."""
     if subject.random:
         return Finding.not_run("every pass of a random model differs")

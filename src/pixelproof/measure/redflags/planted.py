@@ -13,7 +13,7 @@ from pixelproof.attacks import UniformNoise
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws, subseed
 from pixelproof.measure.redflags.finding import Finding
-from pixelproof.measure.redflags.subject import Subject
+from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.models import Classifier, evaluating, frozen
 from pixelproof.types import Goal, Images, Logits
 
@@ -23,7 +23,7 @@ INNER = 0.95  # radius of the inner points, as a share of the budget
 RIDGE = 1e-3
 
 
-def planted(subject: Subject) -> Finding:
+def planted(subject: AuditSubject) -> Finding:
     """17: planted adversarial images that the ensemble does not find.
 
     For each image the last layer is replaced by a linear two-class head that separates points drawn inside the ball
@@ -55,7 +55,7 @@ def planted(subject: Subject) -> Finding:
     return Finding(share < FOUND, share, detail, reason, missed)
 
 
-def plant(subject: Subject, one: Dataset) -> Classifier | None:
+def plant(subject: AuditSubject, one: Dataset) -> Classifier | None:
     """A two-class twin of the model with a planted adversarial image near `one`; None where features cannot tell.
 
     The head is the direction of largest separation, (covariance of the inner points)^-1 (planted - mean), scaled so
@@ -68,7 +68,7 @@ def plant(subject: Subject, one: Dataset) -> Classifier | None:
     inner = ball(model, clean[copies], Goal(one.labels[copies]), stream[copies])
     normal = stream.normal(*one.shape)
     edge = (clean + subject.eps * lp.ascent(normal, subject.norm)).clamp(0, 1)
-    features = Features(model)
+    features = LastFeatures(model)
     points = _rows(features, torch.cat([clean, inner, edge]))
     centre = points[:-1].mean(0)
     spread = (points[:-1] - centre).T @ (points[:-1] - centre) / len(copies)
@@ -86,14 +86,14 @@ def plant(subject: Subject, one: Dataset) -> Classifier | None:
     return twin if sure else None
 
 
-def _rows(features: Features, images: Images) -> Tensor:
+def _rows(features: LastFeatures, images: Images) -> Tensor:
     """Features of many images, in double precision on the CPU."""
     with torch.no_grad(), evaluating(features):
         parts = [features(part.to(features.model.device)).double().cpu() for part in torch.split(images, 64)]
     return torch.cat(parts)
 
 
-def _search(subject: Subject, trap: Classifier, one: Dataset) -> Tensor:
+def _search(subject: AuditSubject, trap: Classifier, one: Dataset) -> Tensor:
     """Whether the ensemble finds an adversarial image of the trap."""
     goal = Goal(torch.zeros(1, dtype=torch.long))
     with frozen(trap):
@@ -102,18 +102,18 @@ def _search(subject: Subject, trap: Classifier, one: Dataset) -> Tensor:
     return goal.reached(trap.predict(images.cpu()))
 
 
-def _draw(subject: Subject, trap: Classifier, one: Dataset) -> Tensor:
+def _draw(subject: AuditSubject, trap: Classifier, one: Dataset) -> Tensor:
     """Whether any of as many random draws as there are inner points and one falls into the trap."""
     copies = torch.zeros(subject.effort.inner + 1, dtype=torch.long)
     goal, noise = Goal(torch.zeros_like(copies)), UniformNoise(subject.eps, subject.norm)
     return goal.reached(trap.predict(noise(trap, one.images[copies], goal, _draws(subject, one)[copies]))).any()
 
 
-def _draws(subject: Subject, one: Dataset) -> Draws:
+def _draws(subject: AuditSubject, one: Dataset) -> Draws:
     return Draws.keyed(subseed(subject.seed, 1, parts=1), one.index)
 
 
-class Features(nn.Module):
+class LastFeatures(nn.Module):
     """What enters the last dense layer of a classifier; its logits where it has none.
 
     Also its logits where that layer does not see every image once, as with copies under many masks. Of a committee
@@ -151,7 +151,7 @@ class Trap(nn.Module):
     weight: Tensor
     offset: Tensor
 
-    def __init__(self, features: Features, weight: Tensor, offset: Tensor) -> None:
+    def __init__(self, features: LastFeatures, weight: Tensor, offset: Tensor) -> None:
         super().__init__()
         self.features = features
         self.register_buffer("weight", weight)

@@ -13,14 +13,14 @@ from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.mount import Field
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import Finding, points
-from pixelproof.measure.redflags.subject import Subject
+from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.types import Images, Mask
 
 BLACK_BOX = 0.002  # of all images: AutoAttack's own tolerance
 RANKING = 300  # decisions per image that say which standing images are nearest to the boundary
 
 
-def black_box(subject: Subject) -> Finding:
+def black_box(subject: AuditSubject) -> Finding:
     """4: images that only a search without gradients breaks, or a transfer from the surrogate.
 
     The ensemble's rule stops its Square early where margins stand still, and hard decisions make them stand still. So
@@ -54,7 +54,7 @@ def black_box(subject: Subject) -> Finding:
     )
 
 
-def nearest(subject: Subject) -> Tensor:
+def nearest(subject: AuditSubject) -> Tensor:
     """The standing images that the query attacks get: nearest to the boundary as a short HopSkipJump sees it.
 
     Its distances need no score, so a margin that tells nothing cannot hide the images that are easy to break.
@@ -70,7 +70,7 @@ def nearest(subject: Subject) -> Tensor:
     return rows[far.argsort(stable=True)[: subject.effort.queried]]
 
 
-def _by_queries(subject: Subject, rows: Tensor) -> Mask:
+def _by_queries(subject: AuditSubject, rows: Tensor) -> Mask:
     """Which images of the sample Square or HopSkipJump breaks, as a mask over all images of the field."""
     found = torch.zeros(len(subject.field.data), dtype=torch.bool)
     queries = subject.effort.queries
@@ -86,7 +86,7 @@ def _by_queries(subject: Subject, rows: Tensor) -> Mask:
     return found
 
 
-def _by_square(subject: Subject) -> Mask:
+def _by_square(subject: AuditSubject) -> Mask:
     """What the ensemble's own Square broke, or nothing could break but queries."""
     by_queries = [part.spec.startswith((f"{Square.name}:", HopSkipJump.name)) for part in subject.evaluation.parts]
     number = subject.evaluation.broken_by
@@ -95,7 +95,7 @@ def _by_square(subject: Subject) -> Mask:
     return (number >= 0) & torch.tensor(by_queries)[number.clamp_min(0)]
 
 
-def _not_by_gradients(subject: Subject, found: Mask) -> Mask:
+def _not_by_gradients(subject: AuditSubject, found: Mask) -> Mask:
     """Those that margin APGD towards every rival, from another start, does not break even afterwards."""
     found = found.clone()
     if found.any():
@@ -105,7 +105,7 @@ def _not_by_gradients(subject: Subject, found: Mask) -> Mask:
     return found
 
 
-def _only_by_transfer(subject: Subject) -> Mask:
+def _only_by_transfer(subject: AuditSubject) -> Mask:
     """What PGD on the surrogate breaks among the images that the evaluation left standing."""
     found = subject.standing.clone()
     if found.any():
@@ -114,7 +114,7 @@ def _only_by_transfer(subject: Subject) -> Mask:
     return found
 
 
-def transferred(subject: Subject, field: Field) -> tuple[Images, Mask]:
+def transferred(subject: AuditSubject, field: Field) -> tuple[Images, Mask]:
     """What PGD finds on the surrogate, and where it fools the surrogate."""
     assert subject.claim.surrogate is not None
     attack = PGD(subject.eps, norm=subject.norm)

@@ -14,7 +14,7 @@ from pixelproof.attacks.mount import Field
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import Finding, points
-from pixelproof.measure.redflags.subject import Subject
+from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.models import frozen
 from pixelproof.types import PerImage
 
@@ -24,7 +24,7 @@ LAST = 10
 TRACED = 50
 
 
-def not_converged(subject: Subject) -> Finding:
+def not_converged(subject: AuditSubject) -> Finding:
     """9: twice the steps break more, from new starts; beside it, how far the loss of PGD was still falling."""
     rows = subject.standing.nonzero()[:, 0]
     if not len(rows):
@@ -73,7 +73,7 @@ def falling(field: Field, attack: PGD, seed: int) -> PerImage:
     return torch.where(whole > 0, last / whole.clamp_min(lp.TINY), 0.0)
 
 
-def silent_success(subject: Subject) -> Finding:
+def silent_success(subject: AuditSubject) -> Finding:
     """10: an iterate fooled the model, the image that was handed over does not."""
     if subject.random:
         return Finding.not_run("every pass of a random model differs")
@@ -85,7 +85,7 @@ def silent_success(subject: Subject) -> Finding:
     return Finding(bool(found.any()), float(found.double().mean()), detail, reason, index)
 
 
-def trained_on_the_attack(subject: Subject) -> Finding:
+def trained_on_the_attack(subject: AuditSubject) -> Finding:
     """16: the reported attack is the one the model was trained with."""
     trained, reported = subject.claim.trained_with, subject.claim.reported
     if trained is None:

@@ -86,7 +86,7 @@ class Hits:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class AuditSubject:
     """What every test gets: `field` holds the correctly classified images and the model as attackers see it.
 
     For a random model that is the expectation over draws.

@@ -12,7 +12,7 @@ from pixelproof.attacks.mount import Field
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import NONE, Finding, listed
 from pixelproof.measure.redflags.queries import transferred
-from pixelproof.measure.redflags.subject import Subject
+from pixelproof.measure.redflags.subject import AuditSubject
 
 ONE_STEP = 0.01  # of the images; in 50 models x 4 budgets without masking 0.6 % was the most
 SURE = 0.05  # level of the exact test that there are more
@@ -20,7 +20,7 @@ GAP = 0.2
 NOISE_BATCH = 500
 
 
-def one_step_beats_iterative(subject: Subject) -> Finding:
+def one_step_beats_iterative(subject: AuditSubject) -> Finding:
     """5: images that FGSM breaks and PGD, at the same budget, does not: significantly more of them than happen anyway.
 
     A step in another direction finds one image in a hundred that forty steps miss, also where nothing is masked. Two
@@ -33,7 +33,7 @@ def one_step_beats_iterative(subject: Subject) -> Finding:
     return Finding(p < SURE, share, detail, "one step breaks images that forty do not", index)
 
 
-def single_step(subject: Subject) -> Finding:
+def single_step(subject: AuditSubject) -> Finding:
     """6: a figure from one step, where more steps find much more."""
     gap = subject.one_step.held - subject.iterated.held
     one, many = 100 * subject.one_step.held, 100 * subject.iterated.held
@@ -51,7 +51,7 @@ def is_single_step(attack: Attack) -> bool:
     return attack.name == FGSM.name or getattr(attack, "steps", None) == 1
 
 
-def transfer_failure(subject: Subject) -> Finding:
+def transfer_failure(subject: AuditSubject) -> Finding:
     """12: adversarial on the surrogate, not on the model: what was found there says nothing here."""
     if subject.claim.surrogate is None:
         return Finding.not_run("no surrogate was given; every attack went through the model end to end")
@@ -64,7 +64,7 @@ def transfer_failure(subject: Subject) -> Finding:
     )
 
 
-def noise_beats_gradient(subject: Subject) -> Finding:
+def noise_beats_gradient(subject: AuditSubject) -> Finding:
     """14: images that stood against every gradient and fall to uniform noise of the same budget."""
     standing = subject.standing.nonzero()[:, 0]
     if not len(standing):
@@ -83,7 +83,7 @@ def noise_beats_gradient(subject: Subject) -> Finding:
     return Finding(bool(fell.any()), float(fell.double().mean()), detail, reason, index)
 
 
-def _noise_breaks(subject: Subject, one: Field) -> Tensor:
+def _noise_breaks(subject: AuditSubject, one: Field) -> Tensor:
     """Whether any of the uniform draws breaks the only image of a field."""
     stream, noise = Draws.keyed(subject.seed, one.data.index), UniformNoise(subject.eps, subject.norm)
     for start in range(0, subject.effort.noise, NOISE_BATCH):

@@ -1,4 +1,4 @@
-"""Answers: what a model says of every image of a set, clean and under attack; kept, they can be compared later."""
+"""Predictions: what a model says of every image of a set, clean and under attack; kept, they can be compared later."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Tell = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """What a model said of every image of a set under one condition ("clean", or the spec of an attack).
 
     Images that it gets wrong before an attack are not attacked: their clean answer and loss stand. `loss` is the
@@ -61,7 +61,7 @@ class Answers:
         return {**macro, "loss": float(self.loss.double().mean())}
 
 
-def answers(
+def predictions(
     model: Classifier,
     data: Dataset,
     attacks: Sequence[Attack] = (),
@@ -69,7 +69,7 @@ def answers(
     *,
     seed: int = 0,
     tell: Tell | None = None,
-) -> tuple[Answers, ...]:
+) -> tuple[Predictions, ...]:
     """Clean answers, then those under each attack at each budget.
 
     A random model is attacked in expectation over 20 draws, and answers by the majority of ten passes.
@@ -78,14 +78,14 @@ def answers(
     with seeded(seed, wanted=True):
         random = is_stochastic(model, data[:FLAG_IMAGES].images)
         attacked = expect(model, ATTACK_DRAWS) if random else model
-        found = [_answers(model, data, CLEAN, data.images, random)]
+        found = [_predicted(model, data, CLEAN, data.images, random)]
         for attack in attacks:
             progress = _part(tell, f"{model.card.name}: {attack.name}")
             sets = attacking.sweep(attack, attacked, data, eps, seed=seed, progress=progress)
             for adversarial in sets:
                 images = data.images.clone()
                 images[torch.isin(data.index, adversarial.index)] = adversarial.images
-                found.append(_answers(model, data, adversarial.attack, images, random))
+                found.append(_predicted(model, data, adversarial.attack, images, random))
     return tuple(found)
 
 
@@ -93,11 +93,11 @@ def _part(tell: Tell, what: str) -> Progress:
     return lambda done, total: tell(what, done, total, "")
 
 
-def _answers(model: Classifier, data: Dataset, condition: str, images: Images, random: bool) -> Answers:
+def _predicted(model: Classifier, data: Dataset, condition: str, images: Images, random: bool) -> Predictions:
     passes = [model.predict(images) for _ in range(JUDGE_DRAWS if random else 1)]
     predicted = torch.stack([logits.argmax(1) for logits in passes]).mode(0).values
     losses = torch.stack([F.cross_entropy(logits, data.labels, reduction="none") for logits in passes])
-    return Answers(
+    return Predictions(
         model=model.card.name,
         condition=condition,
         data=data.name,
@@ -110,7 +110,7 @@ def _answers(model: Classifier, data: Dataset, condition: str, images: Images, r
     )
 
 
-def check_same(found: Sequence[Answers]) -> None:
+def check_same(found: Sequence[Predictions]) -> None:
     """Refuse answers on different images: by position in the original file, and by the digest of the pixels."""
     one = found[0]
     for other in found[1:]:
