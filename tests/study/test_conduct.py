@@ -171,3 +171,24 @@ def test_a_study_that_cannot_begin_leaves_no_folder(tmp_path, monkeypatch, chang
     with pytest.raises(PixelproofError):
         study.conduct(wanted, tmp_path / "run", **{"device": "cpu"} | change)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"signatures": {"layers": ["fc9"], "k": [1]}}, "signatures: expected a known layer; got 'fc9'"),
+        ({"signatures": {"k": [10, 65]}}, "k must be at most 64; got 65"),
+        ({"guards": {"layers": ["conv9"]}}, "guards: expected a known layer; got 'conv9'"),
+    ],
+)
+def test_settings_that_the_network_cannot_meet_are_refused_before_any_attack(tmp_path, whole, section, message):
+    spec = SWEPT | {"seed": 2**63 - 1} | section
+    folder = shutil.copytree(whole["swept"].folder, tmp_path / "run")
+    (folder / "run.json").unlink()
+    (folder / "clean.safetensors").unlink()
+    stored = json.loads((folder / "spec.json").read_text())
+    stored["spec"] = study.parse(spec).model_dump(mode="json")
+    (folder / "spec.json").write_text(json.dumps(stored))
+    with pytest.raises(PixelproofError, match=message):
+        conduct(spec, folder)
+    assert not Run.open(folder).has("clean")

@@ -69,6 +69,18 @@ def test_a_misspelt_key_is_named_with_the_nearest(spec, where, meant):
         ({"title": "x"}, "name: Field required"),
         (content(seed=-1), "seed"),
         (section("data", test=0), r"data\.test"),
+        (content(paper=3), "paper: "),
+        (content(paper=3, paper_of="mnist-attacks"), "paper: "),
+        (content(paper_of=["mnist-attacks"]), "study in paper_of"),
+        (content(paper=[{"source": "x", "measure": "clean accuracy", "values": [float("nan")]}]), r"paper\.0\.values"),
+        (section("attacks", eps=[0.1, 0.10000001]), "'0.1'; got 0.1 and 0.10000001"),
+        (section("attacks", specs=["pgd:steps=5", "pgd:steps=5"]), "must differ in the names of their files"),
+        (section("attacks", specs=["pgd:steps=5" + " " * 300]), "at most 200 characters"),
+        (content(signatures={"n": 60}), "n must be at least 124 for thresholds at rate 0.05; got 60"),
+        (content(signatures={"n": 40, "rate": 0.01}), "n must be at least"),
+        (content(signatures={"weights": [float("inf")]}), r"signatures\.weights"),
+        (content(guards={"k": 80, "index": 75}), "k must be at most index, 75; got 80"),
+        (content(seed=10**400), "seed"),
         (content(paper=[{"source": "x", "measure": "luck", "values": [1.0]}]), r"paper\.0\.measure"),
     ],
 )
@@ -85,7 +97,7 @@ def test_training_is_a_table_or_a_spec():
 def test_files_that_are_no_study(tmp_path):
     with pytest.raises(BadInput, match="expected a readable file"):
         load(tmp_path / "absent.toml")
-    for text in (b"name = ", b"\xff\xfe", b"name = 'a'\nname = 'b'"):
+    for text in (b"name = ", b"\xff\xfe", b"name = 'a'\nname = 'b'", b"a = " + b"[" * 5000, b"n = " + b"9" * 9999):
         (tmp_path / "bad.toml").write_bytes(text)
         with pytest.raises(BadInput, match="must be TOML"):
             load(tmp_path / "bad.toml")
@@ -106,3 +118,13 @@ def test_figures_may_be_those_of_a_bundled_study():
 def test_figures_of_an_unknown_study_are_refused(name):
     with pytest.raises(BadInput, match=r"study in paper_of; got '" + str(name)):
         parse(content(paper_of=name))
+
+
+def test_settings_nested_too_deeply_and_long_paths_are_one_sentence():
+    deep = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    with pytest.raises(BadInput):
+        parse(content(data=deep))
+    with pytest.raises(BadInput, match="expected a readable file"):
+        load("x" * 500)

@@ -1,5 +1,6 @@
 """Who may ask: Host, Origin, token, size; and what every answer tells the browser to forbid."""
 
+import json
 import re
 
 import pytest
@@ -180,10 +181,13 @@ def test_a_folder_without_runs_is_said(tmp_path):
         Library([tmp_path])
 
 
+STUDY = {"name": "study", "title": "A study", "data": {}, "model": {}, "attacks": {}}
+
+
 def test_folders_of_runs_are_opened_and_names_are_told_apart(tmp_path):
     for folder in ("a/one", "b/one", "b/two words"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "spec.json").write_text('{"format": 1, "spec": {}}')
+        (tmp_path / folder / "spec.json").write_text(json.dumps({"format": 1, "spec": STUDY}))
     assert Library([tmp_path / "a" / "one", tmp_path / "b"]).names() == ["one", "one-2", "two-words"]
 
 
@@ -191,5 +195,5 @@ def test_folders_of_other_commands_are_left_out(tmp_path):
     Run.create(tmp_path / "audit", {"command": "audit", "model": "0" * 16})
     with pytest.raises(RunError, match="run of a study"):
         Library([tmp_path])
-    Run.create(tmp_path / "study", {"name": "study"})
+    Run.create(tmp_path / "study", STUDY)
     assert Library([tmp_path]).names() == ["study"]

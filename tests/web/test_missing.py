@@ -121,7 +121,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
     (folder / "clean.safetensors").write_bytes(b"not a file")
     client = TestClient(create(Library([folder]), hosts=("testserver",)), raise_server_exceptions=False)
     answer = client.get("/api/runs/run/gallery")
-    assert answer.status_code == 500
+    assert answer.status_code == 404
     assert "expected a saved CleanRecord" in answer.json()["error"]
 
 

@@ -13,6 +13,7 @@ import typer
 from pixelproof.cli.explore import explore
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet
 from pixelproof.cli.screen import emit, err, out, percent, progress, table
+from pixelproof.errors import PixelproofError, RunError
 
 if TYPE_CHECKING:
     from pixelproof.run import Run
@@ -94,9 +95,15 @@ def _show(run: Run, quiet: bool, as_json: bool) -> None:
     """Write the report and print the summary."""
     from pixelproof import report, views
 
-    path = report.write(run)
-    facts = views.overview(views.OpenRun(run, run.folder.name))
-    rows = views.robustness(run)
+    try:
+        path = report.write(run)
+        facts = views.overview(views.OpenRun(run, run.folder.name))
+        rows = views.robustness(run)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as reason:
+        if isinstance(reason, PixelproofError):
+            raise
+        do = "Run its study again: what is missing is made anew."
+        raise RunError(str(run.folder), "its results must be whole and of one study", repr(reason), do) from reason
     if as_json:
         emit({"overview": facts, "robustness": rows, "paper": views.paper(run), "report": str(path)})
         return

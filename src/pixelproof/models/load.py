@@ -89,9 +89,14 @@ def pick_device(device: str) -> torch.device:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadInput("device", "CUDA needs a GPU that torch can see", "none", "Use --device cpu.")
     try:
-        return torch.device(device)
+        place = torch.device(device)
     except RuntimeError as reason:
         raise UnknownName("device", "device", device, ("auto", "cpu", "cuda")) from reason
+    if place.type not in ("cpu", "cuda"):
+        raise UnknownName("device", "device", device, ("auto", "cpu", "cuda"))
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise BadInput("device", f"torch sees {torch.cuda.device_count()} GPUs", device, "Count from cuda:0.")
+    return place
 
 
 def _unknown(spec: str) -> UnknownName | BadInput:

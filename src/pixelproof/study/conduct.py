@@ -27,6 +27,7 @@ from pixelproof.study import (
 )
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener, Stage
+from pixelproof.study.fitting import check_settings
 from pixelproof.study.growing import taken_up
 from pixelproof.study.spec import Study
 from pixelproof.study.training import clean, train
@@ -109,6 +110,8 @@ def conduct(
         started = time.perf_counter()
         try:
             stage(context)
+            if name == "train":
+                check_settings(context)
         finally:
             if not run.complete:
                 run.spend(name, time.perf_counter() - started)

@@ -21,11 +21,11 @@ from pixelproof.results import AdaptiveRecord, RowTable, catalogue
 from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.explaining import background, twins
-from pixelproof.study.spec import SignatureSection
+from pixelproof.study.spec import CALIBRATED, SignatureSection
 from pixelproof.types import Images, Labels, Mask, Rate
 
 EPOCHS = 10  # as in the paper
-SHARES = (0.5, 0.15)  # of the images, to fit and to calibrate; the rest judges
+SHARES = (0.5, CALIBRATED)  # of the images, to fit and to calibrate; the rest judges
 PORTION = 100
 Fitted = tuple[Score, HeadHistory | None]
 

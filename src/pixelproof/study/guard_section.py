@@ -12,7 +12,7 @@ from pixelproof.attacks import Attack
 from pixelproof.attacks.pixel import OnePixel
 from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.errors import BadInput, UnknownName
-from pixelproof.study.section import Budget, Section
+from pixelproof.study.section import Budget, Finite, Section
 
 PIXELS = "pixels"  # the one-pixel twins that the study's section [pixels] makes
 KINDS: Mapping[str, type[Attack]] = MappingProxyType({**attacks.ATTACKS, PIXELS: OnePixel})
@@ -53,7 +53,7 @@ class GuardSection(Section):
     duplicates: float | None = Field(default=None, ge=0, lt=1)
     detectors: tuple[str, ...] = ("margin", "softmax")
     adaptive: int = Field(default=0, ge=0)
-    weights: tuple[float, ...] = (0.1, 1.0, 10.0)
+    weights: tuple[Finite, ...] = (0.1, 1.0, 10.0)
     steps: int = Field(default=40, ge=1)
 
     @field_validator("attacks")
@@ -81,4 +81,6 @@ class GuardSection(Section):
     def _focused(self) -> GuardSection:
         if self.focus not in self.attacks:
             raise UnknownName("guards", "focus", self.focus, self.attacks)
+        if self.index is not None and self.k > self.index:
+            raise BadInput("guards", f"k must be at most index, {self.index}", self.k, "Lower k, or raise index.")
         return self

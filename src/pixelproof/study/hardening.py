@@ -67,7 +67,7 @@ def trainer(context: Context, row: DefenceRow, net: str, images: int, seed: int)
     for part in (base, row.training) if text else ():
         given = specs.given(f"training:{part}", {"training": Training})
         settings = replace(settings, **given)
-    return replace(settings, seed=context.study.seed + seed)
+    return replace(settings, seed=(context.study.seed + seed) % 2**63)
 
 
 def budget(context: Context) -> None:

@@ -46,7 +46,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
     predicted = torch.cat([model.predict(part.images).argmax(1) for part in test.batches(1000)])
     spent = (time.process_time() - started) / len(test)
     held = {"clean": (predicted[rows] == sample.labels).float()}
-    at = context.study.seed + seed
+    at = (context.study.seed + seed) % 2**63
     seen = expect(model, section.draws) if model.card.stochastic else model
     held["fgsm"] = standing(attacks.mount(FGSM(eps), seen, sample, seed=at), sample)
     for size in (eps, *section.also):

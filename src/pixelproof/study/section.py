@@ -16,6 +16,7 @@ def _fraction(value: object) -> object:
         raise ValueError("must not be divided by zero") from reason
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Budget = Annotated[float, BeforeValidator(_fraction), Field(ge=0, allow_inf_nan=False)]
 
 

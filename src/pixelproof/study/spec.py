@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
+from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -14,10 +17,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pixelproof import attacks, specs
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import NETS, Training, suited
+from pixelproof.run import slug
 from pixelproof.study.defence_section import DefenceSection
 from pixelproof.study.guard_section import PIXELS, GuardSection
-from pixelproof.study.section import Budget, Section
+from pixelproof.study.section import Budget, Finite, Section
 
+CALIBRATED = 0.15  # of a section's images set thresholds
+LONGEST = 200  # characters of a file's name
 TRAINING: Mapping[str, type[Training]] = MappingProxyType({Training.name: Training})
 
 
@@ -36,6 +42,16 @@ class ModelSection(Section):
     weights: str | None = None
 
 
+def _apart(what: str, files: Sequence[str], values: Sequence[object]) -> None:
+    """Refuse settings whose results would lie in one file."""
+    for place, file in enumerate(files):
+        if file in files[:place]:
+            both = f"{values[files.index(file)]} and {values[place]}"
+            raise BadInput(
+                "attacks", f"{what} must differ in the names of their files, '{file}'", both, "Leave one out."
+            )
+
+
 class AttackSection(Section):
     """Which attacks at which budgets. `examples` images per attack and budget are kept to be looked at."""
 
@@ -49,6 +65,16 @@ class AttackSection(Section):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for spec in value:
             _ = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": 0.1}).norm  # foolbox looks its attack up here
+            if len(slug(spec)) > LONGEST:
+                expected = f"a spec names a file, and must have at most {LONGEST} characters"
+                raise BadInput("attacks", expected, f"{len(spec)}: '{spec[:40]}...'")
+        _apart("specs", [slug(spec) for spec in value], value)
+        return value
+
+    @field_validator("eps")
+    @classmethod
+    def _distinct(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        _apart("eps", [f"{eps:.6g}" for eps in value], value)
         return value
 
     @model_validator(mode="after")
@@ -80,7 +106,7 @@ class SignatureSection(Section):
     models: int = Field(default=0, ge=0)
     rate: float = Field(default=0.05, gt=0, lt=1)
     adaptive: int = Field(default=0, ge=0)
-    weights: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)
+    weights: tuple[Finite, ...] = (0.1, 0.3, 1.0, 3.0)
     steps: int = Field(default=40, ge=1)
 
     @field_validator("attacks")
@@ -103,6 +129,11 @@ class SignatureSection(Section):
     def _focused(self) -> SignatureSection:
         if self.focus not in self.attacks:
             raise UnknownName("signatures", "focus", self.focus, self.attacks)
+        needed = ceil(1 / self.rate - 1e-9) - 1  # below, no clean image is rare enough to set a threshold at this rate
+        least = next(n for n in count(1) if round(CALIBRATED * n) >= needed)
+        if self.n < least:
+            expected = f"n must be at least {least} for thresholds at rate {self.rate:g}"
+            raise BadInput("signatures", expected, self.n, "Raise n or rate.")
         return self
 
     @property
@@ -142,7 +173,7 @@ class Figure(Section):
     layer: str = ""
     class_name: str = Field(default="", alias="class")
     eps: tuple[Budget, ...] = ()
-    values: tuple[float, ...]
+    values: tuple[Finite, ...]
     n: int | None = None
 
 
@@ -174,9 +205,11 @@ class Study(Section):
         name = content.get("paper_of") if isinstance(content, dict) else None
         if not name:
             return content
-        if name not in bundled():
-            raise UnknownName("study", "study in paper_of", str(name), tuple(bundled()))
-        own = tuple(content.get("paper", ()))
+        if not isinstance(name, str) or name not in bundled():
+            raise UnknownName("study", "study in paper_of", str(name)[:80], tuple(bundled()))
+        own = content.get("paper", ())
+        if not isinstance(own, list | tuple):
+            return content  # refused below, by its own name
         return {**content, "paper": (*own, *_table(bundled()[name]).get("paper", ())), "paper_of": ""}
 
     @field_validator("training", mode="before")
@@ -234,9 +267,11 @@ def _table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except OSError as reason:
-        raise BadInput("study", "expected a readable file", path, f"Bundled: {', '.join(bundled())}.") from reason
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
-        raise BadInput(str(path), "must be TOML", reason) from reason
+        raise BadInput(
+            "study", "expected a readable file", str(path)[:200], f"Bundled: {', '.join(bundled())}."
+        ) from reason
+    except (ValueError, RecursionError) as reason:
+        raise BadInput(str(path), "must be TOML", str(reason)[:300]) from reason
 
 
 def parse(content: dict[str, Any], who: str = "study") -> Study:
@@ -248,7 +283,9 @@ def parse(content: dict[str, Any], who: str = "study") -> Study:
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise UnknownName(who, "key", where, _keys(first["loc"])) from errors
-        raise BadInput(who, f"{where}: {first['msg']}", repr(first["input"])[:80]) from errors
+        raise BadInput(who, f"{where}: {first['msg']}", reprlib.repr(first["input"])[:80]) from errors
+    except RecursionError as reason:
+        raise BadInput(who, "a study must not be nested so deeply", "more levels than can be read") from reason
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:

@@ -38,7 +38,7 @@ def trained(context: Context, stage: str, *, further: int = 0) -> tuple[Classifi
     net = context.study.model.net
     card = Card(name=net, classes=training.classes, input_shape=training.shape)
     settings = context.study.trainer(len(training))
-    settings = replace(settings, seed=settings.seed + further)
+    settings = replace(settings, seed=(settings.seed + further) % 2**63)
     layers = build(net, training.shape, len(training.classes), settings.seed)
     model = Classifier(layers, card).to(context.device)
     history = models.train(
