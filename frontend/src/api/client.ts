@@ -55,6 +55,13 @@ export async function numbers(address: string, signal?: AbortSignal): Promise<Te
   return { values: new Float32Array(await answer.arrayBuffer()), shape };
 }
 
+/** An address of PATHS with its places filled; every place that a path has must be given. */
+export function addressOf<P extends string>(path: P, places: Record<Places<P>, string | number>): string {
+  return path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(places[name as Places<P>])));
+}
+
+type Places<P extends string> = P extends `${string}{${infer Name}}${infer Rest}` ? Name | Places<Rest> : never;
+
 /** The address of an image under api/, for `src` attributes. */
 export const picture = (address: string): string => `api/${address}`;
 

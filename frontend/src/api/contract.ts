@@ -1,4 +1,4 @@
-// Made by `python -m pixelproof.web.typescript` from src/pixelproof/web/contract; do not edit.
+// Made by `python -m pixelproof.web.typescript` from the answers of src/pixelproof/views; do not edit.
 
 /**
  * Balanced accuracy over k = 1, 2, ... for one layer, with the threshold tuned for each k on the tuning half.
@@ -1092,7 +1092,43 @@ export interface Versus {
   difference: Estimate;
 }
 
+/** Every address under api/; `addressOf` in client.ts fills the places in braces. */
+export const PATHS = {
+  RUN: "runs/{run}",
+  GALLERY: "runs/{run}/gallery",
+  COLUMN: "runs/{run}/gallery/{detector}",
+  ATLAS: "runs/{run}/atlas/{page}.png",
+  TRAINING: "runs/{run}/training/{index}.png",
+  UNIT: "runs/{run}/units/{layer}/{unit}",
+  ROBUSTNESS: "runs/{run}/robustness",
+  DEFENCES: "runs/{run}/defences",
+  DETECTORS: "runs/{run}/detectors",
+  THRESHOLDS: "runs/{run}/thresholds",
+  SCORES: "runs/{run}/thresholds/{attack}/scores.f32",
+  MAPS: "runs/{run}/maps",
+  MAP: "runs/{run}/maps/{map}",
+  POINTS: "runs/{run}/maps/{map}/points.f32",
+  AGAINST: "runs/{run}/against/{other}",
+  LIVE: "runs/{run}/live",
+  JUDGE: "runs/{run}/live/judge",
+  JOBS: "runs/{run}/live/attacks",
+  UPLOAD: "runs/{run}/live/upload",
+  EXAMPLE: "runs/{run}/examples/{example}",
+  CLEAN: "runs/{run}/examples/{example}/clean.png",
+  ADVERSARIAL: "runs/{run}/examples/{example}/adversarial.png",
+  PIXELS: "runs/{run}/examples/{example}/pixels.f32",
+  FACES: "runs/{run}/examples/{example}/neighbours/{layer}/{metric}.png",
+  NEIGHBOURS: "runs/{run}/examples/{example}/neighbours/{layer}/{metric}",
+  GRAPH: "runs/{run}/examples/{example}/graph/{layer}/{metric}/{side}",
+  DIFFERENCE: "runs/{run}/examples/{example}/difference/{layer}/{metric}/{a}/{b}",
+  VECTORS: "runs/{run}/examples/{example}/vectors/{layer}/{a}/{b}.f32",
+  ATTRIBUTIONS: "runs/{run}/examples/{example}/attributions",
+  ATTRIBUTION_VALUES: "runs/{run}/examples/{example}/attributions.f32",
+  ATTACKABILITY: "runs/{run}/examples/{example}/attackability",
+} as const;
+
 // GET    /api  Home
+// GET    /api/runs/{run}/against/{other}  Paired | Missing
 // GET    /api/runs/{run}  RunPage | Missing
 // GET    /api/runs/{run}/gallery  Gallery | Missing
 // GET    /api/runs/{run}/gallery/{detector}  DetectorColumn | Missing
@@ -1113,7 +1149,6 @@ export interface Versus {
 // GET    /api/runs/{run}/units/{layer}/{unit}  Unit | Missing
 // GET    /api/runs/{run}/robustness  Robustness | Missing
 // GET    /api/runs/{run}/defences  Hardened | Missing
-// GET    /api/runs/{run}/against/{other}  Paired | Missing
 // GET    /api/runs/{run}/detectors  Detectors | Missing
 // GET    /api/runs/{run}/thresholds  Thresholds | Missing
 // GET    /api/runs/{run}/thresholds/{attack}/scores.f32  bytes

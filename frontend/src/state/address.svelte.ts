@@ -1,10 +1,10 @@
 /** The whole state of the page lies in the address: back, forward, reload and sharing work because nothing else holds it. */
 
+import { isView, type View } from '../views/pages';
+
 export type Query = Readonly<Record<string, string>>;
 export type Patch = Readonly<Record<string, string | number | null | undefined>>;
 
-export const VIEWS = ['runs', 'run', 'example', 'gallery', 'thresholds', 'map', 'robustness', 'live', 'compare', 'glossary'] as const;
-export type View = (typeof VIEWS)[number];
 
 const FIRST = ['view', 'run', 'example'];
 
@@ -46,8 +46,8 @@ class Address {
   }
 
   get view(): View {
-    const asked = this.query.view as View | undefined;
-    return asked && VIEWS.includes(asked) ? asked : this.query.example ? 'example' : this.query.run ? 'run' : 'runs';
+    const asked = this.query.view;
+    return isView(asked) ? asked : this.query.example ? 'example' : this.query.run ? 'run' : 'runs';
   }
 
   get run(): string {

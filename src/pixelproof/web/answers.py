@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import threading
@@ -68,7 +69,8 @@ class Answers:
                 value = view()
             except Lacking as lacking:
                 value = lacking.answer()
-            content = TypeAdapter(model).dump_json(TypeAdapter(model).validate_python(value), by_alias=True)
+            adapter = _adapter(model)
+            content = adapter.dump_json(adapter.validate_python(value), by_alias=True)
             return Body.of(content, "application/json", {})
 
         return self._answer(request, opened, make)
@@ -117,3 +119,8 @@ class Answers:
             while self._bytes > self._most and len(self._kept) > 1:
                 _, (_, old) = self._kept.popitem(last=False)
                 self._bytes -= len(old.content) + len(old.packed or b"")
+
+
+@functools.cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)

@@ -20,7 +20,8 @@ from pixelproof.web.contract import Refusal
 from pixelproof.web.gate import Gate
 from pixelproof.web.library import Library
 from pixelproof.web.live.upload import TooLarge, TooMany, WrongType
-from pixelproof.web.routes import examples, live, measures, runs
+from pixelproof.web.routes import live
+from pixelproof.web.routes import pages as routes_of_pages
 from pixelproof.web.state import AppState
 
 NO_PAGES = """<!doctype html><html lang="en"><meta charset="utf-8"><title>pixelproof: pages not built</title>
@@ -60,7 +61,7 @@ def api(state: AppState) -> FastAPI:
         openapi_url="/api/openapi.json",
         responses={404: {"model": Refusal}, 400: {"model": Refusal}},
     )
-    for subject in (runs, examples, measures, live):
+    for subject in (routes_of_pages, live):
         app.include_router(subject.router(state), prefix="/api")
     app.add_exception_handler(PixelproofError, _refuse)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -11,19 +11,22 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from starlette.types import ASGIApp
 
 from pixelproof.atomic import write_whole
+from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.errors import BadInput, RunError
+from pixelproof.views import paths
+from pixelproof.views.paths import at
 from pixelproof.web.app import api, pages
 from pixelproof.web.library import Library
+from pixelproof.web.pages import wholes
 from pixelproof.web.state import AppState
 from pixelproof.web.within import Reply, ask
 
-WHOLE = ("", "/gallery", "/robustness", "/defences", "/detectors", "/thresholds")
-METRICS = ("euclidean", "manhattan", "chebyshev", "cosine")
+METRICS = get_args(Metric)
 PAGE = """<!doctype html>
 <html lang="en">
   <head>
@@ -74,20 +77,18 @@ def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator
     """Every answer that a copy holds, run by run."""
     starts = {card["id"]: card["start"] for card in ask(application, "").json()["runs"]}
     for run, start in starts.items():
-        base = f"runs/{run}"
-        gallery = ask(application, f"{base}/gallery").json()
-        yield from (f"{base}{part}" for part in WHOLE)
-        yield from (f"{base}/against/{other}" for other in starts if other != run)
-        yield from (f"{base}/gallery/{each['id']}" for each in gallery.get("detectors", ()))
-        yield from (f"{base}/atlas/{page}.png" for page in range(gallery.get("atlas", {"pages": 0})["pages"]))
-        found = ask(application, f"{base}/thresholds").json()
+        gallery = ask(application, at(paths.GALLERY, run=run)).json()
+        yield from (at(path, run=run) for path in wholes())
+        yield from (at(paths.AGAINST, run=run, other=other) for other in starts if other != run)
+        yield from (at(paths.COLUMN, run=run, detector=each["id"]) for each in gallery.get("detectors", ()))
+        atlas = gallery.get("atlas", {"href": "", "pages": 0})
+        yield from (at(atlas["href"], page=page) for page in range(atlas["pages"]))
+        found = ask(application, at(paths.THRESHOLDS, run=run)).json()
         yield from (each["scores"]["href"] for each in found.get("against", ()))
-        yield f"{base}/maps"
-        for each in ask(application, f"{base}/maps").json().get("maps", ()):
-            yield f"{base}/maps/{each['id']}"
-            yield f"{base}/maps/{each['id']}/points.f32"
+        for each in ask(application, at(paths.MAPS, run=run)).json().get("maps", ()):
+            yield from (at(path, run=run, map=each["id"]) for path in (paths.MAP, paths.POINTS))
         for name in chosen(gallery, examples, start):
-            yield from _of_example(application, f"{base}/examples/{name}")
+            yield from _of_example(application, run, name)
 
 
 def chosen(gallery: dict[str, Any], examples: int, start: str | None) -> list[str]:
@@ -110,52 +111,57 @@ def chosen(gallery: dict[str, Any], examples: int, start: str | None) -> list[st
     return found[:examples]
 
 
-def _of_example(application: ASGIApp, base: str) -> Iterator[str]:
-    page = ask(application, base).json()
+def _of_example(application: ASGIApp, run: str, example: str) -> Iterator[str]:
+    def own(path: str, **places: object) -> str:
+        return at(path, run=run, example=example, **places)
+
+    page = ask(application, own(paths.EXAMPLE)).json()
     if "adversarial" not in page:
         return
     attacked = page["adversarial"] is not None
     sides = ("clean", "adversarial") if attacked else ("clean",)
-    yield from (base, f"{base}/pixels.f32", *(f"{base}/{side}.png" for side in sides))
-    yield f"{base}/attributions"
+    yield from (own(path) for path in (paths.EXAMPLE, paths.PIXELS, paths.CLEAN, paths.ATTRIBUTIONS))
+    if attacked:
+        yield own(paths.ADVERSARIAL)
     if "href" in page["attribution"]:
-        yield f"{base}/attributions.f32"
-    yield f"{base}/attackability"
+        yield page["attribution"]["href"]
+    yield own(paths.ATTACKABILITY)
     for layer in page["layers"]:
         if layer["clean"] is not None:
             for metric in METRICS:
-                place = f"{base}/neighbours/{layer['name']}/{metric}"
+                place = own(paths.NEIGHBOURS, layer=layer["name"], metric=metric)
                 yield place
-                if ask(application, place).json().get("atlas"):
-                    yield f"{place}.png"
-            yield from (f"{base}/graph/{layer['name']}/euclidean/{side}" for side in sides)
+                if atlas := ask(application, place).json().get("atlas"):
+                    yield atlas["href"]
+            yield from (own(paths.GRAPH, layer=layer["name"], metric="euclidean", side=side) for side in sides)
             if attacked:
-                yield from _of_change(application, base, layer["name"])
+                yield from _of_change(application, run, example, layer["name"])
 
 
-def _of_change(application: ASGIApp, base: str, layer: str) -> Iterator[str]:
+def _of_change(application: ASGIApp, run: str, example: str, layer: str) -> Iterator[str]:
     """What the attack changed in a layer, told from either side, and the unit that the page then shows unasked."""
-    for pair in ("adversarial/clean", "clean/adversarial"):
-        yield f"{base}/vectors/{layer}/{pair}.f32"
+    for a, b in (("adversarial", "clean"), ("clean", "adversarial")):
+        places = {"run": run, "example": example, "layer": layer, "a": a, "b": b}
+        yield at(paths.VECTORS, **places)
         for metric in METRICS:
-            place = f"{base}/difference/{layer}/{metric}/{pair}"
+            place = at(paths.DIFFERENCE, metric=metric, **places)
             yield place
-            yield from _of_unit(application, base.partition("/examples/")[0], ask(application, place).json())
+            yield from _of_unit(application, run, ask(application, place).json())
 
 
 def _of_unit(application: ASGIApp, run: str, difference: dict[str, Any]) -> Iterator[str]:
     """The unit that changed most, which the page shows unasked, and the training images that excite it."""
     for each in difference.get("units", ())[:1]:
-        place = f"{run}/units/{each['layer']}/{each['unit']}"
+        place = at(paths.UNIT, run=run, layer=each["layer"], unit=each["unit"])
         yield place
         unit = ask(application, place).json()
-        yield from (f"{run}/training/{image['index']}.png" for image in unit.get("top", ()))
+        yield from (at(paths.TRAINING, run=run, index=image["index"]) for image in unit.get("top", ()))
 
 
 def _home(application: ASGIApp, library: Library, examples: int) -> dict[str, Any]:
     home: dict[str, Any] = ask(application, "").json()
     for card in home["runs"]:
-        card["exported"] = chosen(ask(application, f"runs/{card['id']}/gallery").json(), examples, card["start"])
+        card["exported"] = chosen(ask(application, at(paths.GALLERY, run=card["id"])).json(), examples, card["start"])
     return home | {"static": True, "live": False}
 
 

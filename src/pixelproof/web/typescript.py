@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pixelproof.atomic import write_whole
+from pixelproof.views import paths
 from pixelproof.web.app import api
 from pixelproof.web.library import Library
 from pixelproof.web.state import AppState
 
 TARGET = Path(__file__).parents[3] / "frontend" / "src" / "api" / "contract.ts"
-HEAD = "// Made by `python -m pixelproof.web.typescript` from src/pixelproof/web/contract; do not edit.\n"
+HEAD = "// Made by `python -m pixelproof.web.typescript` from the answers of src/pixelproof/views; do not edit.\n"
 PLAIN = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"}
 
 
@@ -25,8 +26,16 @@ def typescript() -> str:
     """Every model of the API as an exported interface, and every path with the type of its answer."""
     found = api(AppState(Library([]))).openapi()
     models = {name: schema for name, schema in found["components"]["schemas"].items() if "Validation" not in name}
-    parts = [HEAD, *(interface(name, schema) for name, schema in sorted(models.items())), paths(found["paths"])]
-    return "\n".join(parts)
+    parts = [HEAD, *(interface(name, schema) for name, schema in sorted(models.items()))]
+    return "\n".join([*parts, addresses(), answers_by_path(found["paths"])])
+
+
+def addresses() -> str:
+    """The addresses of the table of pages, with their places in braces, by the names that views/paths.py gives them."""
+    named = {name: value for name, value in vars(paths).items() if name.isupper()}
+    rows = [f"  {name}: {json.dumps(value)}," for name, value in named.items()]
+    head = "/** Every address under api/; `addressOf` in client.ts fills the places in braces. */"
+    return "\n".join([head, "export const PATHS = {", *rows, "} as const;", ""])
 
 
 def interface(name: str, schema: Mapping[str, Any]) -> str:
@@ -61,7 +70,7 @@ def kind(schema: Mapping[str, Any]) -> str:
     return PLAIN.get(str(schema.get("type")), "unknown")
 
 
-def paths(found: Mapping[str, Any]) -> str:
+def answers_by_path(found: Mapping[str, Any]) -> str:
     """The answer of every address that gives JSON, as a comment table for the reader."""
     rows = []
     for path, methods in found.items():

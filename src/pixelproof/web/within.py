@@ -11,6 +11,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message
 
+from pixelproof.web.pages import warmed
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -64,13 +66,6 @@ def ask(application: ASGIApp, address: str) -> Reply:
 def warm(application: ASGIApp) -> None:
     """Ask for what a visitor looks at first, so that it is there already; it does not matter if it fails."""
     for card in ask(application, "").json()["runs"]:
-        base = f"runs/{card['id']}"
-        first = [base, f"{base}/gallery", f"{base}/gallery/composed-tuned", f"{base}/atlas/0.png"]
-        if card["start"]:
-            example = f"{base}/examples/{card['start']}"
-            first += [example, f"{example}/neighbours/composed/euclidean"]
-        later = [f"{base}/robustness", f"{base}/defences", f"{base}/thresholds", f"{base}/detectors", f"{base}/maps"]
-        last = [f"{example}/attributions"] if card["start"] else []
-        for address in (*first, *later, *last):
+        for address in warmed(card["id"], card["start"]):
             with suppress(Exception):
                 ask(application, address)

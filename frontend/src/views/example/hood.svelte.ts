@@ -1,5 +1,7 @@
 /** The neighbours of the looked-at image, for every part of the page that speaks of them. */
 
+import { addressOf } from '../../api/client';
+import { PATHS } from '../../api/contract';
 import type { Neighbourhood, Side } from '../../api/contract';
 import { address } from '../../state/address.svelte';
 import { load, type Load } from '../../state/load.svelte';
@@ -16,7 +18,7 @@ export interface Hood {
 export function neighbours(choice: () => Choice): Hood {
   const found = load<Neighbourhood>(() => {
     const { page, layer, metric } = choice();
-    return layer?.clean ? `runs/${page.run}/examples/${page.id}/neighbours/${encodeURIComponent(layer.name)}/${metric}` : null;
+    return layer?.clean ? addressOf(PATHS.NEIGHBOURS, { run: page.run, example: page.id, layer: layer.name, metric: metric }) : null;
   });
 
   // Without a choice of one's own, the metric is the guard's.

@@ -1,6 +1,7 @@
 /** The live page's state: the image it began with, what was painted on it, what an attack made of it, and the answers. */
 
-import { isMissing, pack, remove, send, unpack, Refused, type Found } from '../../api/client';
+import { PATHS } from '../../api/contract';
+import { addressOf, isMissing, pack, remove, send, unpack, Refused, type Found } from '../../api/client';
 import type { Ask, Job, Judged, Missing, Mount, Step } from '../../api/contract';
 import { address } from '../../state/address.svelte';
 import { applied, format, parse, type Edits } from './edits';
@@ -33,7 +34,7 @@ export class Bench {
     this.pixels = shape[1] * shape[2];
     this.base = start;
     this.#asking = new Latest(
-      ({ pixels }) => send<Found<Judged>>(`runs/${run}/live/judge`, { session: this.#session, sequence: (this.#sequence += 1), pixels: pack(pixels) } satisfies Ask),
+      ({ pixels }) => send<Found<Judged>>(addressOf(PATHS.JUDGE, { run }), { session: this.#session, sequence: (this.#sequence += 1), pixels: pack(pixels) } satisfies Ask),
       (found, { first }) => this.#told(found, first),
       (reason) => {
         if (!(reason instanceof Refused && reason.status === 409)) this.error = reason instanceof Error ? reason.message : String(reason);
@@ -96,7 +97,7 @@ export class Bench {
     this.running = true;
     address.set({ edits: null });
     try {
-      const job = await send<Found<Job>>(`runs/${this.run}/live/attacks`, { ...mount, session: this.#session, pixels: pack(pixels) } satisfies Mount);
+      const job = await send<Found<Job>>(addressOf(PATHS.JOBS, { run: this.run }), { ...mount, session: this.#session, pixels: pack(pixels) } satisfies Mount);
       if (isMissing(job)) {
         this.error = `${job.why} ${job.add}`;
         this.running = false;

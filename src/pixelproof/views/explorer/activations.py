@@ -12,6 +12,7 @@ from pixelproof.detect.neighbours.layers import activations
 from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import BadInput, UnknownName
+from pixelproof.views import paths
 from pixelproof.views.answer import Lacking
 from pixelproof.views.open_run import OpenRun
 
@@ -20,9 +21,9 @@ EXCITED = 16
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
-def difference(opened: OpenRun, example: str, layer: str, metric: Metric, pair: tuple[str, str]) -> dict[str, Any]:
+def difference(opened: OpenRun, example: str, layer: str, metric: Metric, a: str, b: str) -> dict[str, Any]:
     """How two images differ in a layer; each is "clean", "adversarial" or the position of a training image."""
-    rows = vectors(opened, example, layer, pair)
+    rows = vectors(opened, example, layer, a, b)
     shares, distance = carried(rows, metric)
     order = shares.argsort(descending=True, stable=True)
     top = order[:LARGEST].tolist()
@@ -37,8 +38,8 @@ def difference(opened: OpenRun, example: str, layer: str, metric: Metric, pair: 
     return {
         "layer": layer,
         "metric": metric,
-        "a": pair[0],
-        "b": pair[1],
+        "a": a,
+        "b": b,
         "width": rows.shape[1],
         "distance": distance,
         "units": [
@@ -53,7 +54,7 @@ def difference(opened: OpenRun, example: str, layer: str, metric: Metric, pair: 
         ],
         "carried": [round(value, 6) for value in share[:LARGEST].tolist()],
         "vectors": {
-            "href": f"runs/{opened.name}/examples/{example}/vectors/{layer}/{pair[0]}/{pair[1]}.f32",
+            "href": paths.at(paths.VECTORS, run=opened.name, example=example, layer=layer, a=a, b=b),
             "shape": list(rows.shape),
         },
         "sentence": told if distance > 0 else f"Both images have the same activations in {layer}.",
@@ -78,9 +79,9 @@ def carried(rows: Float[Tensor, "2 d"], metric: Metric) -> tuple[Float[Tensor, "
     return shares, distance
 
 
-def vectors(opened: OpenRun, example: str, layer: str, pair: tuple[str, str]) -> Float[Tensor, "2 d"]:
+def vectors(opened: OpenRun, example: str, layer: str, a: str, b: str) -> Float[Tensor, "2 d"]:
     """The two activation vectors; in the composed layer those of its layers, scaled as the guard scales them."""
-    return torch.stack([_vector(opened, example, layer, which) for which in pair])
+    return torch.stack([_vector(opened, example, layer, which) for which in (a, b)])
 
 
 def _vector(opened: OpenRun, example: str, layer: str, which: str) -> Float[Tensor, " d"]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pixelproof.explain import Attribution, DeepShap, critical_pixels
 from pixelproof.explain.critical import Sense
+from pixelproof.views import paths
 from pixelproof.views.answer import Missing
 from pixelproof.views.example_sets import CLEAN, Shown
 from pixelproof.views.explorer.pictures import pixels
@@ -57,7 +58,7 @@ def attribution_of(opened: OpenRun, example: str) -> dict[str, Any] | Missing:
         if absent is not None:
             return absent
     shape = [1 if shown.attack is None else 2, *opened.shape]
-    return {"href": f"runs/{opened.name}/examples/{example}/attributions.f32", "shape": shape}
+    return {"href": paths.at(paths.ATTRIBUTION_VALUES, run=opened.name, example=example), "shape": shape}
 
 
 def explained(opened: OpenRun, example: str) -> Explained:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.explain.penultimate import drift
+from pixelproof.views import paths
 from pixelproof.views.example_sets import CLEAN, Shown
 from pixelproof.views.explorer.attackability import surveyed
 from pixelproof.views.explorer.attributions import attribution_of
@@ -27,7 +28,6 @@ def example(opened: OpenRun, name: str) -> dict[str, Any]:
     logits = opened.model.predict(images)
     attacked = found.attack is not None
     change = (images[1] - images[0]) if attacked else None
-    base = f"runs/{opened.name}/examples/{name}"
     return {
         "id": name,
         "run": opened.name,
@@ -40,7 +40,7 @@ def example(opened: OpenRun, name: str) -> dict[str, Any]:
         "adversarial": output(logits[1]) if attacked else None,
         "distance": None if change is None else {norm: float(size) for norm, size in _distances(images).items()},
         "changed": None if change is None else int((change != 0).any(0).sum()),
-        "pixels": {"href": f"{base}/pixels.f32", "shape": list(images.shape)},
+        "pixels": {"href": paths.at(paths.PIXELS, run=opened.name, example=name), "shape": list(images.shape)},
         "layers": _layers(opened, found, row, images),
         "detectors": verdicts(opened, found, row),
         "guard": opened.lacks("neighbour_view"),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixelproof.views import paths
 from pixelproof.views.example_sets import Shown
 from pixelproof.views.open_run import OpenRun
 
@@ -34,7 +35,7 @@ def gallery(opened: OpenRun) -> dict[str, Any]:
         "n": rows,
         "sets": [facts(each) for each in sets],
         "cases": list(CASES),
-        "atlas": atlas(opened.shape, rows, f"runs/{opened.name}/atlas/{{page}}.png"),
+        "atlas": atlas(opened.shape, rows, paths.at(paths.ATLAS, run=opened.name)),
         "set": [place for place, each in enumerate(sets) for _ in range(len(each))],
         "index": _joined([each.index for each in sets]),
         "label": _joined([each.labels for each in sets]),

@@ -15,6 +15,7 @@ from pixelproof.detect.neighbours.layers import MEAN, activations
 from pixelproof.errors import UnknownName
 from pixelproof.explain import PROJECTIONS
 from pixelproof.results import ProjectionRecord, catalogue
+from pixelproof.views import paths
 from pixelproof.views.answer import Lacking, Missing
 from pixelproof.views.example_sets import Shown, slug
 from pixelproof.views.open_run import OpenRun
@@ -81,7 +82,7 @@ def one(opened: OpenRun, name: str) -> dict[str, Any]:
         "predicted": [int(sets[place].predicted[row]) for place, row in pairs],
         "success": [bool(sets[place].success[row]) for place, row in pairs],
         "twin": [None if twin < 0 else twin for twin in found.twin.tolist()],
-        "points": {"href": f"runs/{opened.name}/maps/{name}/points.f32", "shape": [len(pairs), 2]},
+        "points": {"href": paths.at(paths.POINTS, run=opened.name, map=name), "shape": [len(pairs), 2]},
     }
 
 

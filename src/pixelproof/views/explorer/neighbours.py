@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,12 +16,14 @@ from pixelproof.detect.neighbours.nearest import NearestRows
 from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import UnknownName
 from pixelproof.types import Images
+from pixelproof.views import paths
 from pixelproof.views.explorer.gallery import atlas
 from pixelproof.views.explorer.pictures import pixels, sheet
 from pixelproof.views.open_run import OpenRun
 
 NEAR = 3  # links from every neighbour to the nodes nearest to it
 ALIKE = 0.05  # root mean square per value under which two images are called alike
+SideName: TypeAlias = Literal["clean", "adversarial"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ def neighbours(opened: OpenRun, example: str, layer: str, metric: Metric) -> dic
     sides = [_side(opened, ids, distance) for ids, distance in zip(found.ids, found.distance, strict=True)]
     sheet_of = None
     if opened.has("training"):
-        href = f"runs/{opened.name}/examples/{example}/neighbours/{layer}/{metric}.png"
+        href = paths.at(paths.FACES, run=opened.name, example=example, layer=layer, metric=metric)
         sheet_of = atlas(opened.shape, found.ids.numel(), href)
     return {
         "layer": layer,
@@ -102,7 +104,7 @@ def faces(opened: OpenRun, example: str, layer: str, metric: Metric) -> bytes:
     return sheet(images, atlas(opened.shape, len(images), "")["columns"])
 
 
-def graph(opened: OpenRun, example: str, layer: str, metric: Metric, side: str) -> dict[str, Any]:
+def graph(opened: OpenRun, example: str, layer: str, metric: Metric, side: SideName) -> dict[str, Any]:
     """The example and its neighbours as nodes, laid out by classical scaling of all distances (Torgerson 1952)."""
     where = space(opened, layer, metric)
     images = pixels(opened, example)

@@ -13,6 +13,7 @@ from pixelproof.detect import Figures, figures, roc
 from pixelproof.detect.neighbours.rules import BETWEEN
 from pixelproof.errors import UnknownName
 from pixelproof.results import GuardRecord, VerdictRecord
+from pixelproof.views import paths
 from pixelproof.views.example_sets import CLEAN, slug
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.roc import Roc
@@ -70,7 +71,7 @@ def _against(opened: OpenRun, name: str, record: VerdictRecord) -> dict[str, Any
             _space(opened, name, place, table[place, :quiet], table[place, quiet:])
             for place in range(len(record.layers))
         ],
-        "scores": {"href": f"runs/{opened.name}/thresholds/{name}/scores.f32", "shape": list(table.shape)},
+        "scores": {"href": paths.at(paths.SCORES, run=opened.name, attack=name), "shape": list(table.shape)},
         "examples": [f"{found}~{index}" for found, rows in places for index in rows.tolist()],
     }
 
