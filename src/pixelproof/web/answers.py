@@ -122,5 +122,5 @@ class Answers:
 
 
 @functools.cache
-def _adapter(model: Any) -> TypeAdapter[Any]:
+def _adapter(model: Any) -> Any:  # a TypeAdapter, whose annotation beartype cannot read
     return TypeAdapter(model)
