@@ -133,6 +133,7 @@ def _offer(name: str, shape: Shape) -> Offer:
 def _range(setting: str, shape: Shape) -> tuple[float, float]:
     """From where to where a number may go; of what decides how many images there are at once, by their size."""
     if setting not in BATCHES:
-        return RANGES[setting]
+        low, high = RANGES[setting]
+        return float(low), float(high)
     low, high = BATCHES[setting]
-    return low, max(low, min(high, VALUES // prod(shape)))
+    return float(low), float(max(low, min(high, VALUES // prod(shape))))
