@@ -73,7 +73,7 @@ class Page:
 FIRST = {"detector": "composed-tuned", "page": 0, "layer": "composed", "metric": "euclidean"}
 
 PAGES: tuple[Page, ...] = (
-    Page(paths.RUN, explorer.page, contract.RunPage, warm=1),
+    Page(paths.RUN, views.runs.page, warm=1),
     Page(paths.GALLERY, explorer.columns.whole, contract.Gallery, warm=2),
     Page(paths.COLUMN, explorer.columns.column, contract.DetectorColumn, warm=3),
     Page(paths.ATLAS, explorer.pictures.page, warm=4),

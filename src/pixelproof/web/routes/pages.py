@@ -11,7 +11,8 @@ from fastapi import APIRouter, Request, Response
 from pixelproof import __version__
 from pixelproof.views import explorer, paths
 from pixelproof.views.answer import Missing, or_missing
-from pixelproof.web.contract import Home, Paired
+from pixelproof.views.runs import DamagedRun, Home
+from pixelproof.web.contract import Paired
 from pixelproof.web.pages import PAGES, Page
 from pixelproof.web.state import AppState
 
@@ -25,9 +26,8 @@ def router(state: AppState) -> APIRouter:
     def home() -> Home:
         """The runs this server was started with, in that order, and those that cannot be read."""
         cards = [card for name in library.names() if (card := library.card(name, answers.busy)) is not None]
-        damaged = [{"name": name, "why": why} for name, why in library.damaged.items()]
-        found = {"version": __version__, "static": False, "live": state.live, "runs": cards, "damaged": damaged}
-        return Home.model_validate(found)
+        damaged = tuple(DamagedRun(name=name, why=why) for name, why in library.damaged.items())
+        return Home(version=__version__, static=False, live=state.live, runs=tuple(cards), damaged=damaged)
 
     @routes.get("/" + paths.AGAINST, response_model=Paired | Missing)
     def against(run: str, other: str) -> Paired | Missing:
