@@ -144,7 +144,7 @@ def test_every_attacked_image_is_in_one_half_with_its_twin(run, twins):
     assert len(images) == 2 * len(validation) >= 8
     assert int(attacked.sum()) == len(validation)
     assert torch.equal(images[attacked], validation.found.images)
-    assert torch.equal(validation.clean(("0",) * 10).index, validation.found.index)
+    assert torch.equal(validation.clean(tuple("0123456789")).index, validation.found.index)
 
 
 def test_targets_are_drawn_among_those_reached_and_are_not_always_the_nearest(run, twins):
