@@ -14,7 +14,7 @@ from pixelproof.types import Goal, check_labels
 from pixelproof.web.contract import Mount
 from pixelproof.web.live import offer
 from pixelproof.web.live.images import unpacked
-from pixelproof.web.live.task import Job, Task
+from pixelproof.web.live.task import RunningAttack, Task
 
 RUNNING = 4
 KEPT_SECONDS = 60.0
@@ -25,10 +25,10 @@ class Jobs:
     """The attacks that are running, at most one per session and RUNNING in all."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, RunningAttack] = {}
         self._lock = threading.Lock()
 
-    def start(self, model: Classifier, asked: Mount) -> Job:
+    def start(self, model: Classifier, asked: Mount) -> RunningAttack:
         """Begin an attack and stop the session's earlier one; BadInput for an image, class or spec that cannot be."""
         image = unpacked(asked.pixels, model.card.input_shape)
         wanted = asked.label if asked.target is None else asked.target
@@ -38,7 +38,7 @@ class Jobs:
             raise BadInput("live", "a target must differ from the true class", asked.target)
         attack = offer.asked(asked.attack, model.card.input_shape)
         goal = Goal(labels, targeted=asked.target is not None)
-        job = Job(secrets.token_urlsafe(9), asked.session)
+        job = RunningAttack(secrets.token_urlsafe(9), asked.session)
         with self._lock:
             self._tidy(asked.session)
             if sum(not each.done for each in self._jobs.values()) >= RUNNING:
@@ -48,7 +48,7 @@ class Jobs:
         threading.Thread(target=task.run, args=(attack,), daemon=True, name=f"live-{job.name}").start()
         return job
 
-    def find(self, name: str) -> Job:
+    def find(self, name: str) -> RunningAttack:
         """A job that runs or has ended lately; BadInput for another name."""
         with self._lock:
             if name not in self._jobs:

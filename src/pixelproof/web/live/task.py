@@ -46,7 +46,7 @@ class Stopped(BaseException):
 
 
 @dataclass(eq=False)
-class Job:
+class RunningAttack:
     """One attack on one image: its steps so far, as the contract's Step; appended to by one thread."""
 
     name: str
@@ -62,7 +62,7 @@ class Job:
 class Task:
     """The work of one job, on a copy of the classifier: hooks of two attacks must not meet."""
 
-    job: Job
+    job: RunningAttack
     model: Classifier
     clean: Tensor
     goal: Goal
