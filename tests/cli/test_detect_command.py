@@ -163,3 +163,18 @@ def test_a_class_without_a_correct_image_is_named(call, tmp_path):
     (tmp_path / "blind.py").write_text(NET.replace("20 - means", "torch.tensor([99.0] + [0.0] * 9) - means"))
     found = call("--detector", "neighbours:k=3", net=f"{tmp_path / 'blind.py'}:build")
     assert "every class needs a correctly classified training image" in str(found.exception)
+
+
+def test_a_detector_that_learns_from_attacks_takes_the_first_one(call):
+    detector = ["--detector", "signature:background=2", "--fit", "300"]
+    done = call(*detector, "--attack", "fgsm:eps=0.3", "--json")
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert facts["attack"] == "fgsm:eps=0.3"
+    assert facts["settings"].startswith("signature:kind=statistics,background=2,")
+    assert facts["false_alarms"]["n"] == facts["test_images"] == 80
+    (row,) = facts["attacks"]
+    assert row["recovered"] is None
+    found = call(*detector)
+    assert isinstance(found.exception, BadInput)
+    assert "needs an attack" in str(found.exception)

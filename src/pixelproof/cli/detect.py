@@ -51,7 +51,7 @@ def detect(
     """
     from pixelproof import attacks, data
     from pixelproof.cli import guarding
-    from pixelproof.detect import NeighbourGuard, parse
+    from pixelproof.detect import SUPERVISED, NeighbourGuard, parse
     from pixelproof.errors import BadInput
 
     if not 0 < rate < 1:
@@ -61,7 +61,13 @@ def detect(
     specs = list(dict.fromkeys(attack or ()))
     for spec in [*specs, *([tune] if tune else []), detector]:
         parse(spec) if spec == detector else attacks.parse(spec)
-    asked = guarding.Asked(detector, tune, rate, fit, seed)
+    learns = parse(detector).name in SUPERVISED
+    if learns and not specs:
+        expected = f"'{detector}' is fitted on attacked training images and needs an attack"
+        raise BadInput(
+            "--attack", expected, "none", "For example --attack pgd:eps=8/255; it learns from the first one."
+        )
+    asked = guarding.Asked(detector, tune, rate, fit, seed, specs[0] if learns else None)
     with progress(silent=quiet or as_json) as tell:
         model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
         pictures = None if images is None else guarding.pictures(model, images)  # before the long work

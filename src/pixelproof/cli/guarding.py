@@ -44,13 +44,17 @@ STEPS = 40  # of the attacks that know the guard
 
 @dataclass(frozen=True)
 class Asked:
-    """What makes a guard: detector, attack to tune on, false-alarm rate, training images at most, seed."""
+    """What makes a guard: detector, attack to tune on, false-alarm rate, training images at most, seed.
+
+    `attack`: what a detector that learns from attacked images is fitted on, mounted on the training images.
+    """
 
     detector: str
     tune: str | None
     rate: float
     fit: int
     seed: int
+    attack: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +88,9 @@ def build(asked: Asked, model: Classifier, data: tuple[Dataset, Dataset], *, fol
     if asked.tune is not None:
         held, half = divide(held, rng, share=0.5)
         chosen, tuned = tuned_on(asked, model, train, half, tell)
+    attacked = None if asked.attack is None else mounted(asked.attack, model, train, asked.seed, tell)
     tell(f"fit {chosen.name}", 0, 1, "")
-    guard = chosen.fit(model, train, None, rng)
+    guard = chosen.fit(model, train, attacked, rng)
     if not isinstance(guard, Recalibrated):
         raise BadInput("detect", "the detector's guard must have a calibration", f"'{chosen.name}'")
     guard = guard.calibrated(model, held, rate=asked.rate)
