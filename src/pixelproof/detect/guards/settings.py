@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from pixelproof import specs
 from pixelproof.errors import BadInput, UnknownName
 
 MOST = 1_000_000  # images, neighbours, epochs, widths: beyond it a number is a slip, and would end in memory
-Range = tuple[float, float]
+Number: TypeAlias = int | float
+Range: TypeAlias = tuple[Number, Number]  # two whole numbers: only whole numbers between them
 
 
 def check_settings(detector: Any, ranges: Mapping[str, Range] | None = None) -> None:
@@ -43,12 +44,12 @@ def spelled(detector: Any) -> str:
     return ",".join([written, *(f"{name}=none" for name in off)])
 
 
-def respelled(spec: str, setting: str, value: float) -> str:
+def respelled(spec: str, setting: str, value: Number) -> str:
     """A spec with one of its numbers replaced, as when a guard is calibrated again at another rate."""
     return re.sub(rf"(?<=[:,]){setting}=[^,]*", f"{setting}={value:.8g}", spec)
 
 
-def _check_range(detector: Any, name: str, low: float, high: float) -> None:
+def _check_range(detector: Any, name: str, low: Number, high: Number) -> None:
     setting = getattr(detector, name)
     whole = isinstance(low, int) and isinstance(high, int)
     for value in setting if isinstance(setting, tuple) else () if setting is None else (setting,):
@@ -58,5 +59,5 @@ def _check_range(detector: Any, name: str, low: float, high: float) -> None:
             raise BadInput(detector.name, f"{name} must be a whole number", value)
 
 
-def _bounds(low: float, high: float) -> str:
+def _bounds(low: Number, high: Number) -> str:
     return f"{low:,}..{high:,}" if isinstance(low, int) else f"[{low:g}, {high:g}]"
