@@ -141,7 +141,12 @@ def standard_deviation(
 
 
 def vector_norm(
-    x: Tensor, ord: float = 2, dim: list[int] | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+    x: Tensor,
+    ord: int | float = 2,
+    dim: list[int] | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """The l2 norm; other orders are refused."""
     if ord != 2 or dtype is not None:
