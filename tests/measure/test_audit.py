@@ -40,6 +40,12 @@ def test_an_honest_model_gets_its_bound(honest):
     assert honest["weak DLR"].value == 5.0
 
 
+def test_an_audit_kept_before_the_last_flags_were_added_can_be_read(honest):
+    older = replace(honest, findings=honest.findings[:17])
+    assert [flag.name for flag, _ in older.flags] == [flag.name for flag in RED_FLAGS[:17]]
+    assert older.believable
+
+
 def test_a_model_that_hides_its_gradient_is_not_shown_robust():
     model, data = linear(before=Quantise())
     found = measure.audit(model, data, eps=0.03, effort=QUICK)

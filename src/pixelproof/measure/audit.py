@@ -56,8 +56,8 @@ class Audit:
 
     @property
     def flags(self) -> tuple[tuple[RedFlag, Finding], ...]:
-        """Every row of the table with its finding."""
-        return tuple(zip(RED_FLAGS, self.findings, strict=True))
+        """Every row of the table with its finding; an audit kept before the last rows were added has fewer."""
+        return tuple(zip(RED_FLAGS, self.findings, strict=False))
 
     @property
     def raised(self) -> tuple[RedFlag, ...]:

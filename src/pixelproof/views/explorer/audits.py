@@ -30,7 +30,7 @@ def audits(opened: OpenRun) -> list[dict[str, Any]]:
                 older.append(path.parent.name)
     if older:
         why = f"An older version kept {', '.join(older)} without whether the bound is believable."
-        raise Lacking("audit", why, "Repeat its command with the same --out: it goes on from what is kept.")
+        raise Lacking("audit", why, "Repeat its command with another --out.")
     if not found:
         raise _lacking(opened)
     return sorted(found, key=lambda each: (each["norm"], each["eps"]))
