@@ -10,17 +10,17 @@ from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
 from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
+from pixelproof.report.critical import critical
 from pixelproof.report.defences import defences
 from pixelproof.report.detectors import detectors
 from pixelproof.report.examples import examples
 from pixelproof.report.html import html
-from pixelproof.report.inside import inside
 from pixelproof.report.neighbours import neighbours
 from pixelproof.report.one_pixel import one_pixel
 from pixelproof.report.page import Block, Figure, Fold, Grid, Section
 from pixelproof.report.paper import paper
 from pixelproof.report.paper_one import paper_one
-from pixelproof.report.pixels import pixels
+from pixelproof.report.penultimate import penultimate
 from pixelproof.report.robustness import robustness
 from pixelproof.report.signature_detectors import signature_detectors
 from pixelproof.report.signatures import signatures
@@ -37,9 +37,9 @@ SECTIONS: tuple[Callable[[OpenRun], Section | None], ...] = (
     paper,
     examples,
     signatures,
-    pixels,
+    critical,
     one_pixel,
-    inside,
+    penultimate,
     signature_detectors,
     defences,
     neighbours,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pixelproof import views
+from pixelproof.report.critical import PAPER_P, PAPER_T
 from pixelproof.report.page import Prose, Section, Table, cells, count, interval, percent
-from pixelproof.report.pixels import PAPER_P, PAPER_T
 from pixelproof.report.signature_detectors import PAPER_ACCURACY, PAPER_AUC
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
@@ -21,7 +21,7 @@ SAID = (
 
 def paper_one(opened: OpenRun) -> Section | None:
     """The way through the report for a reader of paper 1; None without signatures."""
-    if views.critical(opened.run) is None:
+    if held(lambda: views.critical(opened)) is None:
         return None
     body = tuple(cells(name, printed, ours(opened), where, head=1) for name, printed, ours, where in LINES)
     table = Table(
@@ -45,32 +45,29 @@ def _clean(opened: OpenRun) -> str:
 
 
 def _maps(opened: OpenRun) -> str:
-    found = views.projections(opened.run)
-    return "; ".join(f"{one['method'].upper()} of {one['space']}, {count(len(one['labels']))}" for one in found)
+    found = held(lambda: views.penultimate(opened))
+    stored = () if found is None else found.projections
+    return "; ".join(f"{one.method.upper()} of {one.space}, {count(len(one.labels))}" for one in stored)
 
 
 def _shown(opened: OpenRun) -> str:
-    facts, gaps = views.critical(opened.run), views.gaps(opened.run)
-    assert facts is not None
-    assert gaps is not None
-    gap = f"{gaps['largest']:.0e}".replace("-", "\u2011")  # kept on one line
-    return f"{facts['attack']}, eps {facts['eps']:.3g}; {gaps['n']} maps, largest gap {gap}"
+    facts, found = views.critical(opened), views.signatures(opened)
+    gap = f"{found.largest:.0e}".replace("-", "\u2011")  # kept on one line
+    return f"{facts.attack}, eps {facts.eps:.3g}; {found.n} maps, largest gap {gap}"
 
 
 def _overlaid(opened: OpenRun) -> str:
-    facts = views.critical(opened.run)
-    assert facts is not None
-    return f"{facts['k']} pixels per image and over all images, both senses"
+    facts = views.critical(opened)
+    return f"{facts.k} pixels per image and over all images, both senses"
 
 
 def _table_one(opened: OpenRun) -> str:
-    facts = views.critical(opened.run)
-    assert facts is not None
-    return ", ".join(f"{sense['sense']} repairs {percent(sense['repaired'])}" for sense in facts["senses"])
+    facts = views.critical(opened)
+    return ", ".join(f"{sense.sense} repairs {percent(sense.repaired)}" for sense in facts.senses)
 
 
 def _table_two(opened: OpenRun) -> str:
-    rows = {row["group"]: row["size"]["value"] for row in views.proximity(opened.run)}
+    rows = {row.group: row.size.value for row in views.signatures(opened).proximity}
     if not rows:
         return ABSENT
     far, near, chance = (rows[group] for group in ("far from 0", "close to 0", "random"))
@@ -97,23 +94,22 @@ def _beside(source: str) -> Callable[[OpenRun], str]:
 
 
 def _t_test(opened: OpenRun) -> str:
-    facts = views.critical(opened.run)
-    assert facts is not None
-    pooled = facts["pooled"]
-    p = f"= {pooled['p']:.3g}" if pooled["p"] >= 1e-300 else "< 1e-300"
-    return f"t = {pooled['t']:.4g}, p {p}; on clean images in {percent(facts['null']['pooled']['value'])} of runs, too"
+    facts = views.critical(opened)
+    pooled = facts.pooled
+    p = f"= {pooled.p:.3g}" if pooled.p >= 1e-300 else "< 1e-300"
+    return f"t = {pooled.t:.4g}, p {p}; on clean images in {percent(facts.null.pooled.value)} of runs, too"
 
 
 def _means(opened: OpenRun) -> str:
-    facts = views.critical(opened.run)
-    assert facts is not None
-    critical, other = facts["pooled"]["means"]
+    facts = views.critical(opened)
+    critical, other = facts.pooled.means
     return f"mean |change| {critical:.3g} against {other:.3g}"
 
 
 def _inside(opened: OpenRun) -> str:
-    rows = views.inside(opened.run)
-    told = (f"{row['attack']} {row['separability']:.2f}" for row in rows if row["separability"] is not None)
+    found = held(lambda: views.penultimate(opened))
+    rows = () if found is None else found.rows
+    told = (f"{row.attack} {row.separability:.2f}" for row in rows if row.separability is not None)
     return f"AUROC of a line: {', '.join(told)}"
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,11 +11,14 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from pixelproof import views
+from pixelproof.explain.critical import Sense
 from pixelproof.report.draw import Words, draw
 from pixelproof.report.page import Block, Figure, Prose, Section, Table, cells, count, interval, number, percent
 from pixelproof.report.pictures import NEGATIVE, POSITIVE, diverging, signed
-from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import Estimate, held
+from pixelproof.views.critical import CriticalFindings
+from pixelproof.views.signatures import ExplainedImage, ProximityRow
 
 SHOWN = 8
 TABLE_TWO = {  # what the paper says of a pixel's SHAP value
@@ -39,23 +41,22 @@ TABLE_ONE = (
 
 def signatures(opened: OpenRun) -> Section | None:
     """Paper 1's Fig. 3, Table II, Fig. 4 and Table I."""
-    run = opened.run
-    facts, gaps = views.critical(run), views.gaps(run)
-    if facts is None or gaps is None:
+    facts, found = held(lambda: views.critical(opened)), held(lambda: views.signatures(opened))
+    if facts is None or found is None:
         return None
-    shots = views.explained(run, SHOWN)
+    shots = views.explained_images(opened.run, SHOWN)
     said = (
         f"A signature is the DeepSHAP attribution of the predicted class's logit to every pixel. Here it is shown for "
-        f"the first {len(shots)} test images, in file order, that {facts['attack']} fooled at eps "
-        f"{facts['eps']:.3g}. "
-        f"Every map adds up to its logit up to a relative gap of at most {gaps['largest']:.1e} (n = {gaps['n']} maps"
-        + (f"; {gaps['unsound']} of them miss the 0.1 % that a share must not miss)." if gaps["unsound"] else ").")
+        f"the first {len(shots)} test images, in file order, that {facts.attack} fooled at eps "
+        f"{facts.eps:.3g}. "
+        f"Every map adds up to its logit up to a relative gap of at most {found.largest:.1e} (n = {found.n} maps"
+        + (f"; {found.unsound} of them miss the 0.1 % that a share must not miss)." if found.unsound else ").")
     )
     blocks: tuple[Block, ...] = (
         Prose(said),
         _maps(shots),
-        *_table_two(run),
-        _critical(shots, views.overall(run), facts["k"]),
+        *_table_two(found.proximity),
+        _critical(shots, views.critical_of_all(opened.run), facts.k),
         _table_one(facts),
     )
     return Section("signatures", "Why it was fooled: signatures", blocks)
@@ -86,7 +87,7 @@ def _grey(image: Tensor) -> Tensor:
     return (image if len(image) == 3 else image[:1].expand(3, -1, -1)).permute(1, 2, 0)
 
 
-def _maps(shots: list[views.Explained]) -> Figure:
+def _maps(shots: list[ExplainedImage]) -> Figure:
     """Fig. 3: one shared scale with zero in the middle."""
     scale = _reach(torch.stack([part for shot in shots for part in (shot.clean_map, shot.image_map)]))
     rows = [
@@ -114,7 +115,7 @@ def _reach(maps: Tensor) -> float:
     return float(maps.abs().flatten().double().quantile(WITHIN)) or float(maps.abs().max())
 
 
-def _critical(shots: list[views.Explained], overall: dict[str, Tensor], k: int) -> Figure:
+def _critical(shots: list[ExplainedImage], overall: Mapping[Sense, Tensor], k: int) -> Figure:
     """Fig. 4: critical pixels over the input, each image's own and those of all images together."""
     rows = [
         ("generation", [_overlaid(shot.image, shot.generation, POSITIVE) for shot in shots]),
@@ -140,49 +141,48 @@ def _overlaid(image: Tensor, mask: Tensor, colour: tuple[int, int, int]) -> Tens
     return torch.where(mask[..., None], torch.tensor(colour) / 255, _grey(image))
 
 
-def _alt(shots: list[views.Explained], what: str) -> str:
+def _alt(shots: list[ExplainedImage], what: str) -> str:
     return f"{len(shots)} images that were fooled, clean and adversarial, with their {what}."
 
 
-def _table_one(facts: dict[str, Any]) -> Table:
-    generation, detection = facts["senses"]
-    k = facts["k"]
+def _table_one(facts: CriticalFindings) -> Table:
+    generation, detection = facts.senses
+    k = facts.k
     measured = (
         (
             f"score in the first {k} pixels",
-            *(percent(s["concentration"]) for s in (generation, detection)),
+            *(percent(s.concentration) for s in (generation, detection)),
         ),
-        ("labels repaired when these are set back", *(percent(s["repaired"]) for s in (generation, detection))),
-        ("still fooled when only these stay", *(percent(s["sufficient"]) for s in (generation, detection))),
+        ("labels repaired when these are set back", *(percent(s.repaired) for s in (generation, detection))),
+        ("still fooled when only these stay", *(percent(s.sufficient) for s in (generation, detection))),
         (
             "fooled by an attack confined to these",
-            *(percent(s["confined"]["value"]) for s in (generation, detection)),
+            *(percent(s.confined.value) for s in (generation, detection)),
         ),
     )
     return Table(
         name="generation-detection",
-        caption=f"Attack generation and detection (paper 1, Table I), with what was measured, n = {facts['n']}",
+        caption=f"Attack generation and detection (paper 1, Table I), with what was measured, n = {facts.n}",
         columns=("aspect", "generation", "detection"),
         bodies=(
             tuple(cells(*row, head=1) for row in TABLE_ONE),
             tuple(cells(*row, head=1) for row in measured),
         ),
-        note=f"The upper part is the paper's. Repaired and still fooled: {facts['deep'] or facts['attack']}, n = "
-        f"{facts['curves_n']}; the other lines: {facts['attack']}. The two senses share {number(facts['shared'], 2)} "
+        note=f"The upper part is the paper's. Repaired and still fooled: {facts.deep or facts.attack}, n = "
+        f"{facts.curves_n}; the other lines: {facts.attack}. The two senses share {number(facts.shared, 2)} "
         "of their pixels (Jaccard index, mean over images). The detection ranking needs the clean twin: it explains an "
         "attack after the fact, it cannot detect one.",
     )
 
 
-def _table_two(run: Run) -> list[Table]:
+def _table_two(rows: Sequence[ProximityRow]) -> list[Table]:
     """What a pixel's SHAP value says of it, and what happens when pixels of that kind are replaced."""
-    rows = views.proximity(run)
     if not rows:
         return []
     body = tuple(
         cells(
-            row["group"], TABLE_TWO[row["group"]], _mean(row["size"]), _mean(row["change"], sign="+"),
-            interval(row["relabelled"]), head=1,
+            row.group, TABLE_TWO[row.group], _mean(row.size), _mean(row.change, sign="+"),
+            interval(row.relabelled), head=1,
         )
         for row in rows
     )  # fmt: skip
@@ -190,7 +190,7 @@ def _table_two(run: Run) -> list[Table]:
         Table(
             name="proximity",
             caption=f"SHAP values close to and far from 0 (paper 1, Table II), with what was measured, "
-            f"{count(rows[0]['n'])}",
+            f"{count(rows[0].n)}",
             columns=(
                 "SHAP value",
                 "the paper says",
@@ -199,7 +199,7 @@ def _table_two(run: Run) -> list[Table]:
                 "class changed [95\u00a0%]",
             ),
             bodies=(body,),
-            note=f"{rows[0]['k']} pixels of each clean image are set to the values of each background; the logit is "
+            note=f"{rows[0].k} pixels of each clean image are set to the values of each background; the logit is "
             "that of the predicted class. Only pixels that differ from some background take part: a border that is "
             "black everywhere moves nothing, whatever its SHAP value, and would prove the paper's words by itself. "
             "Random pixels of the same kind are the control.",
@@ -207,6 +207,6 @@ def _table_two(run: Run) -> list[Table]:
     ]
 
 
-def _mean(found: dict[str, float], sign: str = "") -> str:
-    text = f"{found['value']:{sign}.2f} [{found['low']:{sign}.2f}, {found['high']:{sign}.2f}]"
+def _mean(found: Estimate, sign: str = "") -> str:
+    text = f"{found.value:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
     return text.replace("-", "−")

@@ -13,6 +13,7 @@ from pixelproof.run import Run
 from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import Answer, Estimate, held
+from pixelproof.views.critical import CriticalFindings
 from pixelproof.views.detectors import Detectors
 from pixelproof.views.training import EpochScores
 
@@ -69,6 +70,25 @@ def _columns(row: Answer, *without: str) -> Mapping[str, Any]:
     return {fields[name].serialization_alias or name: value for name, value in row if name not in without}
 
 
+def _critical(opened: OpenRun) -> CriticalFindings | None:
+    return held(lambda: views.critical(opened))
+
+
+def _curves(opened: OpenRun) -> Rows:
+    found = _critical(opened)
+    return () if found is None else map(_columns, found.curves)
+
+
+def _confined(opened: OpenRun) -> Rows:
+    found = _critical(opened)
+    return () if found is None else map(_columns, found.confined)
+
+
+def _drift(opened: OpenRun) -> Rows:
+    found = held(lambda: views.penultimate(opened))
+    return () if found is None else map(_columns, found.drift)
+
+
 def _images(run: Run) -> Rows:
     for row in views.robustness(run):
         yield from views.images(run, attack=row["attack"], eps=row["eps"])
@@ -119,9 +139,9 @@ CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
         "confusion": _confusion,
         "training": _training,
         "images": _on_run(_images),
-        "critical-curves": _on_run(views.curves),
-        "critical-confined": _on_run(views.confined),
-        "drift": _on_run(views.drift),
+        "critical-curves": _curves,
+        "critical-confined": _confined,
+        "drift": _drift,
         "detectors": _detectors,
         "adaptive": _adaptive,
         "defences": _on_run(_defences),

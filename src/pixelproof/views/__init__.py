@@ -11,10 +11,10 @@ from pixelproof.views.attacks import (
     unpaired,
     worst_case,
 )
+from pixelproof.views.critical import critical
 from pixelproof.views.defences import budgets, defences, front, searched, shown, utilities
 from pixelproof.views.detectors import detectors
 from pixelproof.views.examples import Example, examples
-from pixelproof.views.inside import by_class, drift, inside, projections
 from pixelproof.views.neighbours import (
     alarm_rule,
     cases,
@@ -31,72 +31,54 @@ from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pix
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import overview
 from pixelproof.views.paper import paper
+from pixelproof.views.penultimate import penultimate
 from pixelproof.views.signature_detectors import signature_detectors
-from pixelproof.views.signatures import (
-    Explained,
-    confined,
-    critical,
-    curves,
-    explained,
-    gaps,
-    histograms,
-    overall,
-    proximity,
-    sanity,
-)
+from pixelproof.views.signatures import ExplainedImage, critical_of_all, explained_images, signatures
 from pixelproof.views.training import training
 from pixelproof.views.witnesses import Witness, duplicates, witnesses
 
 __all__ = [
     "Example",
-    "Explained",
+    "ExplainedImage",
     "OpenRun",
     "PixelExample",
     "Witness",
     "alarm_rule",
     "attack_names",
     "budgets",
-    "by_class",
     "cases",
     "certificate",
     "classes",
-    "confined",
     "confusion",
     "critical",
-    "curves",
+    "critical_of_all",
     "defences",
     "depth",
     "detectors",
     "disagreement",
-    "drift",
     "duplicates",
     "examples",
-    "explained",
+    "explained_images",
     "family",
     "focus",
     "focus_of",
     "front",
-    "gaps",
     "guarded_attacks",
-    "histograms",
     "images",
-    "inside",
     "k_curves",
     "layer_rocs",
     "one_pixel",
-    "overall",
     "overview",
     "paper",
+    "penultimate",
     "pixel_examples",
-    "projections",
-    "proximity",
     "recovered",
     "repairs",
     "robustness",
-    "sanity",
     "searched",
     "shown",
     "signature_detectors",
+    "signatures",
     "threshold_curves",
     "training",
     "unpaired",

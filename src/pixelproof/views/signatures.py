@@ -1,24 +1,52 @@
-"""Signatures and critical pixels: what moved, whether it can be believed, and which pixels suffice."""
+"""Signatures: how well they add up, what pixels near and far from 0 do, and images with their maps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
+from pydantic import Field
 from torch import Tensor
 
-from pixelproof.explain import Attribution, HeldOutTest, NullRun, critical_pixels, verdict
+from pixelproof.explain import Attribution, critical_pixels
 from pixelproof.explain.critical import CriticalPixels, Sense
 from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.types import Rate
-from pixelproof.views.overview import rate
+from pixelproof.views.answer import Answer, Estimate, Lacking
+from pixelproof.views.open_run import OpenRun
+
+LEAST_GAP = 1e-3  # relative additivity gap above which a map does not add up
+
+
+class ProximityRow(Answer):
+    """What setting k pixels of each image to the values of a background does, by how near 0 their SHAP values are.
+
+    Intervals of means are normal approximations, that of the share is Wilson's and counts images.
+    """
+
+    group: str
+    k: int
+    n: int = Field(description="Clean images.")
+    size: Estimate = Field(description="|change| of the explained logit, mean over images.")
+    change: Estimate = Field(description="Its signed change, mean over images.")
+    relabelled: Rate = Field(description="Images whose predicted class changes, counted by the share of backgrounds.")
+
+
+class Signatures(Answer):
+    """The maps of a run in every state of its images (clean, attacked, noisy), and Table II of paper 1 measured."""
+
+    available: Literal[True] = True
+    n: int = Field(description="Maps.")
+    largest: float = Field(description="The largest relative gap between a map's sum and the logit that it explains.")
+    unsound: int = Field(description="Maps with a gap above 0.1 %.")
+    proximity: tuple[ProximityRow, ...] = Field(description="One row per group of pixels; empty where not measured.")
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
+class ExplainedImage:
     """One image before and after the focus attack, with both signatures (c, h, w) and the critical pixels (h, w)."""
 
     index: int
@@ -32,179 +60,61 @@ class Explained:
     detection: Bool[Tensor, "h w"]
 
 
-def overall(run: Run) -> dict[str, Tensor]:
+def signatures(opened: OpenRun) -> Signatures:
+    """How well all maps add up, and what their values are worth; Lacking without maps."""
+    gaps = [record.gap for record in catalogue.MAPS.all(opened.run)]
+    if not gaps:
+        raise Lacking("signatures", "This run explained no image.", "Add [signatures] to the study.")
+    gap = torch.cat(gaps)
+    return Signatures(
+        n=len(gap),
+        largest=float(gap.max()),
+        unsound=int((gap > LEAST_GAP).sum()),
+        proximity=_proximity(opened.run),
+    )
+
+
+def _proximity(run: Run) -> tuple[ProximityRow, ...]:
+    record = catalogue.PROXIMITY.find(run)
+    if record is None:
+        return ()
+    return tuple(
+        ProximityRow(
+            group=group,
+            k=record.k,
+            n=len(change),
+            size=_mean(change.abs()),
+            change=_mean(change),
+            relabelled=Rate(round(float(relabelled.sum())), len(relabelled)),
+        )
+        for group, change, relabelled in zip(record.groups, record.change, record.relabelled, strict=True)
+    )
+
+
+def _mean(values: Tensor) -> Estimate:
+    mean, half = float(values.mean()), float(1.96 * values.std() / len(values) ** 0.5)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def critical_of_all(run: Run) -> dict[Sense, Bool[Tensor, "h w"]]:
     """Masks (h, w) of the k pixels with the largest mean score over all images that the focus attack fooled."""
     record = catalogue.CRITICAL.load(run)
-    return {sense: CriticalPixels(sense, record.k, getattr(record, sense)[None]).masks[0] for sense in get_args(Sense)}
+    scores: dict[Sense, Tensor] = {"generation": record.generation, "detection": record.detection}
+    return {sense: CriticalPixels(sense, record.k, score[None]).masks[0] for sense, score in scores.items()}
 
 
-def critical(run: Run) -> dict[str, Any] | None:
-    """Both senses of critical pixels, the pooled test, the held-out test and the null run; None without signatures."""
-    if not catalogue.CRITICAL.has(run):
-        return None
-    record = catalogue.CRITICAL.load(run)
-    pooled, held_out, null = record.pooled, record.held_out, record.null
-    used = record.deep_curves or record.curves
-    repaired = {curve.ranking: _at(curve.sizes, curve.repaired, record.k) for curve in used}
-    sufficient = {curve.ranking: _at(curve.sizes, curve.sufficient, record.k) for curve in used}
-    fooled = {each.ranking: rate(each.fooled) for each in record.confined}
-    return {
-        "attack": record.attack,
-        "deep": record.deep,
-        "curves_n": used[0].n,
-        "eps": record.eps,
-        "k": record.k,
-        "n": record.n,
-        "seed": record.seed,
-        "shared": float(record.shared.mean()),
-        "senses": [
-            {
-                "sense": sense,
-                "concentration": float(record.concentration[position]),
-                "repaired": repaired[sense],
-                "sufficient": sufficient[sense],
-                "confined": fooled[sense],
-            }
-            for position, sense in enumerate(("generation", "detection"))
-        ],
-        "pooled": {
-            "t": pooled.t,
-            "p": pooled.p,
-            "means": list(pooled.means),
-            "deviations": list(pooled.deviations),
-            "observations": list(pooled.observations),
-        },
-        "held_out": _held_out(held_out),
-        "fixed": {"attacked": _held_out(record.fixed.attacked), "noisy": _held_out(record.fixed.noisy)},
-        "null": _null(null),
-        "noise_runs": _null(record.fixed.noise_runs),
-        "significant": int(record.pixels.significant().sum()),
-        "pixels": record.pixels.t.numel(),
-        "verdict": verdict(pooled, held_out, null),
-    }
-
-
-def _held_out(found: HeldOutTest) -> dict[str, Any]:
-    low, high = found.interval
-    return {"n": found.n, "mean": found.mean, "low": low, "high": high, "d_z": found.d_z, "p": found.p}
-
-
-def _null(found: NullRun) -> dict[str, Any]:
-    return {"pooled": rate(found.pooled), "held_out": rate(found.held_out)}
-
-
-def _at(sizes: tuple[int, ...], values: Float[Tensor, " s"], k: int) -> float:
-    return float(values[sizes.index(k)])
-
-
-def curves(run: Run) -> list[dict[str, Any]]:
-    """One row per attack, ranking and k: share repaired and share still fooled, with the areas under whole curves.
-
-    The attack without early stop comes first, where there is one.
-    """
-    if not catalogue.CRITICAL.has(run):
-        return []
-    record = catalogue.CRITICAL.load(run)
-    fooled = {each.ranking: rate(each.fooled) for each in record.confined}
-    return [
-        {
-            "attack": attack,
-            "ranking": curve.ranking,
-            "n": curve.n,
-            "k": size,
-            "repaired": float(curve.repaired[position]),
-            "sufficient": float(curve.sufficient[position]),
-            "repair_area": _area(curve.area[0], curve.interval[0]),
-            "insertion_area": _area(curve.area[1], curve.interval[1]),
-            "confined": fooled[curve.ranking],
-        }
-        for attack, found in ((record.deep, record.deep_curves), (record.attack, record.curves))
-        for curve in found
-        for position, size in enumerate(curve.sizes)
-    ]
-
-
-def _area(value: float, interval: tuple[float, float]) -> dict[str, float]:
-    return {"value": value, "low": interval[0], "high": interval[1]}
-
-
-def confined(run: Run) -> list[dict[str, Any]]:
-    """One row per ranking: what an attack reaches that may change only its first k pixels."""
-    if not catalogue.CRITICAL.has(run):
-        return []
-    record = catalogue.CRITICAL.load(run)
-    return [{"ranking": each.ranking, "k": each.k, "fooled": rate(each.fooled)} for each in record.confined]
-
-
-def histograms(run: Run) -> dict[str, list[float]]:
-    """Bin edges and counts of |change| for critical and other pixels."""
-    found = catalogue.CRITICAL.load(run).histogram
-    return {"edges": found.edges.tolist(), "critical": found.critical.tolist(), "other": found.other.tolist()}
-
-
-def proximity(run: Run) -> list[dict[str, Any]]:
-    """One row per group of k pixels: what setting them to a background's values does; empty where it was not measured.
-
-    `size` is the mean |change| of the explained logit, `change` the signed mean, each with the 95 % interval of a mean
-    over n images (normal approximation); `relabelled` is a share, with a Wilson interval that counts images.
-    """
-    if not catalogue.PROXIMITY.has(run):
-        return []
-    record = catalogue.PROXIMITY.load(run)
-    return [
-        {
-            "group": group,
-            "k": record.k,
-            "n": len(change),
-            "size": _mean(change.abs()),
-            "change": _mean(change),
-            "relabelled": rate(Rate(round(float(relabelled.sum())), len(relabelled))),
-        }
-        for group, change, relabelled in zip(record.groups, record.change, record.relabelled, strict=True)
-    ]
-
-
-def _mean(values: Tensor) -> dict[str, float]:
-    mean, half = float(values.mean()), float(1.96 * values.std() / len(values) ** 0.5)
-    return {"value": mean, "low": mean - half, "high": mean + half}
-
-
-def sanity(run: Run) -> dict[str, Any] | None:
-    """How much signatures depend on the backgrounds, and whether they depend on the model; None without signatures."""
-    if not catalogue.SANITY.has(run):
-        return None
-    record = catalogue.SANITY.load(run)
-    return {
-        "n": record.n,
-        "k": record.k,
-        "background": record.background,
-        "draws": record.draws,
-        "stability": float(record.stability.mean()),
-        "lowest": float(record.stability.mean(1).min()),
-        "models": record.models,
-        "models_n": record.models_n,
-        "over_models": None if record.over_models is None else float(record.over_models.mean()),
-        "chance": record.chance,
-        "layers": list(record.randomisation.layers),
-        "correlation": [float(row.mean()) for row in record.randomisation.correlation],
-        "with_mass": [float(row.mean()) for row in record.randomisation.with_mass],
-        "overlap": [float(row.mean()) for row in record.randomisation.overlap],
-    }
-
-
-def explained(run: Run, limit: int) -> list[Explained]:
+def explained_images(run: Run, limit: int) -> list[ExplainedImage]:
     """The first `limit` images that the focus attack fooled, in file order."""
     record = catalogue.CRITICAL.load(run)
-    slug = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in record.attack)
-    found = catalogue.TWINS.load(run, attack=slug)
-    before, after = (catalogue.MAPS.load(run, state=name) for name in ("clean", slug))
+    found = catalogue.TWINS.load(run, attack=record.attack)
+    before, after = (catalogue.MAPS.load(run, state=name) for name in ("clean", record.attack))
     names = catalogue.CLEAN.load(run).classes
     rows = found.success.nonzero()[:limit, 0]
     cut = [Attribution(m.values[rows], m.classes[rows], m.base[rows], m.gap[rows]) for m in (before, after)]
     masks = [critical_pixels(*cut, sense=sense, k=record.k).masks for sense in get_args(Sense)]
     predicted = found.logits.argmax(1)
     return [
-        Explained(
+        ExplainedImage(
             index=int(found.index[row]),
             label=names[int(found.labels[row])],
             predicted=names[int(predicted[row])],
@@ -217,13 +127,3 @@ def explained(run: Run, limit: int) -> list[Explained]:
         )
         for place, row in enumerate(rows.tolist())
     ]
-
-
-def gaps(run: Run) -> dict[str, Any] | None:
-    """How well the signatures add up: the largest relative gap, and how many are above 0.1 %."""
-    names = run.names("signatures/maps/")
-    if not names:
-        return None
-    found = [run.load(name, Attribution) for name in names]
-    gap = torch.cat([each.gap for each in found])
-    return {"n": len(gap), "largest": float(gap.max()), "unsound": int((gap > 1e-3).sum())}

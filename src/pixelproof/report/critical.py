@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter
 
 from pixelproof import views
+from pixelproof.explain import HeldOutTest
 from pixelproof.report.draw import MARKERS, PALETTE, Words, draw, percent_axis
 from pixelproof.report.page import (
     Block,
@@ -23,82 +24,82 @@ from pixelproof.report.page import (
     number,
     percent,
 )
-from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.critical import CriticalCurvePoint, CriticalFindings, SignatureSanity
 
 PAPER_T, PAPER_P = "11.5968", "1.34e-30"
 
 
-def pixels(opened: OpenRun) -> Section | None:
+def critical(opened: OpenRun) -> Section | None:
     """Paper 1's case study 2, and what can be believed of it."""
-    run = opened.run
-    facts = views.critical(run)
+    facts = held(lambda: views.critical(opened))
     if facts is None:
         return None
     blocks: list[Block] = [
-        Prose(facts["verdict"], alert=True),
+        Prose(facts.verdict, alert=True),
         _bars(facts),
-        _histogram(run, facts),
+        _histogram(facts),
         _tests(facts),
-        Prose(_reading(run, facts)),
-        *_curves(run, facts),
-        _areas(run, facts),
+        Prose(_reading(facts)),
+        *_curves(facts),
+        _areas(facts),
     ]
-    checked = views.sanity(run)
-    if checked is not None:
-        blocks += [_sanity(checked)]
+    if facts.sanity is not None:
+        blocks.append(_sanity(facts.sanity))
     return Section("critical", "Critical pixels: are they real, and do they suffice?", tuple(blocks))
 
 
-def _reading(run: Run, facts: dict[str, Any]) -> str:
-    at_k = [row for row in views.curves(run) if row["k"] == facts["k"]]
-    plain = {row["ranking"]: row["repaired"] for row in at_k if row["attack"] == at_k[0]["attack"]}
-    stopped = {row["ranking"]: row["repaired"] for row in at_k if row["attack"] == facts["attack"]}
-    repaired = {sense["sense"]: percent(sense["repaired"]) for sense in facts["senses"]}
+def _reading(facts: CriticalFindings) -> str:
+    at_k = [row for row in facts.curves if row.k == facts.k]
+    plain = {row.ranking: row.repaired for row in at_k if row.attack == at_k[0].attack}
+    stopped = {row.ranking: row.repaired for row in at_k if row.attack == facts.attack}
+    repaired = {sense.sense: percent(sense.repaired) for sense in facts.senses}
     early = (
-        f" Of images of {facts['attack']}, which stops just behind the decision boundary, random pixels repair "
-        f"{percent(stopped['random'])}; the curves of {facts['deep']}, which goes on as foolbox does, are the ones to "
+        f" Of images of {facts.attack}, which stops just behind the decision boundary, random pixels repair "
+        f"{percent(stopped['random'])}; the curves of {facts.deep}, which goes on as foolbox does, are the ones to "
         "compare with other libraries."
-        if facts["deep"] and facts["deep"] != facts["attack"]
+        if facts.deep and facts.deep != facts.attack
         else ""
     )
     return (
-        f"A test says that pixels differ, not that they matter. So they were set back and used: with the {facts['k']} "
-        f"first pixels of the detection ranking set back to clean, {repaired['detection']} of the {facts['curves_n']} "
-        f"images fooled by {at_k[0]['attack']} are classified correctly again ({repaired['generation']} for the "
+        f"A test says that pixels differ, not that they matter. So they were set back and used: with the {facts.k} "
+        f"first pixels of the detection ranking set back to clean, {repaired['detection']} of the {facts.curves_n} "
+        f"images fooled by {at_k[0].attack} are classified correctly again ({repaired['generation']} for the "
         "generation ranking). Rankings that "
         f"need no explanation stand beside: |perturbation| repairs {percent(plain['perturbation'])}, random pixels "
         f"{percent(plain['random'])}. Where they do as well, the explanation adds nothing.{early}"
     )
 
 
-def _bars(facts: dict[str, Any]) -> Figure:
-    pooled = facts["pooled"]
+def _bars(facts: CriticalFindings) -> Figure:
+    pooled = facts.pooled
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.add_subplot()
-        axes.barh([1, 0], pooled["means"], xerr=pooled["deviations"], color=PALETTE[:2], height=0.5, capsize=6)
+        axes.barh([1, 0], list(pooled.means), xerr=list(pooled.deviations), color=PALETTE[:2], height=0.5, capsize=6)
         axes.set_yticks([1, 0], ["critical", "non-critical"])
         axes.set_xlabel("|change of SHAP value|, mean")
 
     words = Words(
         "Mean change of critical and other pixels (paper 1, Fig. 6a)",
-        f"Pooled over all pixels of {facts['n']} images; error bars are standard deviations, as in the paper. The "
+        f"Pooled over all pixels of {facts.n} images; error bars are standard deviations, as in the paper. The "
         "critical pixels were chosen on these same images for being large.",
-        f"Two bars: critical {pooled['means'][0]:.3g}, non-critical {pooled['means'][1]:.3g}.",
+        f"Two bars: critical {pooled.means[0]:.3g}, non-critical {pooled.means[1]:.3g}.",
     )
     return draw("critical-bars", paint, words=words, size=(8.0, 1.9))
 
 
-def _histogram(run: Run, facts: dict[str, Any]) -> Figure:
-    found = views.histograms(run)
+def _histogram(facts: CriticalFindings) -> Figure:
+    found = facts.histogram
+    counts = {"critical": found.critical, "other": found.other}
 
     def paint(canvas: Canvas) -> None:
         both, zoom = canvas.subplots(1, 2)
         for axes, names in ((both, ("critical", "other")), (zoom, ("critical",))):
             for name in names:
                 colour = PALETTE[0] if name == "critical" else PALETTE[2]
-                axes.stairs(found[name], found["edges"], fill=True, alpha=0.6, color=colour, label=name)
+                axes.stairs(counts[name], found.edges, fill=True, alpha=0.6, color=colour, label=name)
             axes.set_xlabel("|change of SHAP value|")
             axes.legend()
         both.set_yscale("log")
@@ -113,45 +114,45 @@ def _histogram(run: Run, facts: dict[str, Any]) -> Figure:
     return draw("critical-histograms", paint, words=words, size=(8.0, 3.0))
 
 
-def _tests(facts: dict[str, Any]) -> Table:
-    pooled, held, null, fixed = facts["pooled"], facts["held_out"], facts["null"], facts["fixed"]
+def _tests(facts: CriticalFindings) -> Table:
+    pooled, sound, null = facts.pooled, facts.held_out, facts.null
     rows = (
         cells(
-            "pooled t-test", f"t = {PAPER_T}, p = {PAPER_P}", f"t = {pooled['t']:.4g}, p {_p(pooled['p'])}",
-            f"{sum(pooled['observations'])} pixels", interval(null["pooled"]), head=1,
+            "pooled t-test", f"t = {PAPER_T}, p = {PAPER_P}", f"t = {pooled.t:.4g}, p {_p(pooled.p)}",
+            f"{sum(pooled.observations)} pixels", interval(null.pooled), head=1,
         ),
         cells(
-            "held-out test", "–", _held(held),
-            f"{held['n']} images", interval(null["held_out"]), head=1,
+            "held-out test", "–", _held_out(sound),
+            f"{sound.n} images", interval(null.held_out), head=1,
         ),
         cells(
-            "the same, maps of the true class", "–", _held(fixed["attacked"]), f"{fixed['attacked']['n']} images",
-            interval(null["held_out"]), head=1,
+            "the same, maps of the true class", "–", _held_out(facts.attacked), f"{facts.attacked.n} images",
+            interval(null.held_out), head=1,
         ),
         cells(
-            "the same, noise of equal size", "–", _held(fixed["noisy"]), f"{fixed['noisy']['n']} images",
-            interval(facts["noise_runs"]["held_out"]), head=1,
+            "the same, noise of equal size", "–", _held_out(facts.noisy), f"{facts.noisy.n} images",
+            interval(facts.noise_runs.held_out), head=1,
         ),
     )  # fmt: skip
     return Table(
         name="critical-tests",
-        caption=f"The paper's test beside one that can be believed: {facts['attack']}, eps {facts['eps']:.3g}",
+        caption=f"The paper's test beside one that can be believed: {facts.attack}, eps {facts.eps:.3g}",
         columns=("test", "paper", "ours", "units", "calls p < 0.05"),
         bodies=(rows,),
         note="Last column: how often the test calls p < 0.05 on clean against clean images, where there is nothing to "
-        f"find; 5 % is right. Held-out: mean {held['mean']:.3g} [{held['low']:.3g}, {held['high']:.3g}]; "
+        f"find; 5 % is right. Held-out: mean {sound.mean:.3g} [{sound.interval[0]:.3g}, {sound.interval[1]:.3g}]; "
         "pixels chosen on one half of the images, tested on the other; sign flips of "
         "whole images. The maps of predicted classes change because the class does; maps of the true class, before and "
         "after, leave that out. Noise: the same images with the perturbation shuffled, of equal l2 size after "
         "clipping; the last column then says how often random halves of the images are called significant, which any "
-        f"perturbation of that size would give. Over the whole map {facts['significant']} of {facts['pixels']} pixels "
+        f"perturbation of that size would give. Over the whole map {facts.significant} of {facts.pixels} pixels "
         "move in one direction "
         "at a family-wise 5 % (max-T).",
     )
 
 
-def _held(found: dict[str, Any]) -> str:
-    return f"d_z = {found['d_z']:.2f}, p {_p(found['p'])}"
+def _held_out(found: HeldOutTest) -> str:
+    return f"d_z = {found.d_z:.2f}, p {_p(found.p)}"
 
 
 def _p(value: float) -> str:
@@ -159,33 +160,32 @@ def _p(value: float) -> str:
     return f"= {value:.3g}" if value >= 1e-300 else "< 1e-300"
 
 
-def _curves(run: Run, facts: dict[str, Any]) -> list[Figure]:
+def _curves(facts: CriticalFindings) -> list[Figure]:
     """One figure per attack: the one without early stop first."""
-    rows = views.curves(run)
-    every = list(dict.fromkeys(row["attack"] for row in rows))
+    every = list(dict.fromkeys(row.attack for row in facts.curves))
     return [
         _one(
-            [row for row in rows if row["attack"] == attack],
+            [row for row in facts.curves if row.attack == attack],
             name="critical-curves" if not place else "critical-curves-stopped",
         )
         for place, attack in enumerate(every)
     ]
 
 
-def _one(rows: list[dict[str, Any]], *, name: str) -> Figure:
-    rankings = list(dict.fromkeys(row["ranking"] for row in rows))
+def _one(rows: Sequence[CriticalCurvePoint], *, name: str) -> Figure:
+    rankings = list(dict.fromkeys(row.ranking for row in rows))
 
     def paint(canvas: Canvas) -> None:
         left, right = canvas.subplots(1, 2)
-        for axes, key, title in (
-            (left, "repaired", "set back to clean: labels repaired"),
-            (right, "sufficient", "only these attacked: still fooled"),
+        for axes, share, title in (
+            (left, _repaired, "set back to clean: labels repaired"),
+            (right, _sufficient, "only these attacked: still fooled"),
         ):
             for place, ranking in enumerate(rankings):
-                line = [row for row in rows if row["ranking"] == ranking]
+                line = [row for row in rows if row.ranking == ranking]
                 axes.plot(
-                    [row["k"] for row in line],
-                    [100 * row[key] for row in line],
+                    [row.k for row in line],
+                    [100 * share(row) for row in line],
                     marker=MARKERS[place % len(MARKERS)],
                     color=PALETTE[place % len(PALETTE)],
                     ms=4,
@@ -197,7 +197,7 @@ def _one(rows: list[dict[str, Any]], *, name: str) -> Figure:
         right.legend(fontsize=8)
 
     words = Words(
-        f"Repair and insertion curves: {rows[0]['attack']}, {count(rows[0]['n'])}",
+        f"Repair and insertion curves: {rows[0].attack}, {count(rows[0].n)}",
         "Detection and generation are rankings of SHAP values, per image; “one map for all” ranks by the mean "
         "detection map; perturbation, variance and random need no explanation.",
         "Two panels of curves over k, one line per ranking; the table below holds the areas.",
@@ -205,33 +205,41 @@ def _one(rows: list[dict[str, Any]], *, name: str) -> Figure:
     return draw(name, paint, words=words, size=(8.4, 3.6))
 
 
-def _areas(run: Run, facts: dict[str, Any]) -> Table:
+def _repaired(row: CriticalCurvePoint) -> float:
+    return row.repaired
+
+
+def _sufficient(row: CriticalCurvePoint) -> float:
+    return row.sufficient
+
+
+def _areas(facts: CriticalFindings) -> Table:
     bodies: list[tuple[Row, ...]] = []
-    first = {(row["attack"], row["ranking"]): row for row in views.curves(run)}
-    for attack in dict.fromkeys(row["attack"] for row in first.values()):
+    first = {(row.attack, row.ranking): row for row in facts.curves}
+    for attack in dict.fromkeys(row.attack for row in first.values()):
         bodies.append(
             tuple(
                 (
                     Cell(f"{attack}: {ranking}", head=True),
-                    *cells(_area(row["repair_area"]), _area(row["insertion_area"])),
-                    *cells(interval(row["confined"]) if attack == facts["attack"] else "–"),
+                    *cells(row.repair_area, row.insertion_area),
+                    *cells(interval(row.confined) if attack == facts.attack else "–"),
                 )
                 for (of, ranking), row in first.items()
                 if of == attack
             )
         )
     known = {ranking for _, ranking in first}
-    own = [row for row in views.confined(run) if row["ranking"] not in known]
-    bodies.append(tuple((Cell(row["ranking"], head=True), *cells("–", "–", interval(row["fooled"]))) for row in own))
+    own = [row for row in facts.confined if row.ranking not in known]
+    bodies.append(tuple((Cell(row.ranking, head=True), *cells("–", "–", interval(row.fooled))) for row in own))
     return Table(
         name="critical-areas",
-        caption=f"Areas under the curves, {count(facts['curves_n'])}, and confined attacks, {count(facts['n'])}; seed "
-        f"{facts['seed']}",
+        caption=f"Areas under the curves, {count(facts.curves_n)}, and confined attacks, {count(facts.n)}; seed "
+        f"{facts.seed}",
         columns=(
             "ranking",
             "repair area [95\u00a0%]",
             "insertion area [95\u00a0%]",
-            f"fooled, confined to k = {facts['k']}",
+            f"fooled, confined to k = {facts.k}",
         ),
         bodies=tuple(bodies),
         note="Areas over k as a share of all pixels, up to the largest k; intervals are bootstrapped over images. "
@@ -239,30 +247,30 @@ def _areas(run: Run, facts: dict[str, Any]) -> Table:
     )
 
 
-def _area(found: dict[str, float]) -> str:
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
-
-
-def _sanity(checked: dict[str, Any]) -> Table:
+def _sanity(checked: SignatureSanity) -> Table:
     stable = [
         cells(
-            f"first {checked['k']} pixels, {checked['draws']} draws of {checked['background']} backgrounds", "–", "–",
-            f"{checked['stability']:.2f}, lowest {checked['lowest']:.2f}", head=1,
+            f"first {checked.k} pixels, {checked.draws} draws of {checked.background} backgrounds", "–", "–",
+            f"{checked.stability:.2f}, lowest {checked.lowest:.2f}", head=1,
         )
     ]  # fmt: skip
-    if checked["over_models"] is not None:
-        said = f"first {checked['k']} pixels, {checked['models']} networks of other seeds (n = {checked['models_n']})"
-        stable.append(cells(said, "–", "–", f"{checked['over_models']:.2f}", head=1))
+    if checked.over_models is not None:
+        said = f"first {checked.k} pixels, {checked.models} networks of other seeds (n = {checked.models_n})"
+        stable.append(cells(said, "–", "–", f"{checked.over_models:.2f}", head=1))
     shuffled = tuple(
-        cells(f"{' + '.join(checked['layers'][: place + 1])} shuffled", *(number(value, 2) for value in row), head=1)
-        for place, row in enumerate(zip(checked["correlation"], checked["with_mass"], checked["overlap"], strict=True))
+        cells(
+            f"{' + '.join(row.layers)} shuffled",
+            *(number(value, 2) for value in (row.correlation, row.with_mass, row.overlap)),
+            head=1,
+        )
+        for row in checked.shuffled
     )
     return Table(
         name="signature-sanity",
-        caption=f"Do signatures depend on the backgrounds and on the model? {count(checked['n'])}",
+        caption=f"Do signatures depend on the backgrounds and on the model? {count(checked.n)}",
         columns=("check", "rank correlation, all pixels", "pixels with mass", "overlap of the first k (Jaccard)"),
         bodies=(tuple(stable), shuffled),
-        note=f"Chance shares {checked['chance']:.2f} of the first {checked['k']} pixels. Draws and networks: mean over "
+        note=f"Chance shares {checked.chance:.2f} of the first {checked.k} pixels. Draws and networks: mean over "
         "all pairs; networks explain the true class of images that all of them get right. Shuffled: model "
         "randomisation after Adebayo et al. (2018), layers from the last, cumulatively, compared with the intact "
         "model. A map that shows the model loses its correlation and its overlap. Over all pixels the correlation "

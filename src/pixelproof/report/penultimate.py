@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -10,34 +10,33 @@ from matplotlib.figure import Figure as Canvas
 from pixelproof import views
 from pixelproof.report.draw import INK, MARKERS, PALETTE, Words, draw
 from pixelproof.report.page import Block, Figure, Fold, Prose, Section, Table, cells
-from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.penultimate import LayerDriftRow, LayerShift, StoredProjection
 
 CLASSES = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#999933", "#882255", "#44aa99", "#777777")
 NAMES = {"pca": "PCA", "umap": "UMAP"}
 
 
-def inside(opened: OpenRun) -> Section | None:
+def penultimate(opened: OpenRun) -> Section | None:
     """Where attacked images lie, which units they shift, and how they drift layer by layer."""
-    run = opened.run
-    rows = views.inside(run)
-    if not rows:
+    found = held(lambda: views.penultimate(opened))
+    if found is None:
         return None
-    classes = list(opened.clean.classes)
-    figures = [_projection(entry, run, classes) for entry in views.projections(run)]
+    rows, classes, focus = found.rows, opened.clean.classes, opened.run.spec["signatures"]["focus"]
+    figures = [_projection(entry, focus, classes) for entry in found.projections]
     said = (
         f"The paper's third case study asks what attacks do in the penultimate layer and gives no result. Here is one: "
-        f"for each attack the images that it fooled, clean and attacked, in layer {rows[0]['layer']}. Sign noise of "
+        f"for each attack the images that it fooled, clean and attacked, in layer {rows[0].layer}. Sign noise of "
         "the same eps is the control; all images carry it. A shift that noise causes, too, is no trace of an attack."
     )
-    blocks: tuple[Block, ...] = (*figures, Prose(said), _units(rows), _drift(run), *_by_class(run, classes))
+    blocks: tuple[Block, ...] = (*figures, Prose(said), _units(rows), _drift(found.drift), *_by_class(rows, classes))
     return Section("inside", "Inside the network", blocks)
 
 
-def _projection(entry: dict[str, Any], run: Run, classes: list[str]) -> Figure:
-    focus = run.spec["signatures"]["focus"]
-    others = [name for name in entry["attacked"] if name != focus]
-    where = "images" if entry["space"] == "images" else f"layer {entry['space']}"
+def _projection(entry: StoredProjection, focus: str, classes: Sequence[str]) -> Figure:
+    others = [name for name in entry.attacked if name != focus]
+    where = "images" if entry.space == "images" else f"layer {entry.space}"
 
     def paint(canvas: Canvas) -> None:
         panels = canvas.subplots(1, 3, sharex=True, sharey=True)
@@ -49,7 +48,7 @@ def _projection(entry: dict[str, Any], run: Run, classes: list[str]) -> Figure:
             axes.grid(visible=False)
         for axes, names in ((panels[1], [focus]), (panels[2], others)):
             for place, name in enumerate(names):
-                points = entry["attacked"][name]
+                points = entry.attacked[name]
                 marker = MARKERS[place % len(MARKERS)]
                 colour = INK if name == focus else PALETTE[place % len(PALETTE)]
                 axes.scatter(
@@ -61,8 +60,8 @@ def _projection(entry: dict[str, Any], run: Run, classes: list[str]) -> Figure:
             fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 0), handletextpad=0.1, columnspacing=0.6
         )
 
-    method = NAMES[entry["method"]]
-    count = len(entry["labels"])
+    method = NAMES[entry.method]
+    count = len(entry.labels)
     words = Words(
         f"{method} of {where}: clean, {focus}, other attacks (paper 1, Fig. 2a–c)",
         f"Fitted on the {count} clean images; attacked images are placed on the same map, only those that fooled the "
@@ -70,12 +69,12 @@ def _projection(entry: dict[str, Any], run: Run, classes: list[str]) -> Figure:
         + (" Distances between clusters mean little in UMAP." if method == "UMAP" else ""),
         f"Three scatter plots of {where} in two dimensions: clean images by class, then attacked images over them.",
     )
-    return draw(f"projection-{entry['space'].replace('.', '-')}", paint, words=words, size=(9.0, 3.7))
+    return draw(f"projection-{entry.space.replace('.', '-')}", paint, words=words, size=(9.0, 3.7))
 
 
-def _clean(axes: Axes, entry: dict[str, Any], classes: list[str], *, faint: bool) -> None:
+def _clean(axes: Axes, entry: StoredProjection, classes: Sequence[str], *, faint: bool) -> None:
     for k, name in enumerate(classes):
-        points = [point for point, label in zip(entry["clean"], entry["labels"], strict=True) if label == k]
+        points = [point for point, label in zip(entry.clean, entry.labels, strict=True) if label == k]
         axes.scatter(
             [x for x, _ in points], [y for _, y in points],
             s=7, color=CLASSES[k % len(CLASSES)], alpha=0.35 if faint else 0.9, linewidths=0,
@@ -83,21 +82,21 @@ def _clean(axes: Axes, entry: dict[str, Any], classes: list[str], *, faint: bool
         )  # fmt: skip
 
 
-def _units(rows: list[dict[str, Any]]) -> Table:
+def _units(rows: Sequence[LayerShift]) -> Table:
     body = tuple(
         cells(
-            row["attack"],
-            row["n"],
-            ", ".join(f"{unit} ({d:+.1f})" for unit, d in zip(row["units"][:5], row["d_z"][:5], strict=True)),
-            f"{100 * row['moved']:.0f}\u00a0%",
-            "–" if row["separability"] is None else f"{row['separability']:.3f} (n = {row['separability_n']})",
+            row.attack,
+            row.n,
+            ", ".join(f"{each.unit} ({each.d_z:+.1f})" for each in row.units[:5]),
+            f"{100 * row.moved:.0f}\u00a0%",
+            "–" if row.separability is None else f"{row.separability:.3f} (n = {row.separability_n})",
             head=1,
         )
         for row in rows
     )
     return Table(
         name="penultimate",
-        caption=f"The penultimate layer, {rows[0]['layer']}: which units shift, and does a line tell attacks?",
+        caption=f"The penultimate layer, {rows[0].layer}: which units shift, and does a line tell attacks?",
         columns=("attack", "n", "most shifted units (d_z)", "units with |d_z| > 0.5", "AUROC of a line"),
         bodies=(body,),
         note="d_z: mean shift of a unit over its standard deviation between images. AUROC: logistic regression on all "
@@ -105,16 +104,15 @@ def _units(rows: list[dict[str, Any]]) -> Table:
     )
 
 
-def _drift(run: Run) -> Figure:
-    rows = views.drift(run)
-    layers = list(dict.fromkeys(row["layer"] for row in rows))
-    attacks = list(dict.fromkeys(row["attack"] for row in rows))
+def _drift(rows: Sequence[LayerDriftRow]) -> Figure:
+    layers = list(dict.fromkeys(row.layer for row in rows))
+    attacks = list(dict.fromkeys(row.attack for row in rows))
 
     def paint(canvas: Canvas) -> None:
         left, right = canvas.subplots(1, 2)
-        for axes, key, title in ((left, "norm", "|change| / |clean|"), (right, "cosine", "1 − cosine")):
+        for axes, title in ((left, "|change| / |clean|"), (right, "1 − cosine")):
             for place, attack in enumerate(attacks):
-                values = [row[key] for row in rows if row["attack"] == attack]
+                values = [row.norm if axes is left else row.cosine for row in rows if row.attack == attack]
                 noise = attack == "sign-noise"
                 axes.plot(
                     layers, values, "--" if noise else "-", marker=MARKERS[place % len(MARKERS)], ms=4.5,
@@ -133,20 +131,20 @@ def _drift(run: Run) -> Figure:
     return draw("drift", paint, words=words, size=(8.4, 3.2))
 
 
-def _by_class(run: Run, classes: list[str]) -> list[Fold]:
+def _by_class(rows: Sequence[LayerShift], classes: Sequence[str]) -> list[Fold]:
     tables = tuple(
         Table(
             name=f"units-{place + 1}",
-            caption=f"{entry['attack']}: mean shift of its most shifted units, by true class",
-            columns=("class", *(f"unit {unit}" for unit in entry["units"])),
+            caption=f"{row.attack}: mean shift of its most shifted units, by true class",
+            columns=("class", *(f"unit {each.unit}" for each in row.units)),
             bodies=(
                 tuple(
-                    cells(name, *(f"{value:+.2f}" for value in row), head=1)
-                    for name, row in zip(classes, entry["change"], strict=True)
+                    cells(name, *(f"{each.by_class[k]:+.2f}" for each in row.units), head=1)
+                    for k, name in enumerate(classes)
                 ),
             ),
             compact=True,
         )
-        for place, entry in enumerate(views.by_class(run))
+        for place, row in enumerate(rows)
     )
     return [Fold("Shift by class and attack", tables)]
