@@ -29,7 +29,7 @@ from pixelproof.detect.evaluation.noise import KINDS
 from pixelproof.measure import Candidate, Examination, Split
 from pixelproof.measure.signature_detectors import CLEAN, twin
 from pixelproof.results import DetectorRecord, RowTable
-from pixelproof.study.detecting import DETECTORS, divided, line
+from pixelproof.study.signature_detectors import DETECTORS, divided, line
 
 ATTACKS = ("fgsm", "pgd", "bim", "deepfool")
 EPS = 0.2

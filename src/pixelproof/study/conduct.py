@@ -12,17 +12,17 @@ import torch
 from pixelproof import models
 from pixelproof.run import Run
 from pixelproof.study import (
-    detecting,
+    critical,
     duplicating,
-    explaining,
     guard_table,
     guarding,
     hardening,
-    inside,
     one_pixel,
-    pixels,
-    repairing,
+    penultimate,
+    repair,
     resisting,
+    signature_detectors,
+    signatures,
     witnessing,
 )
 from pixelproof.study.attacking import attack
@@ -35,14 +35,14 @@ from pixelproof.study.training import clean, train
 STAGES: Mapping[str, Stage] = MappingProxyType({"train": train, "clean": clean, "attack": attack})
 SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
     {
-        "signatures": explaining.signatures,
-        "critical pixels": pixels.critical,
-        "proximity to 0": pixels.near_zero,
-        "sanity": pixels.sanity,
-        "inside": inside.inside,
-        "projection": inside.project,
-        "detectors": detecting.detect,
-        "adaptive": detecting.adaptive,
+        "signatures": signatures.signatures,
+        "critical pixels": critical.critical,
+        "proximity to 0": critical.near_zero,
+        "sanity": critical.sanity,
+        "inside": penultimate.inside,
+        "projection": penultimate.project,
+        "detectors": signature_detectors.detect,
+        "adaptive": signature_detectors.adaptive,
     }
 )
 PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
@@ -50,7 +50,7 @@ PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
         "screen": one_pixel.screen,
         "twins": one_pixel.pixel_set,
         "survey": one_pixel.survey,
-        "repair": repairing.repair,
+        "repair": repair.repair,
         "certificate": one_pixel.certify,
     }
 )

@@ -13,7 +13,7 @@ from pixelproof.models import evaluating
 from pixelproof.results import InsideRecord, ProjectionRecord
 from pixelproof.run import slug
 from pixelproof.study.context import Context
-from pixelproof.study.explaining import NOISE, twins
+from pixelproof.study.signatures import NOISE, twins
 from pixelproof.types import Images
 
 LEAST = 20  # images of which half must suffice to fit a line

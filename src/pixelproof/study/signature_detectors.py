@@ -20,7 +20,7 @@ from pixelproof.measure.signature_detectors import CALIBRATE, CLEAN, FIT, JUDGE,
 from pixelproof.results import AdaptiveRecord, RowTable, catalogue
 from pixelproof.run import slug
 from pixelproof.study.context import Context
-from pixelproof.study.explaining import background, twins
+from pixelproof.study.signatures import background, twins
 from pixelproof.study.spec import CALIBRATED, SignatureSection
 from pixelproof.types import Images, Labels, Mask, Rate
 

@@ -31,7 +31,7 @@ from pixelproof.explain import (
 from pixelproof.models import frozen
 from pixelproof.results import Confined, CriticalRecord, FixedClass, Histogram, SanityRecord, catalogue
 from pixelproof.study.context import Context
-from pixelproof.study.explaining import TRUE, TRUE_NOISE, background, going_on, maps, twins
+from pixelproof.study.signatures import TRUE, TRUE_NOISE, background, going_on, maps, twins
 from pixelproof.study.spec import SignatureSection
 from pixelproof.study.training import retrained
 from pixelproof.types import Goal, Mask, Rate
