@@ -8,7 +8,7 @@ from pixelproof.defend.adversarial import FastAdversarial, PgdAdversarial, Trade
 from pixelproof.defend.defence import Defence, TrainingDefence
 from pixelproof.defend.distillation import Distillation
 from pixelproof.defend.gradients import GradientClipping, GradientNoise, GradientSmoothing
-from pixelproof.defend.harden import Ensemble, Hardened, Hardening
+from pixelproof.defend.harden import EnsembleTraining, Hardened, Hardening
 from pixelproof.defend.interval import IntervalTraining
 from pixelproof.defend.learned import LearnedMask, kept_features
 from pixelproof.defend.masking import Mask, generate_mask
@@ -37,7 +37,7 @@ DEFENCES: Mapping[str, Callable[..., Defence]] = MappingProxyType(
             LabelSmoothing,
             WeightAverage,
             Distillation,
-            Ensemble,
+            EnsembleTraining,
             Masked,
             BitDepth,
             Median,
@@ -64,7 +64,7 @@ __all__ = [
     "Defence",
     "Distillation",
     "Dropout",
-    "Ensemble",
+    "EnsembleTraining",
     "FastAdversarial",
     "GradientClipping",
     "GradientNoise",

@@ -102,7 +102,7 @@ class Hardening:
             check_savable(model)
             data, validation = _held_out(data, validation, seed)
             settings = replace(self.training or suited(model.card.name, len(data)), seed=seed)
-            members = next((item.members for item in learning if isinstance(item, Ensemble)), 1)
+            members = next((item.members for item in learning if isinstance(item, EnsembleTraining)), 1)
             trained = []
             for member in range(members):
                 apart = replace(settings, seed=subseed(settings.seed, member, parts=1))
@@ -171,7 +171,7 @@ class Hardening:
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class EnsembleTraining:
     """`members` networks from different seeds, their probabilities averaged; each is hardened by the other defences.
 
     Members that are trained alike share most of their adversarial images (Tramèr et al. 2018, arXiv 1705.07204), so

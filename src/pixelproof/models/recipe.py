@@ -40,7 +40,7 @@ class Transform(Protocol):
 
 
 @runtime_checkable
-class Objective(Protocol):
+class StepLoss(Protocol):
     """The loss of a step, in place of the cross-entropy."""
 
     def __call__(self, images: Images, step: Step) -> tuple[Tensor, Logits]:
@@ -83,7 +83,7 @@ class Recipe:
     """
 
     transforms: tuple[Transform, ...] = ()
-    objective: Objective | None = None
+    objective: StepLoss | None = None
     penalties: tuple[Penalty, ...] = ()
     treatments: tuple[Treatment, ...] = ()
     parameters: tuple[nn.Parameter, ...] = ()

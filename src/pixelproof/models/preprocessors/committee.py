@@ -44,10 +44,10 @@ class Committee:
         changed = replace(
             card, preprocessors=(specs.write(self), *card.preprocessors), accuracy=None, stochastic=chance
         )
-        return Classifier(Together(models), changed).to(models[0].device).eval()
+        return Classifier(MeanProbability(models), changed).to(models[0].device).eval()
 
 
-class Together(nn.Module):
+class MeanProbability(nn.Module):
     """The logarithm of the members' mean probability."""
 
     def __init__(self, members: Sequence[Classifier]) -> None:
