@@ -118,10 +118,10 @@ def test_every_section_is_there_and_the_numbers_stand_in_it(page):
         assert name in page.ids
     clean = views.overview(opened(real())).clean_accuracy
     assert f"{clean.hits} of {clean.n} test images of digits correctly" in page.text
-    for row in views.robustness(real()):
-        rate = row["robust_accuracy"]
-        shown = f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
-        assert f"{shown} {row['misclassified']} of {row['n']} {row['misclassified_8bit']} " in page.text
+    for row in views.robustness(opened(real())).rows:
+        rate = row.robust_accuracy
+        shown = f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+        assert f"{shown} {row.misclassified} of {row.n} {row.misclassified_8bit} " in page.text
     assert "upper bounds under the attacks run here" in page.text
 
 
@@ -134,7 +134,7 @@ def test_every_figure_says_its_title_unit_and_n(folder, page):
         assert root.get("aria-label")
         with Image.open(folder / "figures" / f"{name}.png") as image:
             image.verify()
-    n = views.robustness(real())[0]["n"]
+    n = views.robustness(opened(real())).rows[0].n
     assert f"Robust accuracy against budget (linf), n = {n}" in page.text
     curve = (folder / "figures" / "robustness-curve-linf.svg").read_text()
     for word in ("100 %", "budget: linf eps", "robust accuracy", "fgsm", "pgd:steps=4", "sign-noise", "all together"):
@@ -145,20 +145,20 @@ def test_csv_equals_the_views(folder):
     def read(name):
         return list(csv.DictReader(io.StringIO((folder / "tables" / f"{name}.csv").read_text())))
 
-    for row, shown in zip(views.robustness(real()), read("robustness"), strict=True):
-        assert (shown["attack"], float(shown["eps"])) == (row["attack"], row["eps"])
-        assert int(shown["misclassified"]) == row["misclassified"]
-        assert float(shown["robust_accuracy_value"]) == row["robust_accuracy"]["value"]
-        assert float(shown["robust_accuracy_low"]) == row["robust_accuracy"]["low"]
-        assert shown["median_first_break"] == str(row["median_first_break"] or "")
-    for row, shown in zip(views.paper(real()), read("paper"), strict=True):
-        assert shown["difference"] == ("" if row["difference"] is None else str(row["difference"]))
+    for row, shown in zip(views.robustness(opened(real())).rows, read("robustness"), strict=True):
+        assert (shown["attack"], float(shown["eps"])) == (row.attack, row.eps)
+        assert int(shown["misclassified"]) == row.misclassified
+        assert float(shown["robust_accuracy_value"]) == row.robust_accuracy.value
+        assert float(shown["robust_accuracy_low"]) == row.robust_accuracy.low
+        assert shown["median_first_break"] == str(row.median_first_break or "")
+    for row, shown in zip(views.paper(opened(real())), read("paper"), strict=True):
+        assert shown["difference"] == ("" if row.difference is None else str(row.difference))
     counts = sum(int(row["count"]) for row in read("confusion") if row["attack"] == "clean")
     assert counts == views.overview(opened(real())).clean_accuracy.n
-    assert [float(row["f1"]) for row in read("classes")] == [row["f1"] for row in views.classes(real())]
+    assert [float(row["f1"]) for row in read("classes")] == [row.f1 for row in views.classes(opened(real()))]
     assert len(read("training")) == len(views.training(opened(real())).epochs)
     images = read("images")
-    assert len(images) == sum(row["n"] for row in views.robustness(real()))
+    assert len(images) == sum(row.n for row in views.robustness(opened(real())).rows)
     assert all((row["distance_l2"] == "") == (row["success"] == "False") for row in images)
     assert not any(value.lower() == "nan" for row in images for value in row.values())
 

@@ -165,16 +165,16 @@ def test_stored_map_is_the_studys(ask, numbers, run):
 def test_robustness_has_intervals_classes_and_links(ask, run, gallery):
     found = ask("/robustness")
     ids = {each["id"] for each in gallery["sets"]}
-    rows = {(row["attack"], row["eps"]): row for row in views.robustness(run)}
+    rows = {(row.attack, row.eps): row for row in views.robustness(views.OpenRun(run, "explored")).rows}
     for curve in found["curves"]:
         for point in curve["points"]:
             own = rows[curve["attack"], point["eps"]]
-            assert point["robust_accuracy"] == own["robust_accuracy"]
-            low, high = Rate(own["robust_accuracy"]["hits"], own["n"]).interval
+            assert point["misclassified"] == own.misclassified == own.n - point["robust_accuracy"]["hits"]
+            low, high = Rate(own.robust_accuracy.hits, own.n).interval
             assert (point["robust_accuracy"]["low"], point["robust_accuracy"]["high"]) == (low, high)
-            assert sum(rate["hits"] for rate in point["per_class"]) == own["robust_accuracy"]["hits"]
+            assert sum(rate["hits"] for rate in point["per_class"]) == own.robust_accuracy.hits
             assert point["set"] in ids
-    assert found["focus"] in ids
+    assert found["focus"]["set"] in ids
     assert found["audit"]["available"] is False
 
 

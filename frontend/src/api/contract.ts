@@ -119,7 +119,7 @@ export interface Curve {
   control: boolean;
   norm: string;
   seed: number;
-  points: Point[];
+  points: RobustnessRow[];
 }
 
 /** A run that cannot be read, and why. */
@@ -782,25 +782,6 @@ export interface Part {
   add: string;
 }
 
-/** One attack at one budget. */
-export interface Point {
-  eps: number | null;
-  n: number;
-  robust_accuracy: Rate;
-  overall_accuracy: Rate;
-  misclassified: number;
-  misclassified_8bit: number;
-  median_distance: Record<string, number | null>;
-  forwards_per_image: number;
-  backwards_per_image: number;
-  seconds: number;
-  shared_cost: boolean;
-  /** Robust accuracy of every class, in the order of the classes. */
-  per_class: Rate[];
-  /** Id of the set with its examples; null when none were kept. */
-  set: string | null;
-}
-
 /** Two coordinates per image. Point i is clean where `twin[i]` is null, else it was made from point `twin[i]`. */
 export interface Projection {
   available: true;
@@ -845,17 +826,55 @@ export interface Refusal {
 /** Curves with intervals: upper bounds, every one of them. */
 export interface Robustness {
   available: true;
+  /** Of all clean test images. */
   clean_accuracy: Rate;
   curves: Curve[];
-  together: Together[];
+  together: WorstCase[];
   /** Attacks of other sections, on their own samples of images. */
   sampled: Sampled[];
   /** Where FGSM ran and PGD did not. */
-  unpaired: (Record<string, string | number>)[];
-  /** Set id of the attack and budget to look at first, chosen by rule. */
-  focus: string | null;
+  unpaired: Unpaired[];
+  /** The attack and budget to look at first, chosen by rule. */
+  focus: RobustnessRow | null;
   /** Audits of this classifier that lie in the run. */
   audit: Audited[] | Missing;
+}
+
+/** One attack at one budget. Medians are over the broken images, null when there are none. */
+export interface RobustnessRow {
+  attack: string;
+  /** The attack's name without its settings. */
+  family: string;
+  /** Whether this is noise, to compare attacks with. */
+  control: boolean;
+  spec: string;
+  norm: string;
+  /** Null for attacks that look for the smallest change. */
+  eps: number | null;
+  seed: number;
+  /** Attacked images: those classified correctly before. */
+  n: number;
+  /** Those of them that the attack broke. */
+  misclassified: number;
+  /** Those that stay broken when saved with 8 bits per value. */
+  misclassified_8bit: number;
+  /** Of the attacked images, those that held: an upper bound. */
+  robust_accuracy: Rate;
+  /** The same of all images that were offered. */
+  overall_accuracy: Rate;
+  /** Forward pass; null when it never looked or shares its cost. */
+  median_first_break: number | null;
+  /** By norm. */
+  median_distance: Record<string, number | null>;
+  forwards_per_image: number;
+  backwards_per_image: number;
+  seconds: number;
+  /** Whether passes and seconds are those of one search over several budgets. */
+  shared_cost: boolean;
+  /** Robust accuracy of every class, in the order of the classes. */
+  per_class: Rate[];
+  /** Id of the set with its examples; null when none were kept. */
+  set: string | null;
 }
 
 /** A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null). */
@@ -1020,16 +1039,6 @@ export interface Thresholds {
   note: string;
 }
 
-/** All attacks of one norm and budget: the strongest, and what none of them broke. */
-export interface Together {
-  norm: string;
-  eps: number;
-  n: number;
-  strongest: string;
-  robust_accuracy: Rate;
-  together: Rate;
-}
-
 /** Every epoch of a training. */
 export interface TrainingHistory {
   epochs: Epoch[];
@@ -1057,6 +1066,12 @@ export interface UnitChange {
   a: number;
   b: number;
   share: number;
+}
+
+/** A norm and budget at which FGSM ran and PGD did not: an FGSM number alone says little. */
+export interface Unpaired {
+  norm: string;
+  eps: number | null;
 }
 
 /** An uploaded image, made to fit the classifier. It is not kept: the browser holds it from now on. */
@@ -1090,6 +1105,20 @@ export interface Versus {
   n: number;
   seeds: number;
   difference: Estimate;
+}
+
+/** All attacks of one norm and budget, controls aside: the strongest, and what none of them broke. */
+export interface WorstCase {
+  norm: string;
+  eps: number;
+  n: number;
+  /** The attack that broke most; of equals the one named first. */
+  strongest: string;
+  /** What the strongest leaves. */
+  robust_accuracy: Rate;
+  /** Images that no attack at that budget broke. */
+  together: Rate;
+  attacks: string[];
 }
 
 /** Every address under api/; `addressOf` in client.ts fills the places in braces. */

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,7 @@ from pixelproof.errors import PixelproofError, RunError
 if TYPE_CHECKING:
     from pixelproof.run import Run
     from pixelproof.study import Study
+    from pixelproof.views.robustness import RobustnessRow
 
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/STUDY).")]
 
@@ -94,32 +96,36 @@ def _conduct(
 def _show(run: Run, quiet: bool, as_json: bool) -> None:
     """Write the report and print the summary."""
     from pixelproof import report, views
+    from pixelproof.views.answer import held
 
     try:
         path = report.write(run)
-        facts = views.overview(views.OpenRun(run, run.folder.name))
-        rows = views.robustness(run)
+        opened = views.OpenRun(run, run.folder.name)
+        facts, found = views.overview(opened), held(lambda: views.robustness(opened))
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as reason:
         if isinstance(reason, PixelproofError):
             raise
         do = "Run its study again: what is missing is made anew."
         raise RunError(str(run.folder), "its results must be whole and of one study", repr(reason), do) from reason
+    rows = () if found is None else found.rows
     if as_json:
-        emit({"overview": facts, "robustness": rows, "paper": views.paper(run), "report": str(path)})
+        emit({"overview": facts, "robustness": rows, "paper": views.paper(opened), "report": str(path)})
         return
     if not quiet:
         out.print(facts.title, style="bold", highlight=False)
     clean = facts.clean_accuracy
     out.print(f"clean accuracy {percent(clean)}, n={clean.n}, seed {facts.seed}")
     if rows:
-        budgets = sorted({row["eps"] for row in rows})
-        title = f"Robust accuracy on the {rows[0]['n']} correctly classified images, by eps (upper bounds)"
-        table(title, ["attack", *(f"{eps:.4g}" for eps in budgets)], _grid(rows, budgets))
+        budgets = sorted({row.eps for row in rows}, key=lambda eps: (eps is None, eps))
+        title = f"Robust accuracy on the {rows[0].n} correctly classified images, by eps (upper bounds)"
+        table(
+            title, ["attack", *("no budget" if eps is None else f"{eps:.4g}" for eps in budgets)], _grid(rows, budgets)
+        )
     out.print(f"report: {path}", soft_wrap=True, highlight=False)
 
 
-def _grid(rows: list[dict[str, Any]], budgets: list[float]) -> list[list[str]]:
+def _grid(rows: Sequence[RobustnessRow], budgets: Sequence[float | None]) -> list[list[str]]:
     """One line per attack, one cell per budget."""
-    cells = {(row["attack"], row["eps"]): f"{100 * row['robust_accuracy']['value']:.1f} %" for row in rows}
-    names = dict.fromkeys(row["attack"] for row in rows)
+    cells = {(row.attack, row.eps): f"{100 * float(row.robust_accuracy):.1f} %" for row in rows}
+    names = dict.fromkeys(row.attack for row in rows)
     return [[name, *(cells.get((name, eps), "-") for eps in budgets)] for name in names]

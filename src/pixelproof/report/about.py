@@ -9,8 +9,8 @@ from typing import Any
 
 from pixelproof import views
 from pixelproof.report.page import Fold, Prose, Section, Table, Terms, Text, cells
-from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
 from pixelproof.views.overview import Overview
 
 GLOSSARY = (
@@ -50,13 +50,14 @@ def about(opened: OpenRun) -> Section:
     return Section(
         "about",
         "Where these numbers come from",
-        (Prose(said), command, Fold("The whole study", (study,)), _origin(run, facts), Terms(GLOSSARY)),
+        (Prose(said), command, Fold("The whole study", (study,)), _origin(opened, facts), Terms(GLOSSARY)),
     )
 
 
-def _origin(run: Run, facts: Overview) -> Table:
-    made, spec = facts.facts, run.spec
-    full = {row["attack"]: row["spec"] for row in views.robustness(run)}
+def _origin(opened: OpenRun, facts: Overview) -> Table:
+    made, spec = facts.facts, opened.run.spec
+    found = held(lambda: views.robustness(opened))
+    full = {} if found is None else {row.attack: row.spec for row in found.rows}
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in made.seconds.items())
     sizes = [f"{limit} {split}" for split in ("train", "test") if (limit := spec["data"][split])]

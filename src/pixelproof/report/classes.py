@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
@@ -11,19 +11,19 @@ from matplotlib.figure import Figure as Canvas
 from pixelproof import views
 from pixelproof.report.draw import INK, PALETTE, SURFACE, Words, draw
 from pixelproof.report.page import Block, Cell, Figure, Fold, Grid, Prose, Row, Section, Table, number
-from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.classes import ClassScores, ConfusionMatrix
 
 MOST_CLASSES = 20  # beyond, tables and matrices are too wide to read and stay in the CSV files
 
 
 def classes(opened: OpenRun) -> Section | None:
     """Precision, recall and F1 per class (paper 1, Table IV)."""
-    run = opened.run
-    rows = views.classes(run)
+    rows, found = views.classes(opened), held(lambda: views.robustness(opened))
     if not rows:
         return None
-    names = list(dict.fromkeys(row["class"] for row in rows))
+    names = list(dict.fromkeys(row.class_name for row in rows))
     if len(names) > MOST_CLASSES:
         text = f"{len(names)} classes are too many for a page: the scores are in tables/classes.csv."
         return Section("classes", "Scores per class", (Prose(text),))
@@ -31,22 +31,24 @@ def classes(opened: OpenRun) -> Section | None:
         "Scores on the attacked images, which were all classified correctly before; so recall is the share of a class "
         "that held, and precision falls where other classes are mistaken for this one. A ratio without cases is 0."
     )
+    pgd = found is None or not found.unpaired
     titles = {"f1": "F1", "precision": "Precision", "recall": "Recall"}
-    tables = [_scores(run, rows, measure=measure, title=title) for measure, title in titles.items()]
+    tables = [_scores(rows, measure=measure, title=title, pgd=pgd) for measure, title in titles.items()]
     return Section(
         "classes", "Scores per class", (Prose(said), tables[0], Fold("Precision and recall", tuple(tables[1:])))
     )
 
 
-def _scores(run: Run, rows: list[dict[str, Any]], *, measure: str, title: str) -> Table:
-    found = {(row["attack"], row["eps"], row["class"]): row for row in rows}
-    names = list(dict.fromkeys(row["class"] for row in rows))
-    n = {name: next(row["n"] for row in rows if row["class"] == name) for name in names}
+def _scores(rows: Sequence[ClassScores], *, measure: str, title: str, pgd: bool) -> Table:
+    """One score of every class; `pgd`: whether PGD ran wherever FGSM did."""
+    found = {(row.attack, row.eps, row.class_name): row for row in rows}
+    names = list(dict.fromkeys(row.class_name for row in rows))
+    n = {name: next(row.n for row in rows if row.class_name == name) for name in names}
     bodies = []
-    for attack in views.attack_names(run):
+    for attack in dict.fromkeys(row.attack for row in rows):
         group: list[Row] = []
-        for eps in dict.fromkeys(row["eps"] for row in rows if row["attack"] == attack):
-            values = [found[attack, eps, name][measure] for name in names]
+        for eps in dict.fromkeys(row.eps for row in rows if row.attack == attack):
+            values = [getattr(found[attack, eps, name], measure) for name in names]
             mean = sum(values) / len(values)
             group.append(
                 (
@@ -56,7 +58,7 @@ def _scores(run: Run, rows: list[dict[str, Any]], *, measure: str, title: str) -
                 )
             )
         bodies.append(tuple(group))
-    if views.unpaired(run):
+    if not pgd:
         bodies.append(((Cell("pgd", head=True), Cell("not run", head=True), *[Cell("–")] * (len(names) + 1)),))
     return Table(
         name=f"classes-{measure}",
@@ -71,22 +73,22 @@ def _scores(run: Run, rows: list[dict[str, Any]], *, measure: str, title: str) -
 
 def confusions(opened: OpenRun) -> Section | None:
     """Confusion matrices: two to look at, all of them folded away."""
-    run = opened.run
-    matrices, focus = views.confusion(run), views.focus(run)
+    matrices, found = views.confusion(opened), held(lambda: views.robustness(opened))
+    focus = None if found is None else found.focus
     names = list(opened.clean.classes)
     if len(names) > MOST_CLASSES:
         return None
-    chosen = [each for each in matrices if focus and (each["attack"], each["eps"]) == (focus["attack"], focus["eps"])]
+    chosen = [each for each in matrices if focus and (each.attack, each.eps) == (focus.attack, focus.eps)]
     said = (
         "Rows are true classes, columns predicted ones. The clean matrix counts all test images; the matrices under "
         "attack count the attacked images, those classified correctly before."
     )
     if focus:
         said += (
-            f" Shown large: {focus['attack']} at eps {number(focus['eps'])}, chosen by rule: the attack that broke "
+            f" Shown large: {focus.attack} at eps {number(focus.eps)}, chosen by rule: the attack that broke "
             "most images over all budgets, at the budget that leaves closest to half."
         )
-    order = sorted(matrices, key=lambda each: each["eps"] or 0)
+    order = sorted(matrices, key=lambda each: each.eps or 0)
     folded = Fold(
         "Every confusion matrix", (Grid(tuple(_matrix(each, names, position=k) for k, each in enumerate(order))),)
     )
@@ -94,29 +96,28 @@ def confusions(opened: OpenRun) -> Section | None:
     return Section("confusion", "What is taken for what", tuple(blocks))
 
 
-def _name(matrix: dict[str, Any]) -> str:
-    n = sum(map(sum, matrix["counts"]))
-    what = "clean" if matrix["attack"] == "clean" else f"{matrix['attack']}, eps {number(matrix['eps'])}"
-    return f"{what}, n = {n}"
+def _name(matrix: ConfusionMatrix) -> str:
+    what = "clean" if matrix.attack == "clean" else f"{matrix.attack}, eps {number(matrix.eps)}"
+    return f"{what}, n = {matrix.n}"
 
 
-def _matrix(matrix: dict[str, Any], names: list[str], *, position: int) -> Table:
+def _matrix(matrix: ConfusionMatrix, names: list[str], *, position: int) -> Table:
     rows = []
-    for name, counts in zip(names, matrix["counts"], strict=True):
+    for name, counts in zip(names, matrix.counts, strict=True):
         total = max(1, sum(counts))
         shaded = (Cell(str(count) if count else "·", shade=(count / total) ** 0.7) for count in counts)
         rows.append((Cell(name, head=True), *shaded))
     return Table(f"matrix-{position}", _name(matrix), ("true", *names), (tuple(rows),), compact=True)
 
 
-def _pair(matrices: list[dict[str, Any]], names: list[str]) -> Figure:
+def _pair(matrices: list[ConfusionMatrix], names: list[str]) -> Figure:
     def paint(canvas: Canvas) -> None:
         panels = canvas.subplots(1, len(matrices), squeeze=False)[0]
         for axes, each in zip(panels, matrices, strict=True):
-            matrix(axes, each["counts"], names)
+            matrix(axes, each.counts, names)
             axes.set(xlabel="predicted", ylabel="true", title=_name(each))
 
-    lost = [sum(map(sum, m["counts"])) - sum(row[k] for k, row in enumerate(m["counts"])) for m in matrices]
+    lost = [each.n - sum(row[k] for k, row in enumerate(each.counts)) for each in matrices]
     told = "; ".join(f"{_name(each)}: {count} off the diagonal" for each, count in zip(matrices, lost, strict=True))
     words = Words(
         "Confusion matrices",
@@ -126,7 +127,7 @@ def _pair(matrices: list[dict[str, Any]], names: list[str]) -> Figure:
     return draw("confusion", paint, words=words, size=(4.2 * len(matrices), 4.2))
 
 
-def matrix(axes: Axes, counts: list[list[int]], names: list[str], *, size: float = 7.5) -> None:
+def matrix(axes: Axes, counts: Sequence[Sequence[int]], names: list[str], *, size: float = 7.5) -> None:
     """A confusion matrix with its counts in letters of `size` points; true classes downwards, predicted ones across."""
     faint = LinearSegmentedColormap.from_list("faint", [to_rgba(PALETTE[0], 0), to_rgba(PALETTE[0], 0.6)])
     shares = [[(count / max(1, sum(row))) ** 0.7 for count in row] for row in counts]

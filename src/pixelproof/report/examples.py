@@ -12,43 +12,45 @@ from pixelproof import views
 from pixelproof.report.draw import Words, draw
 from pixelproof.report.page import Block, Figure, Fold, Gallery, Prose, Section, number, percent
 from pixelproof.report.pictures import gallery
-from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.robustness import Robustness, RobustnessRow
 
 LARGE, SMALL = 12, 6
 
 
 def examples(opened: OpenRun) -> Section | None:
     """The same images under every attack at one budget, chosen by rule."""
-    run = opened.run
-    focus = views.focus(run)
-    if focus is None:
+    found = held(lambda: views.robustness(opened))
+    if found is None or found.focus is None or found.focus.eps is None:
         return None
-    eps = focus["eps"]
-    shots = views.examples(run, attack=focus["attack"], eps=eps, limit=LARGE)
+    focus, eps = found.focus, found.focus.eps
+    shots = views.examples(opened, attack=focus.attack, eps=eps, limit=LARGE)
     if not shots:
         return None
     fooled = sum(shot.success for shot in shots)
     said = (
         f"The first {len(shots)} images, in file order, of the sample that was drawn by class share before any attack "
-        f"ran: nothing here was picked for its looks, and failures stay in. The attack is {focus['attack']}, which "
+        f"ran: nothing here was picked for its looks, and failures stay in. The attack is {focus.attack}, which "
         f"broke most images over all budgets, at eps {number(eps)}, the budget that leaves closest to half "
-        f"({percent(focus['robust_accuracy']['value'])}). {fooled} of these {len(shots)} are misclassified. "
+        f"({percent(focus.robust_accuracy.value)}). {fooled} of these {len(shots)} are misclassified. "
         "From left to right: clean, adversarial, and the signed change per pixel (in colour images that of the "
         "channel that changed most). Pictures are rounded to 8 bits."
     )
     main = gallery(
-        shots, name="examples", title=f"{focus['attack']}, eps {number(eps)}: {fooled} of {len(shots)} misclassified"
+        shots, name="examples", title=f"{focus.attack}, eps {number(eps)}: {fooled} of {len(shots)} misclassified"
     )
-    blocks: list[Block] = [Prose(said), main, _sheet(main), *_others(run, focus["attack"], eps)]
+    blocks: list[Block] = [Prose(said), main, _sheet(main), *_others(opened, found, focus)]
     return Section("examples", "What it looks like", tuple(blocks))
 
 
-def _others(run: Run, chosen: str, eps: float) -> list[Fold]:
+def _others(opened: OpenRun, found: Robustness, chosen: RobustnessRow) -> list[Fold]:
     """The same images under the other attacks at the same budget."""
     galleries: list[Gallery] = []
-    for position, attack in enumerate(views.attack_names(run)):
-        shots = views.examples(run, attack=attack, eps=eps, limit=SMALL) if attack != chosen else []
+    eps = chosen.eps or 0.0
+    for position, attack in enumerate(found.attacks):
+        other = attack != chosen.attack
+        shots = views.examples(opened, attack=attack, eps=eps, limit=SMALL) if other else []
         if shots:
             fooled = sum(shot.success for shot in shots)
             title = f"{attack}, eps {number(eps)}: {fooled} of {len(shots)} misclassified"

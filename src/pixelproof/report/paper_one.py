@@ -34,9 +34,9 @@ def paper_one(opened: OpenRun) -> Section | None:
 
 
 def _stages(opened: OpenRun) -> str:
-    attacks = views.attack_names(opened.run)
-    net = views.overview(opened).net
-    return f"{net}, {len(attacks)} attacks, signatures, critical pixels, detectors: one run"
+    found = held(lambda: views.robustness(opened))
+    attacks = 0 if found is None else len(found.attacks)
+    return f"{views.overview(opened).net}, {attacks} attacks, signatures, critical pixels, detectors: one run"
 
 
 def _clean(opened: OpenRun) -> str:
@@ -75,20 +75,20 @@ def _table_two(opened: OpenRun) -> str:
 
 
 def _curves(opened: OpenRun) -> str:
-    worst = views.worst_case(opened.run)
-    if not worst:
+    found = held(lambda: views.robustness(opened))
+    if found is None or not found.together:
         return ABSENT
-    last = worst[-1]
-    return f"{len(worst)} budgets; all attacks together leave {percent(last['together']['value'])} at {last['eps']:.3g}"
+    worst, last = found.together, found.together[-1]
+    return f"{len(worst)} budgets; all attacks together leave {percent(last.together.value)} at {last.eps:.3g}"
 
 
 def _beside(source: str) -> Callable[[OpenRun], str]:
     def ours(opened: OpenRun) -> str:
-        rows = [row for row in views.paper(opened.run) if row["source"] == source and row["difference"] is not None]
-        if not rows:
+        rows = [row for row in views.paper(opened) if row.source == source]
+        apart = sorted(abs(row.difference) for row in rows if row.difference is not None)
+        if not apart:
             return ABSENT
-        apart = sorted(abs(row["difference"]) for row in rows)
-        return f"{len(rows)} cells, apart by {100 * apart[len(apart) // 2]:.1f} points (median)"
+        return f"{len(apart)} cells, apart by {100 * apart[len(apart) // 2]:.1f} points (median)"
 
     return ours
 

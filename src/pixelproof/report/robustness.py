@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -11,43 +10,45 @@ from matplotlib.figure import Figure as Canvas
 from pixelproof import views
 from pixelproof.report.draw import INK, MARKERS, MUTED, PALETTE, Words, draw, eps_axis, percent_axis
 from pixelproof.report.page import Cell, Figure, Row, Section, Table, cells, count, interval, number, percent, settings
-from pixelproof.run import Run
+from pixelproof.types import Rate
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.robustness import Robustness, RobustnessRow
 
 
 def robustness(opened: OpenRun) -> Section | None:
     """The robustness curve and the full table."""
-    run = opened.run
-    rows = views.robustness(run)
-    if not rows:
+    found, made = held(lambda: views.robustness(opened)), settings(opened.run)
+    if found is None or not found.rows:
         return None
-    norms = sorted({row["norm"] for row in rows if row["eps"] is not None})
-    curves = [_curve(rows, views.worst_case(run), norm=norm, made=settings(run)) for norm in norms]
-    return Section("robustness", "How much the classifier withstands", (*curves, _table(run, rows)))
+    norms = sorted({row.norm for row in found.rows if row.eps is not None})
+    curves = [_curve(found, norm=norm, made=made) for norm in norms]
+    return Section("robustness", "How much the classifier withstands", (*curves, _table(found, made)))
 
 
-def _table(run: Run, rows: list[dict[str, Any]]) -> Table:
+def _table(found: Robustness, made: str) -> Table:
+    rows = found.rows
     bodies: dict[str, list[Row]] = {}
     for row in rows:
-        group = bodies.setdefault(row["attack"], [])
-        shared = row["shared_cost"] and group
+        group = bodies.setdefault(row.attack, [])
+        shared = row.shared_cost and group
         group.append(
             (
-                Cell(row["attack"], head=True, quiet=bool(group)),
-                Cell("none" if row["eps"] is None else f"{row['norm']} {row['eps']:.3g}", head=True),
-                *cells(interval(row["robust_accuracy"]), f"{row['misclassified']} of {row['n']}"),
-                *cells(row["misclassified_8bit"], number(row["median_first_break"])),
-                *cells(number(row["median_distance"]["l2"], 3)),
+                Cell(row.attack, head=True, quiet=bool(group)),
+                Cell("none" if row.eps is None else f"{row.norm} {row.eps:.3g}", head=True),
+                *cells(interval(row.robust_accuracy), f"{row.misclassified} of {row.n}"),
+                *cells(row.misclassified_8bit, number(row.median_first_break)),
+                *cells(number(row.median_distance["l2"], 3)),
                 *(Cell(text, quiet=bool(shared)) for text in _cost(row)),
             )
         )
-    for cell in views.unpaired(run):
-        head = (Cell("pgd", head=True), Cell(f"{cell['norm']} {number(cell['eps'])}", head=True))
+    for cell in found.unpaired:
+        head = (Cell("pgd", head=True), Cell(f"{cell.norm} {number(cell.eps)}", head=True))
         bodies.setdefault("pgd (not run)", []).append((*head, *cells(*["not run"] * 7)))
-    swept = any(row["shared_cost"] for row in rows)
+    swept = any(row.shared_cost for row in rows)
     return Table(
         name="robustness-table",
-        caption=f"Every attack at every budget, {settings(run)}; seed {rows[0]['seed']}",
+        caption=f"Every attack at every budget, {made}; seed {rows[0].seed}",
         columns=(
             "attack",
             "budget",
@@ -67,60 +68,60 @@ def _table(run: Run, rows: list[dict[str, Any]]) -> Table:
     )
 
 
-def _cost(row: dict[str, Any]) -> tuple[str, str]:
-    passes = f"{row['forwards_per_image']:.1f} + {row['backwards_per_image']:.1f}"
-    return passes, f"{row['seconds']:.2f}"
+def _cost(row: RobustnessRow) -> tuple[str, str]:
+    passes = f"{row.forwards_per_image:.1f} + {row.backwards_per_image:.1f}"
+    return passes, f"{row.seconds:.2f}"
 
 
-def _curve(rows: list[dict[str, Any]], worst: list[dict[str, Any]], *, norm: str, made: str) -> Figure:
-    own = [row for row in rows if row["norm"] == norm and row["eps"] is not None]
-    together = [row for row in worst if row["norm"] == norm]
-    budgets = sorted({row["eps"] for row in own})
-    n, reach = own[0]["n"], budgets[-1] or 1.0
+def _curve(found: Robustness, *, norm: str, made: str) -> Figure:
+    own = [row for row in found.rows if row.norm == norm and row.eps is not None]
+    together = [row for row in found.together if row.norm == norm]
+    budgets = sorted({row.eps for row in own if row.eps is not None})
+    n, reach = own[0].n, budgets[-1] or 1.0
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.add_subplot()
         ends: list[End] = []
-        attacks = list(dict.fromkeys(row["attack"] for row in own if not row["control"]))
-        for label in dict.fromkeys(row["attack"] for row in own):
-            line = [row for row in own if row["attack"] == label]
-            control = line[0]["control"]
+        attacks = list(dict.fromkeys(row.attack for row in own if not row.control))
+        for label in dict.fromkeys(row.attack for row in own):
+            line = [row for row in own if row.attack == label]
+            control = line[0].control
             colour = MUTED if control else PALETTE[attacks.index(label) % len(PALETTE)]
             marker = "x" if control else MARKERS[attacks.index(label) % len(MARKERS)]
             _line(
                 axes,
-                [(row["eps"], row["robust_accuracy"]) for row in line],
+                [(row.eps or 0.0, row.robust_accuracy) for row in line],
                 colour=colour,
                 marker=marker,
                 dashed=control,
             )
-            ends.append(End(100 * line[-1]["robust_accuracy"]["value"], label, colour, marker))
+            ends.append(End(100 * float(line[-1].robust_accuracy), label, colour, marker))
         if together:
-            points = [(row["eps"], row["together"]) for row in together]
-            axes.plot([eps for eps, _ in points], [100 * rate["value"] for _, rate in points], ":", color=INK, lw=1.4)
+            points = [(row.eps, row.together) for row in together]
+            axes.plot([eps for eps, _ in points], [100 * float(rate) for _, rate in points], ":", color=INK, lw=1.4)
             for eps, rate in points[:-1]:
                 axes.annotate(
-                    f"{100 * rate['value']:.0f}",
-                    (eps, 100 * rate["value"]),
+                    f"{100 * float(rate):.0f}",
+                    (eps, 100 * float(rate)),
                     (-3, -5),
                     textcoords="offset points",
                     ha="right",
                     va="top",
                     fontsize=8.5,
                 )
-            ends.append(End(100 * points[-1][1]["value"], "all together", INK, ""))
+            ends.append(End(100 * float(points[-1][1]), "all together", INK, ""))
         percent_axis(axes)
         eps_axis(axes, budgets, label=f"budget: {norm} eps, images in [0, 1]")
         axes.set_ylabel("robust accuracy")
         _name(axes, ends, last=reach)
 
-    lowest = min(together, key=lambda row: row["eps"], default=None)
-    alt = f"Robust accuracy from 0 to 100 % against {norm} eps for {len({row['attack'] for row in own})} attacks"
+    lowest = min(together, key=lambda row: row.eps, default=None)
+    alt = f"Robust accuracy from 0 to 100 % against {norm} eps for {len({row.attack for row in own})} attacks"
     if lowest is not None:
         first, last = together[0], together[-1]
         alt += (
-            f": all attacks together leave {percent(first['together']['value'])} at eps {first['eps']:.3g} and "
-            f"{percent(last['together']['value'])} at eps {last['eps']:.3g}. The table below holds every value."
+            f": all attacks together leave {percent(first.together.value)} at eps {first.eps:.3g} and "
+            f"{percent(last.together.value)} at eps {last.eps:.3g}. The table below holds every value."
         )
     caption = (
         f"Share of the {n} correctly classified images that held, {made}. Bands: 95 % intervals. Dotted, with its "
@@ -130,12 +131,12 @@ def _curve(rows: list[dict[str, Any]], worst: list[dict[str, Any]], *, norm: str
     return draw(f"robustness-curve-{norm}", paint, words=words, size=(8.0, 4.3))
 
 
-def _line(axes: Axes, points: list[tuple[float, dict[str, float]]], *, colour: str, marker: str, dashed: bool) -> None:
+def _line(axes: Axes, points: list[tuple[float, Rate]], *, colour: str, marker: str, dashed: bool) -> None:
     """One attack's curve from 100 % at eps 0 (where the images were right by selection), with its interval."""
     eps = [0.0, *(value for value, _ in points)]
-    values = [100.0, *(100 * rate["value"] for _, rate in points)]
-    low = [100.0, *(100 * rate["low"] for _, rate in points)]
-    high = [100.0, *(100 * rate["high"] for _, rate in points)]
+    values = [100.0, *(100 * float(rate) for _, rate in points)]
+    low = [100.0, *(100 * rate.low for _, rate in points)]
+    high = [100.0, *(100 * rate.high for _, rate in points)]
     axes.fill_between(eps, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.plot(eps, values, "--" if dashed else "-", color=colour, marker=marker, markersize=5, markevery=slice(1, None))
 

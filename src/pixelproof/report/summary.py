@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pixelproof import views
 from pixelproof.report.page import (
     Block,
@@ -21,12 +19,11 @@ from pixelproof.report.page import (
     percent,
     settings,
 )
-from pixelproof.run import Run
-from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.detectors import GuardRow
 from pixelproof.views.overview import Overview
+from pixelproof.views.robustness import Robustness, RobustnessRow, WorstCase
 
 BOUNDS = (
     "These are upper bounds under the attacks run here: another attack, or more steps, can only find more broken "
@@ -36,33 +33,33 @@ BOUNDS = (
 
 def summary(opened: OpenRun) -> Section:
     """What was done and what came out, in one paragraph and one small table."""
-    run = opened.run
-    facts, worst = views.overview(opened), views.worst_case(run)
-    blocks: list[Block] = [_headline(opened, facts, worst), Prose(" ".join(_lead(opened, facts, worst))), *_alerts(run)]
-    if worst:
-        blocks += [Prose(BOUNDS), _overview_table(run, worst)]
+    facts, found = views.overview(opened), held(lambda: views.robustness(opened))
+    blocks: list[Block] = [_headline(opened, facts, found), Prose(" ".join(_lead(opened, facts, found)))]
+    if found is not None:
+        blocks += _alerts(found)
+        if found.together:
+            blocks += [Prose(BOUNDS), _overview_table(found)]
     return Section("summary", "In short", tuple(blocks))
 
 
-def _ends(worst: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _ends(found: Robustness) -> list[WorstCase]:
     """The budgets to speak of: the one that leaves closest to half, and the last."""
-    near = min(worst, key=lambda row: abs(row["together"]["value"] - 0.5), default=None)
+    worst = found.together
+    near = min(worst, key=lambda row: abs(float(row.together) - 0.5), default=None)
     return [] if near is None else [near] if near is worst[-1] else [near, worst[-1]]
 
 
-def _headline(opened: OpenRun, facts: Overview, worst: list[dict[str, Any]]) -> Headline:
+def _headline(opened: OpenRun, facts: Overview, robustness: Robustness | None) -> Headline:
     clean = facts.clean_accuracy
-    said: list[tuple[Rate | dict[str, Any], str]] = [(clean, f"clean accuracy, {count(clean.n)}")]
-    for row in _ends(worst):
-        at = f"{row['norm']} eps\u00a0{row['eps']:.3g}, {count(row['n'])}"
-        said.append((row["together"], f"robust accuracy, all attacks together, {at}"))
-    for row in _ends(worst)[-1:]:
-        if control := _control(opened.run, row):
-            said.append((control["robust_accuracy"], f"under {control['attack']} of that last size, a control"))
-    found = [
-        (percent(rate.value if isinstance(rate, Rate) else rate["value"]), bounds(rate), meaning)
-        for rate, meaning in said
-    ]
+    ends = [] if robustness is None else _ends(robustness)
+    said = [(clean, f"clean accuracy, {count(clean.n)}")]
+    for row in ends:
+        at = f"{row.norm} eps\u00a0{row.eps:.3g}, {count(row.n)}"
+        said.append((row.together, f"robust accuracy, all attacks together, {at}"))
+    for row in ends[-1:]:
+        if control := _control(robustness, row):
+            said.append((control.robust_accuracy, f"under {control.attack} of that last size, a control"))
+    found = [(percent(rate.value), bounds(rate), meaning) for rate, meaning in said]
     pixel, best = views.one_pixel(opened.run), _best_detector(opened)
     if pixel is not None:
         rate = pixel["untargeted"]
@@ -97,40 +94,40 @@ def _noticed(opened: OpenRun) -> list[str]:
     return said
 
 
-def _lead(opened: OpenRun, facts: Overview, worst: list[dict[str, Any]]) -> list[str]:
+def _lead(opened: OpenRun, facts: Overview, robustness: Robustness | None) -> list[str]:
     clean = facts.clean_accuracy
     said = [
         f"The network {facts.net} ({facts.parameters:,} parameters) classifies {clean.hits} of {clean.n} "
         f"test images of {facts.data} correctly: {interval(clean)}.",
     ]
-    if views.robustness(opened.run):
+    if robustness is not None and robustness.rows:
         said.append(
             f"Only these {clean.hits} were attacked, {settings(opened.run)}, and robust accuracy is the share of "
             "them that held."
         )
-    for row in _ends(worst):
-        control = _control(opened.run, row)
-        noise = f", while {control['attack']} leaves {percent(control['robust_accuracy']['value'])}" if control else ""
+    for row in [] if robustness is None else _ends(robustness):
+        control = _control(robustness, row)
+        noise = f", while {control.attack} leaves {percent(control.robust_accuracy.value)}" if control else ""
         said.append(
-            f"At {row['norm']} eps = {row['eps']:.3g} the strongest single attack, {row['strongest']}, leaves "
-            f"{interval(row['robust_accuracy'])}; all attacks together leave {percent(row['together']['value'])}"
+            f"At {row.norm} eps = {row.eps:.3g} the strongest single attack, {row.strongest}, leaves "
+            f"{interval(row.robust_accuracy)}; all attacks together leave {percent(row.together.value)}"
             f"{noise}."
         )
     return said + _noticed(opened)
 
 
-def _control(run: Run, row: dict[str, Any]) -> dict[str, Any] | None:
+def _control(found: Robustness | None, row: WorstCase) -> RobustnessRow | None:
     """The first noise control in the norm and at the budget of `row`."""
-    same = (other for other in views.robustness(run) if other["control"] and other["norm"] == row["norm"])
-    return next((other for other in same if other["eps"] == row["eps"]), None)
+    rows = () if found is None else found.rows
+    same = (other for other in rows if other.control and other.norm == row.norm)
+    return next((other for other in same if other.eps == row.eps), None)
 
 
-def _alerts(run: Run) -> list[Prose]:
+def _alerts(found: Robustness) -> list[Prose]:
     """The warning that belongs to an FGSM number without PGD beside it."""
-    alone = views.unpaired(run)
-    if not alone:
+    where = ", ".join(f"{cell.norm} {number(cell.eps)}" for cell in found.unpaired)
+    if not found.unpaired:
         return []
-    where = ", ".join(f"{cell['norm']} {number(cell['eps'])}" for cell in alone)
     text = (
         f"FGSM ran without PGD at {where}. A single step says little about robustness, so the PGD rows below read "
         "“not run”. Add pgd at the same budgets to the study before drawing any conclusion."
@@ -138,21 +135,21 @@ def _alerts(run: Run) -> list[Prose]:
     return [Prose(text, alert=True)]
 
 
-def _overview_table(run: Run, worst: list[dict[str, Any]]) -> Table:
+def _overview_table(robustness: Robustness) -> Table:
     """Attacks in rows, budgets in columns, robust accuracy in the cells."""
-    found = {(row["attack"], row["norm"], row["eps"]): row["robust_accuracy"]["value"] for row in views.robustness(run)}
-    budgets = list(dict.fromkeys((row["norm"], row["eps"]) for row in worst))
-    attacks = [label for label in views.attack_names(run) if any(key[0] == label for key in found)]
-    rows = [_shares(label, [found.get((label, *budget)) for budget in budgets]) for label in attacks]
-    if views.unpaired(run) and not any(views.family(label) == "pgd" for label in attacks):
+    worst = robustness.together
+    found = {(row.attack, row.norm, row.eps): row.robust_accuracy.value for row in robustness.rows}
+    budgets = list(dict.fromkeys((row.norm, row.eps) for row in worst))
+    rows = [_shares(label, [found.get((label, *budget)) for budget in budgets]) for label in robustness.attacks]
+    if robustness.unpaired and not any(curve.family == "pgd" for curve in robustness.curves):
         rows.append((Cell("pgd", head=True), *[Cell("not run")] * len(budgets)))
-    together = {(row["norm"], row["eps"]): row["together"]["value"] for row in worst}
+    together = {(row.norm, row.eps): row.together.value for row in worst}
     total = _shares("all attacks together", [together[budget] for budget in budgets])
     norms = {norm for norm, _ in budgets}
     heads = [f"{eps:.3g}" if len(norms) == 1 else f"{norm} {eps:.3g}" for norm, eps in budgets]
     return Table(
         name="overview",
-        caption=f"Robust accuracy in % by attack and budget ({', '.join(sorted(norms))} eps), {count(worst[0]['n'])}",
+        caption=f"Robust accuracy in % by attack and budget ({', '.join(sorted(norms))} eps), {count(worst[0].n)}",
         columns=("attack", *heads),
         bodies=(tuple(rows), (total,)),
         note="Stronger colour: more images broken. In the last row an image counts as held only when no attack broke "

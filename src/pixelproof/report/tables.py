@@ -23,10 +23,10 @@ Rows = Iterable[Mapping[str, Any]]
 
 def _confusion(opened: OpenRun) -> Rows:
     names = opened.clean.classes
-    for matrix in views.confusion(opened.run):
-        for name, counts in zip(names, matrix["counts"], strict=True):
+    for matrix in views.confusion(opened):
+        for name, counts in zip(names, matrix.counts, strict=True):
             for predicted, count in zip(names, counts, strict=True):
-                cell = {"attack": matrix["attack"], "eps": matrix["eps"], "true": name}
+                cell = {"attack": matrix.attack, "eps": matrix.eps, "true": name}
                 yield {**cell, "predicted": predicted, "count": count}
 
 
@@ -89,9 +89,14 @@ def _drift(opened: OpenRun) -> Rows:
     return () if found is None else map(_columns, found.drift)
 
 
-def _images(run: Run) -> Rows:
-    for row in views.robustness(run):
-        yield from views.images(run, attack=row["attack"], eps=row["eps"])
+def _robustness(opened: OpenRun) -> Rows:
+    found = held(lambda: views.robustness(opened))
+    return () if found is None else (_columns(row, "per_class", "set") for row in found.rows)
+
+
+def _worst_case(opened: OpenRun) -> Rows:
+    found = held(lambda: views.robustness(opened))
+    return () if found is None else map(_columns, found.together)
 
 
 def _detectors(opened: OpenRun) -> Rows:
@@ -130,15 +135,15 @@ def _one_pixel(run: Run) -> Rows:
 
 CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
     {
-        "robustness": _on_run(views.robustness),
+        "robustness": _robustness,
         "one-pixel": _on_run(_one_pixel),
-        "worst-case": _on_run(views.worst_case),
-        "paper": _on_run(views.paper),
+        "worst-case": _worst_case,
+        "paper": lambda opened: map(_columns, views.paper(opened)),
         "clean-classes": lambda opened: map(_columns, views.overview(opened).per_class),
-        "classes": _on_run(views.classes),
+        "classes": lambda opened: map(_columns, views.classes(opened)),
         "confusion": _confusion,
         "training": _training,
-        "images": _on_run(_images),
+        "images": lambda opened: map(_columns, views.images(opened)),
         "critical-curves": _curves,
         "critical-confined": _confined,
         "drift": _drift,

@@ -1,20 +1,10 @@
 """Pure functions from a Run to JSON-able values, one per page; nothing here trains, attacks or prints."""
 
-from pixelproof.views.attacks import (
-    attack_names,
-    classes,
-    confusion,
-    family,
-    focus,
-    images,
-    robustness,
-    unpaired,
-    worst_case,
-)
+from pixelproof.views.classes import classes, confusion
 from pixelproof.views.critical import critical
 from pixelproof.views.defences import budgets, defences, front, searched, shown, utilities
 from pixelproof.views.detectors import detectors
-from pixelproof.views.examples import Example, examples
+from pixelproof.views.examples import Example, examples, images
 from pixelproof.views.neighbours import (
     alarm_rule,
     cases,
@@ -32,6 +22,7 @@ from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import overview
 from pixelproof.views.paper import paper
 from pixelproof.views.penultimate import penultimate
+from pixelproof.views.robustness import robustness
 from pixelproof.views.signature_detectors import signature_detectors
 from pixelproof.views.signatures import ExplainedImage, critical_of_all, explained_images, signatures
 from pixelproof.views.training import training
@@ -44,7 +35,6 @@ __all__ = [
     "PixelExample",
     "Witness",
     "alarm_rule",
-    "attack_names",
     "budgets",
     "cases",
     "certificate",
@@ -59,8 +49,6 @@ __all__ = [
     "duplicates",
     "examples",
     "explained_images",
-    "family",
-    "focus",
     "focus_of",
     "front",
     "guarded_attacks",
@@ -81,8 +69,6 @@ __all__ = [
     "signatures",
     "threshold_curves",
     "training",
-    "unpaired",
     "utilities",
     "witnesses",
-    "worst_case",
 ]

@@ -2,65 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pixelproof.run import Run
-from pixelproof.views.attacks import classes, robustness
+from pydantic import Field
+
+from pixelproof.types import Rate
+from pixelproof.views.answer import Answer, ClassName, held
+from pixelproof.views.classes import ClassScores, classes
 from pixelproof.views.open_run import OpenRun
-from pixelproof.views.overview import overview, rate
+from pixelproof.views.overview import overview
+from pixelproof.views.robustness import robustness
+
+SCORES = ("precision", "recall", "f1")
+MEASURES = ("misclassified", "robust accuracy", "clean accuracy", *SCORES)  # shares; others stand in their own section
 
 
-def paper(run: Run) -> list[dict[str, Any]]:
-    """One row per figure: source, what it measures, the paper's value and ours, as shares so that n may differ.
+class PaperRow(Answer):
+    """One figure of a paper and ours, as shares so that n may differ; nulls where the study did not run that cell."""
 
-    `low` and `high` are the 95 % interval of our share; `difference` is ours minus the paper's; nulls where the study
-    did not run that cell. A paper's "misclassified" without an n is read as a share.
+    source: str = Field(description="Where in the paper it stands.")
+    measure: str
+    attack: str
+    class_name: ClassName
+    eps: float | None
+    paper: float = Field(description="As printed there: a count of `paper_n`, or a share.")
+    paper_n: int | None
+    paper_share: float
+    ours: int | None = Field(description="Our count; null for scores of a class, which are no shares.")
+    n: int | None
+    share: float | None
+    low: float | None = Field(description="Lower end of our share's 95 % interval.")
+    high: float | None
+    difference: float | None = Field(description="Our share minus the paper's.")
+
+
+class Ours(Answer):
+    """Our count, number of images, share and its interval."""
+
+    ours: int | None = None
+    n: int | None = None
+    share: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def paper(opened: OpenRun) -> tuple[PaperRow, ...]:
+    """One row per figure that a share of ours stands beside; none where the study gives no paper's figures.
+
+    A paper's "misclassified" without an n is read as a share.
     """
-    table = {(row["attack"], row["eps"]): row["robust_accuracy"] for row in robustness(run)}
-    scores = {(row["attack"], row["eps"], row["class"]): row for row in classes(run)}
-    clean = rate(overview(OpenRun(run, run.folder.name)).clean_accuracy)
+    figures: list[Mapping[str, Any]] = [each for each in opened.run.spec["paper"] if each["measure"] in MEASURES]
+    if not figures:
+        return ()
+    found = held(lambda: robustness(opened))
+    table = {} if found is None else {(row.attack, row.eps): row.robust_accuracy for row in found.rows}
+    scores = {(row.attack, row.eps, row.class_name): row for row in classes(opened)}
+    clean = overview(opened).clean_accuracy
     rows = []
-    for figure in run.spec["paper"]:
-        if figure["measure"] == "neighbours k":  # no share: it stands beside ours in `alarm_rule`
-            continue
+    for figure in figures:
         for position, value in enumerate(figure["values"]):
             eps = figure["eps"][position] if figure["eps"] else None
             share = value / figure["n"] if figure["measure"] == "misclassified" and figure["n"] else value
-            if figure["measure"] in ("precision", "recall", "f1"):
+            if figure["measure"] in SCORES:
                 ours = _score(scores.get((figure["attack"], eps, figure.get("class", ""))), figure["measure"])
             else:
-                found = clean if figure["measure"] == "clean accuracy" else table.get((figure["attack"], eps))
-                ours = _ours(found, broken=figure["measure"] == "misclassified")
+                rate = clean if figure["measure"] == "clean accuracy" else table.get((figure["attack"], eps))
+                ours = _ours(rate, broken=figure["measure"] == "misclassified")
             rows.append(
-                {
-                    "source": figure["source"],
-                    "measure": figure["measure"],
-                    "attack": figure["attack"],
-                    "class": figure.get("class", ""),
-                    "eps": eps,
-                    "paper": value,
-                    "paper_n": figure["n"],
-                    "paper_share": share,
-                    **ours,
-                    "difference": None if ours["share"] is None else ours["share"] - share,
-                }
+                PaperRow(
+                    source=figure["source"],
+                    measure=figure["measure"],
+                    attack=figure["attack"],
+                    class_name=figure.get("class", ""),
+                    eps=eps,
+                    paper=value,
+                    paper_n=figure["n"],
+                    paper_share=share,
+                    **dict(ours),
+                    difference=None if ours.share is None else ours.share - share,
+                )
             )
-    return rows
+    return tuple(rows)
 
 
-def _score(found: dict[str, Any] | None, measure: str) -> dict[str, Any]:
+def _score(found: ClassScores | None, measure: str) -> Ours:
     """Our precision, recall or F1 of one class, without an interval."""
     if found is None:
-        return _ours(None, broken=False)
-    return {"ours": None, "n": found["n"], "share": found[measure], "low": None, "high": None}
+        return Ours()
+    shares = {"precision": found.precision, "recall": found.recall, "f1": found.f1}
+    return Ours(n=found.n, share=shares[measure])
 
 
-def _ours(found: dict[str, Any] | None, *, broken: bool) -> dict[str, Any]:
-    """Our count, number of images, share and its interval; of what broke, or of what held or was right."""
-    if found is None:
-        return {"ours": None, "n": None, "share": None, "low": None, "high": None}
+def _ours(found: Rate | None, *, broken: bool) -> Ours:
+    """Ours of what broke, or of what held or was right."""
+    if found is None or found.value is None:
+        return Ours()
     if broken:
-        hits, share, low, high = found["n"] - found["hits"], 1 - found["value"], 1 - found["high"], 1 - found["low"]
-    else:
-        hits, share, low, high = found["hits"], found["value"], found["low"], found["high"]
-    return {"ours": hits, "n": found["n"], "share": share, "low": low, "high": high}
+        hits, share = found.n - found.hits, 1 - found.value
+        return Ours(ours=hits, n=found.n, share=share, low=1 - found.high, high=1 - found.low)
+    return Ours(ours=found.hits, n=found.n, share=found.value, low=found.low, high=found.high)

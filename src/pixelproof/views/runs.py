@@ -12,10 +12,10 @@ from pixelproof.results import catalogue
 from pixelproof.results.catalogue import Section
 from pixelproof.types import Rate
 from pixelproof.views.answer import Answer, held
-from pixelproof.views.attacks import focus
 from pixelproof.views.example_sets import Shown
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import Overview, overview
+from pixelproof.views.robustness import robustness
 from pixelproof.views.training import TrainingHistory, training
 
 # What a section of a study adds to a run, and how to get it.
@@ -148,8 +148,8 @@ def _holds(opened: OpenRun, section: Section) -> bool:
 def start(opened: OpenRun) -> str | None:
     """An adversarial example to begin with, by rule: the first success of the set the run looks at most closely.
 
-    That is the guards' focus attack, else the signatures', else the attack and budget that `views.focus` chooses. A
-    success that is still one as an 8-bit image goes before those that are not.
+    That is the guards' focus attack, else the signatures', else what the robustness page looks at first. A success that
+    is still one as an 8-bit image goes before those that are not.
     """
     order = [_preferred(opened, "guards"), _preferred(opened, "signatures"), _focused(opened)]
     rest = [each for each in opened.sets if each.attack is not None and not each.control]
@@ -186,8 +186,7 @@ def _preferred(opened: OpenRun, source: str) -> Shown | None:
 
 
 def _focused(opened: OpenRun) -> Shown | None:
-    chosen = focus(opened.run)
-    if chosen is None:
+    found = held(lambda: robustness(opened))
+    if found is None or found.focus is None:
         return None
-    pair = (chosen["attack"], chosen["eps"])
-    return next((s for s in opened.sets if s.source == "attacks" and (s.attack, s.eps) == pair), None)
+    return next((each for each in opened.sets if each.id == found.focus.set), None)

@@ -91,7 +91,7 @@ PAGES: tuple[Page, ...] = (
     Page(paths.ATTRIBUTION_VALUES, explorer.attributions.values),
     Page(paths.ATTACKABILITY, explorer.attackability, contract.Attackability),
     Page(paths.UNIT, explorer.activations.unit, contract.Unit),
-    Page(paths.ROBUSTNESS, explorer.robustness, contract.Robustness, warm=7),
+    Page(paths.ROBUSTNESS, views.robustness, warm=7),
     Page(paths.DEFENCES, explorer.hardened, contract.Hardened, warm=8),
     Page(paths.DETECTORS, views.detectors, warm=10),
     Page(paths.THRESHOLDS, explorer.thresholds.thresholds, contract.Thresholds, warm=9),

@@ -7,7 +7,6 @@ from pixelproof.views.explorer.example import example
 from pixelproof.views.explorer.gallery import gallery
 from pixelproof.views.explorer.hardened import hardened
 from pixelproof.views.explorer.paired import paired
-from pixelproof.views.explorer.robustness import robustness
 from pixelproof.views.neighbour_view import GUARDS
 from pixelproof.views.open_run import OpenRun
 
@@ -26,6 +25,5 @@ __all__ = [
     "neighbours",
     "paired",
     "pictures",
-    "robustness",
     "thresholds",
 ]

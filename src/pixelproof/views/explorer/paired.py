@@ -13,8 +13,8 @@ from pixelproof.measure.significance import holm, mcnemar
 from pixelproof.measure.significance import paired as difference
 from pixelproof.run import Run
 from pixelproof.types import Rate
-from pixelproof.views import attacks
 from pixelproof.views.answer import Lacking
+from pixelproof.views.attack_records import records
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import rate
 
@@ -69,7 +69,7 @@ def _right(opened: OpenRun, shared: Tensor) -> dict[Condition, Tensor]:
 
 def _under(run: Run) -> dict[Condition, Tensor]:
     """The images that each attack left standing."""
-    return {(each.label, each.norm, each.eps): each.index[~each.success] for each in attacks.records(run)}
+    return {(each.label, each.norm, each.eps): each.index[~each.success] for each in records(run)}
 
 
 def _rate(right: Tensor) -> dict[str, Any]:

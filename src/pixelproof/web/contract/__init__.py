@@ -13,7 +13,7 @@ from pixelproof.web.contract.examples import (
 )
 from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
 from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
-from pixelproof.web.contract.measures import Maps, Projection, Robustness, Thresholds
+from pixelproof.web.contract.measures import Maps, Projection, Thresholds
 
 __all__ = [
     "Answer",
@@ -42,7 +42,6 @@ __all__ = [
     "Projection",
     "Rate",
     "Refusal",
-    "Robustness",
     "Step",
     "Thresholds",
     "Unit",

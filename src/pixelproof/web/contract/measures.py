@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pixelproof.views.roc import Roc
-from pixelproof.web.contract.common import Answer, Estimate, Missing, Numbers, Rate
+from pixelproof.web.contract.common import Answer, Estimate, Missing, Numbers
 
 
 class Space(Answer):
@@ -99,79 +99,3 @@ class Projection(Answer):
     success: tuple[bool, ...]
     twin: tuple[int | None, ...]
     points: Numbers = Field(description="(n, 2)")
-
-
-class Point(Answer):
-    """One attack at one budget."""
-
-    eps: float | None
-    n: int
-    robust_accuracy: Rate
-    overall_accuracy: Rate
-    misclassified: int
-    misclassified_8bit: int
-    median_distance: dict[str, float | None]
-    forwards_per_image: float
-    backwards_per_image: float
-    seconds: float
-    shared_cost: bool
-    per_class: tuple[Rate, ...] = Field(description="Robust accuracy of every class, in the order of the classes.")
-    set: str | None = Field(description="Id of the set with its examples; null when none were kept.")
-
-
-class Curve(Answer):
-    """Robust accuracy over eps for one attack; points in ascending order."""
-
-    attack: str
-    family: str
-    control: bool
-    norm: str
-    seed: int
-    points: tuple[Point, ...]
-
-
-class Together(Answer):
-    """All attacks of one norm and budget: the strongest, and what none of them broke."""
-
-    norm: str
-    eps: float
-    n: int
-    strongest: str
-    robust_accuracy: Rate
-    together: Rate
-
-
-class Sampled(Answer):
-    """What an attack of [signatures] or [guards] left standing of the images that it was run on."""
-
-    source: str
-    attack: str
-    label: str
-    norm: str
-    eps: float | None
-    seed: int
-    robust_accuracy: Rate
-    set: str
-
-
-class Audited(Answer):
-    """What an audit said of this classifier at one norm and budget."""
-
-    norm: str
-    eps: float
-    seed: int
-    verdict: str
-    believable: bool
-
-
-class Robustness(Answer):
-    """Curves with intervals: upper bounds, every one of them."""
-
-    available: Literal[True] = True
-    clean_accuracy: Rate
-    curves: tuple[Curve, ...]
-    together: tuple[Together, ...]
-    sampled: tuple[Sampled, ...] = Field(description="Attacks of other sections, on their own samples of images.")
-    unpaired: tuple[dict[str, str | float], ...] = Field(description="Where FGSM ran and PGD did not.")
-    focus: str | None = Field(description="Set id of the attack and budget to look at first, chosen by rule.")
-    audit: tuple[Audited, ...] | Missing = Field(description="Audits of this classifier that lie in the run.")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pixelproof.errors import CorruptFile, RunError
 from pixelproof.run import Run
-from pixelproof.views.answer import Lacking
+from pixelproof.views.answer import Answer, Lacking
 from pixelproof.views.open_run import OpenRun
 
 
-def audits(opened: OpenRun) -> list[dict[str, Any]]:
+class Audited(Answer):
+    """What an audit said of this classifier at one norm and budget."""
+
+    norm: str
+    eps: float
+    seed: int
+    verdict: str
+    believable: bool
+
+
+def audits(opened: OpenRun) -> tuple[Audited, ...]:
     """Every finished audit of this very classifier, by norm and budget; Lacking where there is none.
 
     Lacking as well where one of them does not say whether its bound is believable: a verdict left out would mislead.
@@ -24,8 +32,8 @@ def audits(opened: OpenRun) -> list[dict[str, Any]]:
         spec, facts = run.spec, run.facts
         if spec.get("command") == "audit" and spec.get("model") == opened.clean.digest and "verdict" in facts:
             if "believable" in facts:
-                said = {"verdict": str(facts["verdict"]), "believable": bool(facts["believable"])}
-                found.append({key: spec[key] for key in ("norm", "eps", "seed")} | said)
+                where = {key: spec[key] for key in ("norm", "eps", "seed")}
+                found.append(Audited(**where, verdict=str(facts["verdict"]), believable=bool(facts["believable"])))
             else:
                 older.append(path.parent.name)
     if older:
@@ -33,7 +41,7 @@ def audits(opened: OpenRun) -> list[dict[str, Any]]:
         raise Lacking("audit", why, "Repeat its command with another --out.")
     if not found:
         raise _lacking(opened)
-    return sorted(found, key=lambda each: (each["norm"], each["eps"]))
+    return tuple(sorted(found, key=lambda each: (each.norm, each.eps)))
 
 
 def _lacking(opened: OpenRun) -> Lacking:
