@@ -5,8 +5,8 @@ Images are float32 in [0, 1]; normalisation belongs to the classifier, so a budg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -40,12 +40,17 @@ class Goal:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: Tensor | slice) -> Goal:
-        return Goal(self.labels[rows], self.targeted, None if self.eps is None else self.eps[rows])
+    def __getitem__(self, rows: Tensor | slice) -> Self:
+        """The goal of some images; whatever a kind of goal adds, tensors and other goals have one row per image."""
+        return replace(self, **{name: value[rows] for name, value in self._rows().items()})
 
-    def to(self, device: torch.device) -> Goal:
-        """The same goal with its labels on `device`."""
-        return Goal(self.labels.to(device), self.targeted, None if self.eps is None else self.eps.to(device))
+    def to(self, device: torch.device) -> Self:
+        """The same goal with its tensors on `device`."""
+        return replace(self, **{name: value.to(device) for name, value in self._rows().items()})
+
+    def _rows(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor | Goal)}
 
     def loss(self, logits: Logits) -> PerImage:
         """A value per image that the attacker lowers: minus the cross-entropy, or plus it when targeted.

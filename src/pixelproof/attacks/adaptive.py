@@ -60,13 +60,6 @@ class Evasion(Goal):
         own = torch.arange(classes.shape[1], device=logits.device) == self.labels[:, None]
         return torch.where(own != self.targeted, torch.maximum(classes, alarm), classes)
 
-    def __getitem__(self, rows: Tensor | slice) -> Evasion:
-        return Evasion(self.labels[rows], self.targeted, None if self.eps is None else self.eps[rows])
-
-    def to(self, device: torch.device) -> Evasion:
-        """The same goal with its labels on `device`."""
-        return Evasion(self.labels.to(device), self.targeted, None if self.eps is None else self.eps.to(device))
-
 
 @dataclass(frozen=True, eq=False)
 class Alarm:

@@ -6,20 +6,23 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Attack, Kind, Model, budget, check_settings
+from pixelproof.attacks.gradient_pass import ask
 from pixelproof.attacks.mount import LOOKED_AT, Field, Progress
 from pixelproof.attacks.objectives import Loss, Objective
 from pixelproof.attacks.result import AdversarialSet
+from pixelproof.attacks.rows import Rows
 from pixelproof.attacks.stochastic import in_expectation
-from pixelproof.attacks.watch import watch
+from pixelproof.attacks.watch import Watched, watch
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.models import Classifier
-from pixelproof.types import Goal, Images, Labels
+from pixelproof.types import Goal, Images, Labels, PerImage
 
 
 @dataclass(frozen=True)
@@ -53,29 +56,47 @@ class SPSA:
         """The first iterate that reaches the goal, else the last."""
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
         objective, result = Objective.of(goal, self.loss), images.clone()
-        live, clean, x = torch.arange(len(images), device=images.device), images, images
-        first, second, eps = torch.zeros_like(x), torch.zeros_like(x), budget(self.eps, images, goal)
+        at, eps = torch.arange(len(images), device=images.device), budget(self.eps, images, goal)
+        moments = torch.zeros_like(images), torch.zeros_like(images)
+        state = SPSAState(at, watched, objective, draws, images, eps, images, *moments)
         for step in range(1, self.steps + 1):
-            gradient = torch.zeros_like(x)
-            signs = 1 - 2 * (draws.uniform(self.pairs, *x.shape[1:]).to(x.device) < 0.5).float()
-            with torch.no_grad():
-                for k in range(self.pairs):
-                    sides = ((x + side * self.delta * signs[:, k]).clamp(0, 1) for side in (1, -1))
-                    up, down = (objective.loss(watched(side)) for side in sides)
-                    gradient += lp.per_image((up - down) / (2 * self.delta)) * signs[:, k] / self.pairs
-            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient.square()
-            move = (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
-            x = lp.confine(clean, x - self.rate * move, eps, self.norm)
-            result[live] = x
-            with torch.no_grad():
-                stay = ~objective.reached(watched(x))
-            if not stay.all():
-                live, clean, x, eps = live[stay], clean[stay], x[stay], eps[stay]
-                first, second = first[stay], second[stay]
-                objective, watched, draws = objective[stay], watched[stay], draws[stay.cpu()]
-                if not len(live):
+            gradient = self._estimate(state)
+            state.first = 0.9 * state.first + 0.1 * gradient
+            state.second = 0.999 * state.second + 0.001 * gradient.square()
+            move = (state.first / (1 - 0.9**step)) / ((state.second / (1 - 0.999**step)).sqrt() + 1e-8)
+            state.x = lp.confine(state.clean, state.x - self.rate * move, state.eps, self.norm)
+            result[state.at] = state.x
+            hit, _ = ask(state.model, state.x, state.goal)
+            if hit.any():
+                state = state[~hit]
+                if not len(state.at):
                     break
         return result
+
+    def _estimate(self, state: SPSAState) -> Images:
+        """The loss's gradient, from differences of scores along random signs; nothing outside [0, 1] is asked."""
+        x, gradient = state.x, torch.zeros_like(state.x)
+        signs = 1 - 2 * (state.draws.uniform(self.pairs, *x.shape[1:]).to(x.device) < 0.5).float()
+        for k in range(self.pairs):
+            sides = ((x + side * self.delta * signs[:, k]).clamp(0, 1) for side in (1, -1))
+            up, down = (ask(state.model, side, state.goal)[1] for side in sides)
+            gradient += lp.per_image((up - down) / (2 * self.delta)) * signs[:, k] / self.pairs
+        return gradient
+
+
+@dataclass
+class SPSAState(Rows):
+    """Where each image's search stands."""
+
+    at: Tensor
+    model: Watched
+    goal: Objective
+    draws: Draws
+    clean: Images
+    eps: PerImage
+    x: Images
+    first: Images
+    second: Images
 
 
 def transfer(

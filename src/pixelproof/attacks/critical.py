@@ -1,4 +1,4 @@
-"""An attack that may touch only the k most critical pixels of each image, and the walk that keeps to any pixels."""
+"""An attack that may touch only the k most critical pixels of each image, and steps that keep to any pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixelproof import lp
 from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.gradient import step
 from pixelproof.attacks.gradient_pass import look
-from pixelproof.attacks.walk import Walk
+from pixelproof.attacks.projected import ProjectedSteps
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -51,8 +51,8 @@ class Critical:
         if self.k > pixels:
             raise BadInput(self.name, f"k must lie in 1..{pixels}, the pixels of an image", self.k)
         watched, eps = watch(model, goal), budget(self.eps, images, goal)
-        walk = Walk(self.steps, eps, step(None, eps, STEP / self.steps), "linf")
-        attacked = walk(watched, images, goal, images)[0]
+        steps = ProjectedSteps(self.steps, eps, step(None, eps, STEP / self.steps), "linf")
+        attacked = steps(watched, images, goal, images)[0]
         carried = contributions(watched, images, attacked, goal).sum(1).flatten(1)
         chosen = torch.zeros_like(carried, dtype=torch.bool)
         chosen.scatter_(1, carried.argsort(dim=1, stable=True)[:, : self.k], True)

@@ -11,6 +11,7 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks.attack import Kind, Model, check_settings, limit
 from pixelproof.attacks.gradient_pass import differentiate
+from pixelproof.attacks.rows import Rows
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
@@ -61,24 +62,23 @@ class DeepFool:
         return (images + lp.project(found - images, eps, self.norm)).clamp(0, 1)
 
     def _search(self, model: Watched, images: Images, goal: Goal) -> Images:
-        result, x, clean, total = images.clone(), images, images, torch.zeros_like(images)
-        live = torch.arange(len(images), device=images.device)
-        logits = _logits(model, x)
+        result, at = images.clone(), torch.arange(len(images), device=images.device)
+        logits = _logits(model, images)
         rivals = self._rivals(logits, goal)
-        sizes = torch.full(rivals.shape, float("inf"), device=x.device)
+        sizes = torch.full(rivals.shape, float("inf"), device=images.device)
+        state = DeepFoolState(at, model, goal, images, images, torch.zeros_like(images), rivals, sizes)
         for _ in range(self.steps):
-            stay = ~goal.reached(logits)
-            live, clean, total, x, model = live[stay], clean[stay], total[stay], x[stay], model[stay]
-            goal, rivals, sizes = goal[stay], rivals[stay], sizes[stay]
-            if not len(live):
+            state = state[~state.goal.reached(logits)]
+            if not len(state.at):
                 break
-            for part in model.parts():
-                nearest = Nearest(self.norm, x[part], goal[part], rivals[part], sizes[part])
-                total[part] += nearest.search(model[part])
-                sizes[part] = nearest.sizes
-            x = (clean + (1 + self.overshoot) * total).clamp(0, 1)
-            result[live] = x
-            logits = _logits(model, x)
+            for part in state.model.parts():
+                here = state[part]
+                nearest = NearestBoundary(self.norm, here.x, here.goal, here.rivals, here.sizes)
+                state.total[part] += nearest.search(here.model)
+                state.sizes[part] = nearest.sizes
+            state.x = (state.clean + (1 + self.overshoot) * state.total).clamp(0, 1)
+            result[state.at] = state.x
+            logits = _logits(state.model, state.x)
         return result
 
     def _rivals(self, logits: Tensor, goal: Goal) -> Tensor:
@@ -87,7 +87,21 @@ class DeepFool:
         return others.topk(min(self.candidates, logits.shape[1]) - 1, dim=1).indices
 
 
-class Nearest:
+@dataclass
+class DeepFoolState(Rows):
+    """Where each image's search stands: the sum of its moves, its rival classes, and their gradients' lengths."""
+
+    at: Tensor
+    model: Watched
+    goal: Goal
+    clean: Images
+    x: Images
+    total: Images
+    rivals: Tensor
+    sizes: Tensor
+
+
+class NearestBoundary:
     """The shortest move over all rivals' linearised boundaries, with as few gradients as possible.
 
     `sizes` are the gradients' lengths at the last step (infinite before the first). Rivals are tried in the order of

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.gradient_pass import look
-from pixelproof.attacks.walk import Walk
-from pixelproof.attacks.watch import watch
+from pixelproof.attacks.precision import Precision, in_half
+from pixelproof.attacks.projected import ProjectedSteps
+from pixelproof.attacks.restarts import best_of_restarts
+from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
-from pixelproof.models import native_bf16
-from pixelproof.types import Goal, Images, PerImage
-
-Precision = Literal["auto", "float32", "bf16"]
+from pixelproof.types import Goal, Images, Mask, PerImage
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ class BIM:
         """The first iterate that reaches the goal (the last one without `early_stop`), else that of lowest loss."""
         eps = budget(self.eps, images, goal)
         size = step(self.step_size, eps, self.share)
-        walk = Walk(self.steps, eps, size, self.norm, early_stop=self.early_stop)
-        return walk(watch(model, goal), images, goal, images)[0]
+        steps = ProjectedSteps(self.steps, eps, size, self.norm, early_stop=self.early_stop)
+        return steps(watch(model, goal), images, goal, images)[0]
 
 
 @dataclass(frozen=True)
@@ -129,29 +128,21 @@ class PGD:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal (the last one of its restart without `early_stop`), else the best."""
-        watched, draws = watch(model, goal), Draws.of(rng, len(images))
-        best, eps = images.clone(), budget(self.eps, images, goal)
-        lowest = torch.full((len(images),), float("inf"), device=images.device)
-        rows = torch.arange(len(images), device=images.device)
-        for _ in range(self.restarts):
-            walk, start = self.walk(images[rows], eps[rows]), self.start(images[rows], draws[rows], eps[rows])
-            found, reached, loss = walk(watched[rows], images[rows], goal[rows], start)
-            better = reached | (loss < lowest[rows])
-            best[rows[better]], lowest[rows[better]] = found[better], loss[better]
-            rows = rows[~reached]
-            if not len(rows):
-                break
-        return best
+        return best_of_restarts(self._run, model, images, goal, rng, objectives=[goal] * self.restarts)
 
-    def walk(self, images: Images, eps: PerImage | None = None) -> Walk:
+    def _run(self, model: Watched, images: Images, goal: Goal, draws: Draws) -> tuple[Images, Mask, PerImage]:
+        eps = budget(self.eps, images, goal)
+        return self.descent(images, eps)(model, images, goal, self.start(images, draws, eps))
+
+    def descent(self, images: Images, eps: PerImage | None = None) -> ProjectedSteps:
         """This attack's loop for `images`, at its own budget or at one budget per image."""
         eps = budget(self.eps, images) if eps is None else eps
         size = step(self.step_size, eps, self.share)
-        return Walk(self.steps, eps, size, self.norm, self._half(images.device), self.early_stop)
+        return ProjectedSteps(self.steps, eps, size, self.norm, self._half(images.device), self.early_stop)
 
     def _half(self, device: torch.device) -> bool:
         """Whether gradients are taken in bfloat16; a run without a random start should not depend on the processor."""
-        return self.precision == "bf16" or (self.precision == "auto" and self.random_start and native_bf16(device))
+        return in_half(self.precision, device) and (self.random_start or self.precision == "bf16")
 
     def start(self, images: Images, draws: Draws, eps: PerImage | None = None) -> Images:
         """Where to start: uniformly inside the ball, or at the image itself."""

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Kind, Model, check_settings, limit
-from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import ask, differentiate
 from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.rounds import in_half, settled
+from pixelproof.attacks.precision import Precision, in_half, settled
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput

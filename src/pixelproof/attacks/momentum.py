@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Kind, Model, budget, check_settings
-from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import ask, look
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import in_half, objectives_for, rounds, settled
+from pixelproof.attacks.precision import Precision, in_half, settled
+from pixelproof.attacks.restarts import best_of_restarts, objectives_for
+from pixelproof.attacks.rows import Rows
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
@@ -44,12 +46,12 @@ class MIFGSM:
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first iterate that reaches the goal, else the one with the lowest loss."""
-        glide = Glide(self.steps, self.momentum, self.norm, cosine=False, half=False)
+        steps = MomentumSteps(self.steps, self.momentum, self.norm, cosine=False, half=False)
 
         def search(model: Watched, clean: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
-            return glide(model, clean, goal, clean, budget(self.eps, clean, goal))
+            return steps(model, clean, goal, clean, budget(self.eps, clean, goal))
 
-        return rounds(search, model, images, goal, rng, objectives=[Objective.of(goal, "ce")])
+        return best_of_restarts(search, model, images, goal, rng, objectives=[Objective.of(goal, "ce")])
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,32 @@ class MarginPGD:
         objectives = objectives_for(
             model, images, goal, kind=self.loss, targets=self.targets, restarts=self.restarts, first=self.first
         )
-        return rounds(self._run, model, images, goal, rng, objectives=objectives)
+        return best_of_restarts(self._run, model, images, goal, rng, objectives=objectives)
 
     def _run(self, model: Watched, clean: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
         eps = budget(self.eps, clean, goal)
         half = in_half(self.precision, clean.device)
         start = (clean + lp.random_start(draws, tuple(clean.shape[1:]), eps, self.norm)).clamp(0, 1)
-        return Glide(self.steps, self.momentum, self.norm, cosine=True, half=half)(model, clean, goal, start, eps)
+        return MomentumSteps(self.steps, self.momentum, self.norm, cosine=True, half=half)(
+            model, clean, goal, start, eps
+        )
+
+
+@dataclass
+class MomentumState(Rows):
+    """Where each image's search stands."""
+
+    at: Tensor
+    model: Watched
+    goal: Objective
+    clean: Images
+    eps: PerImage
+    x: Images
+    velocity: Images
 
 
 @dataclass(frozen=True)
-class Glide:
+class MomentumSteps:
     """Steps along the accumulated gradient: eps / steps each, or cosine from 2 eps down to eps / 50."""
 
     steps: int
@@ -117,24 +134,23 @@ class Glide:
         n = len(clean)
         best, lowest = start.clone(), torch.full((n,), float("inf"), device=clean.device)
         reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
-        live, x, velocity = torch.arange(n, device=clean.device), start, torch.zeros_like(start)
+        at = torch.arange(n, device=clean.device)
+        state = MomentumState(at, model, goal, clean, eps, start, torch.zeros_like(start))
         for step in range(self.steps + 1):
             last = step == self.steps
             if last:
-                gradient, (hit, loss) = x, ask(model, x, goal)
+                gradient, (hit, loss) = state.x, ask(state.model, state.x, state.goal)
             else:
-                gradient, loss, _, hit, _ = look(model, x, goal, half=self.half)
-            better = hit | (loss < lowest[live])
-            best[live[better]], lowest[live[better]], reached[live] = x[better], loss[better], hit
-            if hit.any():
-                stay = ~hit
-                live, x, clean, eps = live[stay], x[stay], clean[stay], eps[stay]
-                velocity, gradient, goal, model = velocity[stay], gradient[stay], goal[stay], model[stay]
-            if last or not len(live):
+                gradient, loss, _, hit, _ = look(state.model, state.x, state.goal, half=self.half)
+            better = hit | (loss < lowest[state.at])
+            better_at = state.at[better]
+            best[better_at], lowest[better_at], reached[state.at] = state.x[better], loss[better], hit
+            state, gradient = (state[~hit], gradient[~hit]) if hit.any() else (state, gradient)
+            if last or not len(state.at):
                 break
-            velocity = self.momentum * velocity + lp.unit(gradient, "l1")
-            x = x - lp.per_image(eps * self._share(step)) * lp.ascent(velocity, self.norm)
-            x = lp.confine(clean, x, eps, self.norm)
+            state.velocity = self.momentum * state.velocity + lp.unit(gradient, "l1")
+            x = state.x - lp.per_image(state.eps * self._share(step)) * lp.ascent(state.velocity, self.norm)
+            state.x = lp.confine(state.clean, x, state.eps, self.norm)
         return best, reached, lowest
 
     def _share(self, step: int) -> float:

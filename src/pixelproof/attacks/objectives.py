@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -35,13 +34,6 @@ class Objective(Goal):
     def of(cls, goal: Goal, kind: Loss, aim: Labels | None = None) -> Objective:
         """`goal` with the loss `kind`, headed for `aim`."""
         return cls(goal.labels, goal.targeted, goal.eps, kind=kind, aim=aim, goal=goal)
-
-    def __getitem__(self, rows: Tensor | slice) -> Objective:
-        return Objective.of(self.goal[rows], self.kind, None if self.aim is None else self.aim[rows])
-
-    def to(self, device: torch.device) -> Objective:
-        """The same objective with its labels on `device`."""
-        return Objective.of(self.goal.to(device), self.kind, None if self.aim is None else self.aim.to(device))
 
     def seen(self, logits: Logits) -> Float[Tensor, "n c"]:
         """The logits as the goal counts them."""

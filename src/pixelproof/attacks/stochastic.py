@@ -123,13 +123,6 @@ class Untiring(Goal):
         """`goal`, not to be stopped at."""
         return cls(goal.labels, goal.targeted, goal.eps, goal=goal)
 
-    def __getitem__(self, rows: Tensor | slice) -> Untiring:
-        return Untiring.of(self.goal[rows])
-
-    def to(self, device: torch.device) -> Untiring:
-        """The same goal with its labels on `device`."""
-        return Untiring.of(self.goal.to(device))
-
     def seen(self, logits: Logits) -> Float[Tensor, "n c"]:
         """The logits as the goal counts them."""
         return self.goal.seen(logits)

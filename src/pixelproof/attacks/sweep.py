@@ -228,13 +228,13 @@ class Bisection:
         if not warm.all():
             start[~warm] = self.attack.start(clean[~warm], draws[rows[~warm]], eps[~warm])
         attack = replace(self.attack, steps=max(1, self.attack.steps // 2)) if warm.any() else self.attack
-        ended, reached, lowest = attack.walk(clean, eps)(self.model[rows], clean, self.goal[rows], start)
+        ended, reached, lowest = attack.descent(clean, eps)(self.model[rows], clean, self.goal[rows], start)
         for _ in range(self.attack.restarts - 1):
             again = (~reached).nonzero()[:, 0]
             if not len(again):
                 break
             start = self.attack.start(clean[again], draws[rows[again]], eps[again])
-            walk = self.attack.walk(clean[again], eps[again])
+            walk = self.attack.descent(clean[again], eps[again])
             found, hit, loss = walk(self.model[rows[again]], clean[again], self.goal[rows[again]], start)
             better = hit | (loss < lowest[again])
             ended[again[better]], lowest[again[better]], reached[again] = found[better], loss[better], hit

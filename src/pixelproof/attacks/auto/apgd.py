@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.auto.sparse import SparseClimb
-from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.objectives import Loss, Objective
-from pixelproof.attacks.rounds import in_half, objectives_for, rounds, settled
+from pixelproof.attacks.precision import Precision, in_half, settled
+from pixelproof.attacks.restarts import best_of_restarts, objectives_for
+from pixelproof.attacks.rows import Rows
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Convex
@@ -64,7 +65,7 @@ class APGD:
         objectives = objectives_for(
             model, images, goal, kind=self.loss, targets=self.targets, restarts=self.restarts, first=self.first
         )
-        return rounds(self._run, model, images, goal, rng, objectives=objectives)
+        return best_of_restarts(self._run, model, images, goal, rng, objectives=objectives)
 
     def _run(self, model: Watched, images: Images, goal: Objective, draws: Draws) -> tuple[Images, Mask, PerImage]:
         eps = budget(self.eps, images, goal)
@@ -76,9 +77,12 @@ class APGD:
 
 
 @dataclass
-class State:
-    """Where each image's search stands; every field has one row per image."""
+class ClimbState(Rows):
+    """Where each image's search stands."""
 
+    at: Tensor
+    model: Watched
+    goal: Objective
     clean: Images
     eps: PerImage
     x: Images
@@ -92,9 +96,6 @@ class State:
     rises: PerImage
     halved: Mask
     loss_at_check: PerImage
-
-    def __getitem__(self, keep: Mask) -> State:
-        return State(*(getattr(self, field.name)[keep] for field in dataclasses.fields(self)))
 
 
 @dataclass(frozen=True)
@@ -112,20 +113,22 @@ class Climb:
         n = len(clean)
         result, lowest = start.clone(), torch.full((n,), float("inf"), device=clean.device)
         reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
-        live = torch.arange(n, device=clean.device)
+        at = torch.arange(n, device=clean.device)
         gradient, loss, _, hit, _ = look(model, start, goal, half=self.half)
         at_rest = (torch.zeros_like(loss), torch.ones_like(hit), loss)
-        state = State(clean, eps, start, start, gradient, loss, start, gradient, loss, 2 * eps, *at_rest)
+        state = ClimbState(
+            at, model, goal, clean, eps, start, start, gradient, loss, start, gradient, loss, 2 * eps, *at_rest
+        )
         interval = check = max(int(FIRST * self.steps), 1)
         for step in range(self.steps + 1):
             if hit.any():
-                done = live[hit]
+                done = state.at[hit]
                 result[done], reached[done], lowest[done] = state.x[hit], True, loss[hit]
-                live, state, goal, model = live[~hit], state[~hit], goal[~hit], model[~hit]
-            if step == self.steps or not len(live):
+                state = state[~hit]
+            if step == self.steps or not len(state.at):
                 break
             self._move(state, first=step == 0)
-            state.gradient, loss, _, hit, _ = look(model, state.x, goal, half=self.half)
+            state.gradient, loss, _, hit, _ = look(state.model, state.x, state.goal, half=self.half)
             state.rises += loss < state.loss
             state.loss = loss
             better = loss < state.best_loss
@@ -136,10 +139,10 @@ class Climb:
                 self._adapt(state, interval, keep=hit)
                 interval = max(interval - max(int(SHRINK * self.steps), 1), max(int(SHORTEST * self.steps), 1))
                 check += interval
-        result[live], lowest[live] = state.best, state.best_loss
+        result[state.at], lowest[state.at] = state.best, state.best_loss
         return result, reached, lowest
 
-    def _move(self, state: State, *, first: bool) -> None:
+    def _move(self, state: ClimbState, *, first: bool) -> None:
         """A projected gradient step, then momentum from the last two points."""
         step = state.x - lp.per_image(state.size) * lp.ascent(state.gradient, self.norm)
         step = lp.confine(state.clean, step, state.eps, self.norm)
@@ -148,7 +151,7 @@ class Climb:
             step = lp.confine(state.clean, step, state.eps, self.norm)
         state.previous, state.x = state.x, step
 
-    def _adapt(self, state: State, interval: int, *, keep: Mask) -> None:
+    def _adapt(self, state: ClimbState, interval: int, *, keep: Mask) -> None:
         """Halve the step and go back to the best point where progress was rare, or nil since the last check."""
         stalled = ~state.halved & (state.loss_at_check <= state.best_loss)
         state.halved = (state.rises <= RISES * interval) | stalled

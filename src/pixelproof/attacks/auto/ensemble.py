@@ -14,9 +14,9 @@ from pixelproof.attacks.attack import Attack, Kind, Model, check_settings
 from pixelproof.attacks.auto.apgd import APGD
 from pixelproof.attacks.auto.fab import FAB
 from pixelproof.attacks.auto.square import Square
-from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.hopskip import HopSkipJump
 from pixelproof.attacks.momentum import MarginPGD
+from pixelproof.attacks.precision import Precision
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import NoGradient

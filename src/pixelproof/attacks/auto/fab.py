@@ -11,7 +11,7 @@ from pixelproof import lp
 from pixelproof.attacks.attack import Kind, Model, check_settings, limit
 from pixelproof.attacks.gradient_pass import differentiate
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.rounds import objectives_for
+from pixelproof.attacks.restarts import objectives_for
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Convex

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.objectives import Objective
+from pixelproof.attacks.rows import Rows
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws
 from pixelproof.types import Images, Mask, PerImage
@@ -22,9 +22,12 @@ SHRINK, SMALLEST = 1.5, 10.0  # the step size falls by SHRINK, down to eps / SMA
 
 
 @dataclass
-class State:
-    """Where each image's search stands; every field has one row per image."""
+class SparseState(Rows):
+    """Where each image's search stands."""
 
+    at: Tensor
+    model: Watched
+    goal: Objective
     clean: Images
     eps: PerImage
     x: Images
@@ -35,9 +38,6 @@ class State:
     size: PerImage
     share: PerImage
     support: PerImage
-
-    def __getitem__(self, keep: Mask) -> State:
-        return State(*(getattr(self, field.name)[keep] for field in dataclasses.fields(self)))
 
 
 @dataclass(frozen=True)
@@ -69,35 +69,37 @@ class SparseClimb:
         n = len(clean)
         result, lowest = start.clone(), torch.full((n,), float("inf"), device=clean.device)
         reached = torch.zeros(n, dtype=torch.bool, device=clean.device)
-        live = torch.arange(n, device=clean.device)
+        at = torch.arange(n, device=clean.device)
         gradient, loss, _, hit, _ = look(model, start, goal, half=self.half)
         values = clean[0].numel()
         moved_already = (start != clean).flatten(1).sum(1).to(loss.dtype)
         fresh = moved_already == 0
         support = torch.where(fresh, FIRST_SHARE * values, moved_already)
         share = torch.where(fresh, FIRST_SHARE, moved_already / values / 1.5)
-        state = State(clean, eps, start, gradient, start, gradient, loss, eps.clone(), share, support)
+        state = SparseState(
+            at, model, goal, clean, eps, start, gradient, start, gradient, loss, eps.clone(), share, support
+        )
         interval = max(int(CHECK * steps), 1)
         for step in range(steps + 1):
             if stop and hit.any():
-                done = live[hit]
+                done = state.at[hit]
                 result[done], reached[done], lowest[done] = state.x[hit], True, loss[hit]
-                live, state, goal, model = live[~hit], state[~hit], goal[~hit], model[~hit]
-            if step == steps or not len(live):
+                state = state[~hit]
+            if step == steps or not len(state.at):
                 break
             moved = state.x - lp.per_image(state.size) * sparse_ascent(state.gradient, state.share)
             state.x = lp.confine(state.clean, moved, state.eps, "l1")
-            state.gradient, loss, _, hit, _ = look(model, state.x, goal, half=self.half)
+            state.gradient, loss, _, hit, _ = look(state.model, state.x, state.goal, half=self.half)
             better = loss < state.best_loss
             state.best = torch.where(lp.per_image(better), state.x, state.best)
             state.best_gradient = torch.where(lp.per_image(better), state.gradient, state.best_gradient)
             state.best_loss = torch.where(better, loss, state.best_loss)
             if (step + 1) % interval == 0:
                 self._adapt(state, keep=hit if stop else torch.zeros_like(hit))
-        result[live], lowest[live] = state.best, state.best_loss
+        result[state.at], lowest[state.at] = state.best, state.best_loss
         return result, reached, lowest
 
-    def _adapt(self, state: State, *, keep: Mask) -> None:
+    def _adapt(self, state: SparseState, *, keep: Mask) -> None:
         """Where the best perturbation became sparser: full steps again, from there; elsewhere smaller steps."""
         values = state.clean[0].numel()
         support = (state.best != state.clean).flatten(1).sum(1).to(state.size.dtype)

@@ -12,8 +12,10 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks.attack import Kind, Model, budget, check_settings
 from pixelproof.attacks.auto.windows import Windows
+from pixelproof.attacks.gradient_pass import ask
 from pixelproof.attacks.objectives import Objective
-from pixelproof.attacks.watch import watch
+from pixelproof.attacks.rows import Rows
+from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Convex
@@ -52,33 +54,29 @@ class Square:
         """The first candidate that reaches the goal, else the one with the lowest loss."""
         watched, draws = watch(model, goal), Draws.of(rng, len(images))
         objective = Objective.of(goal, "ce" if goal.targeted else "margin")
-        result, live = images.clone(), torch.arange(len(images), device=images.device)
-        eps, clean = budget(self.eps, images, goal), images
-        x, lowest = images, torch.full((len(images),), float("inf"), device=images.device)
-        block: Tensor = torch.empty(0)
+        result, at = images.clone(), torch.arange(len(images), device=images.device)
+        lowest, block = torch.full((len(images),), float("inf"), device=images.device), torch.empty(len(images), 0)
+        eps = budget(self.eps, images, goal)
+        state = SquareState(at, watched, objective, draws, images, eps, images, lowest, block.to(images.device))
         for query in range(self.queries):
             if query == 0:
-                candidate = self._start(clean, eps, draws)
+                candidate = self._start(state.clean, state.eps, state.draws)
             else:
-                at = (query - 1) % BLOCK
-                if at == 0:
-                    block = draws.uniform(BLOCK, 4 + 2 * clean.shape[1]).to(clean.device)
-                candidate = self._change(clean, x, eps, block[:, at], self._side(query, clean))
-            with torch.no_grad():
-                logits = watched(candidate)
-            loss, hit = objective.loss(logits), objective.reached(logits)
-            better = hit | (loss < lowest)
-            x = torch.where(lp.per_image(better), candidate, x)
-            lowest = torch.where(better, loss, lowest)
+                drawn = (query - 1) % BLOCK
+                if drawn == 0:
+                    state.block = state.draws.uniform(BLOCK, 4 + 2 * images.shape[1]).to(images.device)
+                side = self._side(query, images)
+                candidate = self._change(state.clean, state.x, state.eps, state.block[:, drawn], side)
+            hit, loss = ask(state.model, candidate, state.goal)
+            better = hit | (loss < state.lowest)
+            state.x = torch.where(lp.per_image(better), candidate, state.x)
+            state.lowest = torch.where(better, loss, state.lowest)
             if hit.any():
-                result[live[hit]] = x[hit]
-                stay = ~hit
-                live, clean, x, eps, lowest = live[stay], clean[stay], x[stay], eps[stay], lowest[stay]
-                objective, watched, draws = objective[stay], watched[stay], draws[stay.cpu()]
-                block = block[stay] if query else block
-                if not len(live):
+                result[state.at[hit]] = state.x[hit]
+                state = state[~hit]
+                if not len(state.at):
                     break
-        result[live] = x
+        result[state.at] = state.x
         return result
 
     def _side(self, query: int, images: Images) -> int:
@@ -105,6 +103,21 @@ class Square:
         signs = 1 - 2 * (numbers[:, 4 : 4 + channels] < 0.5).float()
         fresh = clean + lp.per_image(eps) * signs[:, :, None, None]
         return torch.where(inside, fresh, x).clamp(0, 1)
+
+
+@dataclass
+class SquareState(Rows):
+    """Where each image's search stands; `block` holds the numbers drawn ahead for its next squares."""
+
+    at: Tensor
+    model: Watched
+    goal: Objective
+    draws: Draws
+    clean: Images
+    eps: PerImage
+    x: Images
+    lowest: PerImage
+    block: Tensor
 
 
 def square_at(top: PerImage, left: PerImage, side: int, shape: tuple[int, int]) -> Tensor:

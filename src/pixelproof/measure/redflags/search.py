@@ -59,15 +59,15 @@ def falling(field: Field, attack: PGD, seed: int) -> PerImage:
     """
     part = replace(field, data=field.data[:TRACED], goal=field.goal[:TRACED])
     clean, goal = part.data.images.to(field.model.device), part.goal.to(field.model.device)
-    walk = attack.walk(clean)
+    descent = attack.descent(clean)
     x, losses = attack.start(clean, Draws.keyed(seed, part.data.index)), []
     with frozen(field.model):
         watched = Watched(field.model, goal)
         for _ in range(attack.steps):
             seen = look(watched, x, goal)
             losses.append(seen.loss)
-            step = lp.ascent(seen.gradient, attack.norm) * lp.per_image(walk.step_size)
-            x = lp.clip(x - step, clean, walk.eps, attack.norm)
+            step = lp.ascent(seen.gradient, attack.norm) * lp.per_image(descent.step_size)
+            x = lp.clip(x - step, clean, descent.eps, attack.norm)
     lowest = torch.stack(losses).cummin(0).values.cpu()
     whole, last = lowest[0] - lowest[-1], lowest[-min(LAST, len(lowest))] - lowest[-1]
     return torch.where(whole > 0, last / whole.clamp_min(lp.TINY), 0.0)

@@ -1,25 +1,25 @@
-"""Rounds: the same search again, from another start or towards another rival, on the images that still stand."""
+"""The same search again, from another start or towards another rival, on the images that still stand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from pixelproof.attacks.attack import Model
-from pixelproof.attacks.gradient import Precision
 from pixelproof.attacks.objectives import Loss, Objective, rivals
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
-from pixelproof.models import native_bf16
 from pixelproof.types import Goal, Images, Mask, PerImage
 
-Search = Callable[[Watched, Images, Objective, Draws], tuple[Images, Mask, PerImage]]
+Wanted = TypeVar("Wanted", bound=Goal)
+Search = Callable[[Watched, Images, Wanted, Draws], tuple[Images, Mask, PerImage]]
 
 
-def rounds(
-    search: Search, model: Model, images: Images, goal: Goal, rng: Rng, *, objectives: Iterable[Objective]
+def best_of_restarts(
+    search: Search[Wanted], model: Model, images: Images, goal: Goal, rng: Rng, *, objectives: Iterable[Wanted]
 ) -> Images:
     """Per image the first result that reaches the goal, else the one with the lowest loss over all objectives.
 
@@ -52,13 +52,3 @@ def objectives_for(
         logits: Tensor = watch(model, goal)(images)
     order = rivals(goal.seen(logits), goal.labels, first + targets)[:, first:]
     return [Objective.of(goal, kind, order[:, k]) for _ in range(restarts) for k in range(order.shape[1])]
-
-
-def settled(precision: Precision, device: torch.device) -> Precision:
-    """The precision of the gradients on a device: what "auto" means there."""
-    return "bf16" if in_half(precision, device) else "float32"
-
-
-def in_half(precision: Precision, device: torch.device) -> bool:
-    """Whether gradients are to be taken in bfloat16: always, never, or ("auto") where the processor has it."""
-    return precision == "bf16" or (precision == "auto" and native_bf16(device))
