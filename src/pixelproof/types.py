@@ -5,8 +5,9 @@ Images are float32 in [0, 1]; normalisation belongs to the classifier, so a budg
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,8 @@ PerImage: TypeAlias = Float[Tensor, " n"]
 Mask: TypeAlias = Bool[Tensor, " n"]
 Norm: TypeAlias = Literal["l0", "l1", "l2", "linf"]
 
+Same = TypeVar("Same")
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -40,17 +43,13 @@ class Goal:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: Tensor | slice) -> Self:
+    def __getitem__(self: Same, rows: Tensor | slice) -> Same:
         """The goal of some images; whatever a kind of goal adds, tensors and other goals have one row per image."""
-        return replace(self, **{name: value[rows] for name, value in self._rows().items()})
+        return _changed(self, lambda value: value[rows])
 
-    def to(self, device: torch.device) -> Self:
+    def to(self: Same, device: torch.device) -> Same:
         """The same goal with its tensors on `device`."""
-        return replace(self, **{name: value.to(device) for name, value in self._rows().items()})
-
-    def _rows(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Tensor | Goal)}
+        return _changed(self, lambda value: value.to(device))
 
     def loss(self, logits: Logits) -> PerImage:
         """A value per image that the attacker lowers: minus the cross-entropy, or plus it when targeted.
@@ -130,6 +129,15 @@ class Rate:
     def __str__(self) -> str:
         low, high = self.interval
         return f"{100 * float(self):.1f} % [{100 * low:.1f}, {100 * high:.1f}], n={self.n}"
+
+
+def _changed(goal: Same, change: Callable[[Any], Any]) -> Same:
+    """The same kind of goal with each of its tensors, and those of goals inside it, changed."""
+    whole: Any = goal
+    values = {field.name: getattr(goal, field.name) for field in fields(whole)}
+    rows = {name: change(value) for name, value in values.items() if isinstance(value, Tensor | Goal)}
+    changed: Same = replace(whole, **rows)
+    return changed
 
 
 def check_images(who: str, images: Tensor) -> None:

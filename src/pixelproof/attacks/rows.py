@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws
 from pixelproof.types import Goal
+
+Same = TypeVar("Same")
 
 
 @dataclass
@@ -19,9 +21,11 @@ class Rows:
     Images leave the batch by `rows = rows[stay]`, whatever the attack keeps.
     """
 
-    def __getitem__(self, stay: Tensor) -> Self:
+    def __getitem__(self: Same, stay: Tensor) -> Same:
         """The state of the images at a mask or at positions."""
-        return type(self)(*(_taken(getattr(self, field.name), stay) for field in fields(self)))
+        whole: Any = self
+        taken = [_taken(getattr(self, field.name), stay) for field in fields(whole)]
+        return type(self)(*taken)
 
 
 def _taken(value: Any, stay: Tensor) -> Any:
