@@ -9,7 +9,7 @@ from torch import nn
 
 from pixelproof import attacks, models
 from pixelproof.attacks import APGD, PGD, MarginPGD
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.objectives import Objective
 from pixelproof.attacks.stochastic import Untiring
 from pixelproof.data import Dataset
@@ -62,7 +62,7 @@ def test_a_sweep_goes_through_on_a_random_model():
 
 def test_an_image_that_did_not_change_keeps_its_rate():
     model, data = shaky()
-    field = Field.of(model, data, None, None)
+    field = Prepared.of(model, data, None, None)
     attack = PGD(0.0001, steps=2)
     with field.seeded(0):
         outcome = field.run(attack, Draws.keyed(0, field.data.index))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelproof.attacks.attack import Attack
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
@@ -104,7 +104,7 @@ def evade(
     Attacked are the images that the model gets right without an alarm. Any attack that works from the goal's loss
     will do: pgd, apgd, margin-pgd, fab, square, auto.
     """
-    field = Field.of(guarded(model, alarm), data, targets, None)
+    field = Prepared.of(guarded(model, alarm), data, targets, None)
     goal = Evasion(field.goal.labels, field.goal.targeted)
     field = replace(field, goal=goal)
     with field.seeded(seed):

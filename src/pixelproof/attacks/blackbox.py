@@ -11,7 +11,7 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks.attack import Attack, Kind, Model, budget, check_settings
 from pixelproof.attacks.gradient_pass import ask
-from pixelproof.attacks.mount import LOOKED_AT, Field, Progress
+from pixelproof.attacks.mount import LOOKED_AT, Prepared, Progress
 from pixelproof.attacks.objectives import Loss, Objective
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.rows import Rows
@@ -115,7 +115,7 @@ def transfer(
     attacked in expectation, with draws from `seed`. Raises BadInput for a surrogate of another input shape or number of
     classes.
     """
-    field = Field.of(model, data, targets, None)
+    field = Prepared.of(model, data, targets, None)
     for what, wanted, got in (
         ("input shape", model.card.input_shape, surrogate.card.input_shape),
         ("number of classes", len(model.card.classes), len(surrogate.card.classes)),

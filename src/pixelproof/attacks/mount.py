@@ -68,7 +68,7 @@ def mount(
     _check_kinds(attack, model, data)
     if targets is not None and not attack.targetable:
         raise BadInput(attack.name, "is untargeted", "targets", "Use pgd for targeted attacks.")
-    field = Field.of(model, data, targets, batch, eps=eps)
+    field = Prepared.of(model, data, targets, batch, eps=eps)
     if eps is not None:
         if attack.kind == "fixed":
             raise BadInput(attack.name, "its budget follows from other settings", "a budget per image")
@@ -105,7 +105,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class Prepared:
     """The correctly classified images of a data set, with what an attacker wants from each: where attacks are run.
 
     A model that answers differently each time is found here: it is kept as `random`, and `model` is its expectation.
@@ -127,7 +127,7 @@ class Field:
         batch: int | None,
         *,
         eps: PerImage | None = None,
-    ) -> Field:
+    ) -> Prepared:
         """Check that data, targets and model fit, and keep what the model gets right."""
         who = f"mount on {data.name}"
         check_labels(who, data.labels, n=len(data), classes=len(model.card.classes))

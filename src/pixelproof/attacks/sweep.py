@@ -12,7 +12,7 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks.attack import Attack, within
 from pixelproof.attacks.gradient import PGD
-from pixelproof.attacks.mount import Field, Outcome, Progress, mount, verify
+from pixelproof.attacks.mount import Outcome, Prepared, Progress, mount, verify
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.watch import Watched
 from pixelproof.data import Dataset
@@ -48,13 +48,13 @@ def sweep(
     at = [within(attack, float(value)) for value in eps]
     if independent and attack.kind != "minimal":
         return [mount(each, model, data, seed=seed, progress=_part(progress, k, len(at))) for k, each in enumerate(at)]
-    field = Field.of(model, data, None, None)
+    field = Prepared.of(model, data, None, None)
     with field.seeded(seed):
         return _swept(attack, field, at, independent, seed, progress)
 
 
 def _swept(
-    attack: Attack, field: Field, at: list[Attack], independent: bool, seed: int, progress: Progress | None
+    attack: Attack, field: Prepared, at: list[Attack], independent: bool, seed: int, progress: Progress | None
 ) -> list[AdversarialSet]:
     """The sets of `attack` at each of the budgets that `at` holds, in their order."""
     order = sorted(range(len(at)), key=lambda k: at[k].eps or 0.0)
@@ -76,7 +76,7 @@ def _swept(
     return [sets[k] for k in range(len(at))]
 
 
-def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: bool) -> list[Outcome]:
+def reuse(field: Prepared, attacks: Sequence[Attack], found: Outcome, *, carry: bool) -> list[Outcome]:
     """One outcome without a budget cut back to every budget; with `carry`, the first cut that fools is kept."""
     clean, norm = field.clean, attacks[0].norm
     size = lp.norm(found.images - clean, norm)
@@ -94,7 +94,7 @@ def reuse(field: Field, attacks: Sequence[Attack], found: Outcome, *, carry: boo
     return outcomes
 
 
-def climb(field: Field, attacks: Sequence[Attack], seed: int, progress: Progress | None) -> list[Outcome]:
+def climb(field: Prepared, attacks: Sequence[Attack], seed: int, progress: Progress | None) -> list[Outcome]:
     """Each budget in turn, on the images that every smaller one left standing; all draw the same random numbers."""
     total: Outcome | None = None
     images, standing = field.clean, torch.ones(len(field.data), dtype=torch.bool)
@@ -129,7 +129,7 @@ def _add(total: Outcome | None, outcome: Outcome, rows: Mask) -> Outcome:
 
 
 def bisect(
-    field: Field,
+    field: Prepared,
     attacks: Sequence[PGD],
     seed: int,
     progress: Progress | None,

@@ -9,7 +9,7 @@ import torch
 
 from pixelproof import specs
 from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, expect, is_stochastic, seeded
 from pixelproof.data import Dataset
 from pixelproof.draws import subseed
@@ -170,7 +170,7 @@ def prepare(
     blind = bool(flags.silent(model, probe.images, probe.labels, "margin").all())
     attacked = connected(model) if blind else model  # attacks must be able to run although no gradient leads anywhere
     found = evaluate(model, data, attack, seed=seed, run=run, tell=_heard(tell))
-    field, kept = Field.of(attacked, data, None, None), data[torch.isin(data.index, found.index)]
+    field, kept = Prepared.of(attacked, data, None, None), data[torch.isin(data.index, found.index)]
     seen = expect(attacked, ATTACK_DRAWS) if random else attacked
     field = replace(field, model=seen, data=kept, goal=Goal(kept.labels))
     return AuditSubject(model, field, attack, found, claim, effort, seed, random)

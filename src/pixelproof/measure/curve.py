@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixelproof.attacks import FMN, PDPGD, PGD, AdversarialSet, Attack, SigmaZero
 from pixelproof.attacks.attack import check_budget
-from pixelproof.attacks.mount import BUDGET_TOLERANCE, Field
+from pixelproof.attacks.mount import BUDGET_TOLERANCE, Prepared
 from pixelproof.attacks.sweep import bisect
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
@@ -74,7 +74,7 @@ def curve(
         raise BadInput("curve", "budgets must ascend", tuple(eps))
     check_budget("curve", eps[-1], norm)
     clock = Clock(budget)
-    field = Field.of(model, data, None, None)
+    field = Prepared.of(model, data, None, None)
     if field.random is not None:
         raise BadInput(
             "curve", "the model must be deterministic", "a random one", "Evaluate it at each budget instead."
@@ -132,7 +132,7 @@ def _check_same(what: str, kept: tuple[str, str], wanted: tuple[str, str], *, do
             raise BadInput("curve", f"{what} of the {kind} {other}", one or "an older one, which does not say", do)
 
 
-def _search(field: Field, norm: Norm, budgets: tuple[float, ...], seed: int) -> PerImage:
+def _search(field: Prepared, norm: Norm, budgets: tuple[float, ...], seed: int) -> PerImage:
     """The smallest distances at which the images of `field` are found to break."""
 
     def mounted(attack: Attack) -> AdversarialSet:

@@ -11,7 +11,7 @@ from torch import Tensor
 from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
 from pixelproof.attacks.auto.square import Square
-from pixelproof.attacks.mount import LOOKED_AT, Field
+from pixelproof.attacks.mount import LOOKED_AT, Prepared
 from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, fooling_rates, seeded
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws, subseed
@@ -84,7 +84,7 @@ class Evaluator:
         self, model: Classifier, data: Dataset, attack: Auto, targets: Labels | None, seed: int, clock: Clock
     ) -> None:
         self.model, self.attack, self.seed = model, attack, seed
-        self.field = Field.of(model, data, targets, None)
+        self.field = Prepared.of(model, data, targets, None)
         self.digests = model.digest(), data.digest()
         self.random = self.field.random is not None
         probe = data[: min(len(data), FLAG_IMAGES)]

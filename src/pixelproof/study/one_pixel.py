@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pixelproof.attacks.mount import Field, Outcome
+from pixelproof.attacks.mount import Outcome, Prepared
 from pixelproof.attacks.pixel import OnePixel
 from pixelproof.data import Dataset, stratified
 from pixelproof.draws import Draws
@@ -84,7 +84,7 @@ def pixel_set(context: Context) -> None:
         raise BadInput("one pixel", expected, got, "Raise n, or lower validation, in the study's [pixels].")
     data, fallen = subjects(context, section)[attacked], record.rows(attacked)
     targets = drawn(fallen, context.study.seed)
-    field = Field.of(context.model, data, targets, None)
+    field = Prepared.of(context.model, data, targets, None)
     if not torch.equal(field.data.index, fallen.index):
         do = "Run the study again in another folder; was this one begun on another device?"
         raise RunError(str(context.run.folder), "expected the classifier to be right about the same images", do=do)

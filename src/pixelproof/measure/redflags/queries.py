@@ -10,7 +10,7 @@ from torch import Tensor
 from pixelproof import lp
 from pixelproof.attacks import APGD, PGD, HopSkipJump, Square
 from pixelproof.attacks.attack import Attack
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import Prepared
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import Finding, points
 from pixelproof.measure.redflags.subject import AuditSubject
@@ -114,7 +114,7 @@ def _only_by_transfer(subject: AuditSubject) -> Mask:
     return found
 
 
-def transferred(subject: AuditSubject, field: Field) -> tuple[Images, Mask]:
+def transferred(subject: AuditSubject, field: Prepared) -> tuple[Images, Mask]:
     """What PGD finds on the surrogate, and where it fools the surrogate."""
     assert subject.claim.surrogate is not None
     attack = PGD(subject.eps, norm=subject.norm)

@@ -10,7 +10,7 @@ from pixelproof import lp, specs
 from pixelproof.attacks import APGD, BIM, FGSM, PGD, MarginPGD
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.gradient_pass import look
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import Finding, points
@@ -52,7 +52,7 @@ def not_converged(subject: AuditSubject) -> Finding:
     return Finding(raised, gain, detail, reason, field.data.index[fell])
 
 
-def falling(field: Field, attack: PGD, seed: int) -> PerImage:
+def falling(field: Prepared, attack: PGD, seed: int) -> PerImage:
     """The share of its whole descent that the loss of PGD, made monotone, still takes in the last steps, per image.
 
     The indicator of incomplete optimisation of Pintor et al. 2022 (arXiv 2106.09947); no image leaves the walk.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelproof.attacks import FGSM, PGD, Attack, Auto
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates
 from pixelproof.draws import Draws, subseed
 from pixelproof.errors import BadInput
@@ -93,7 +93,7 @@ class AuditSubject:
     """
 
     model: Classifier
-    field: Field
+    field: Prepared
     ensemble: Auto
     evaluation: Evaluation
     claim: Claim
@@ -119,7 +119,7 @@ class AuditSubject:
         return len(self.model.card.classes)
 
     @cached_property
-    def probes(self) -> Field:
+    def probes(self) -> Prepared:
         """The images that the attacking tests use: a stratified sample of the correct ones, or all of them."""
         sample = self.field.data.sample(min(self.effort.probes, len(self.field.data)), self.seed)
         return self.among(torch.isin(self.field.data.index, sample.index))
@@ -129,11 +129,11 @@ class AuditSubject:
         """Which images of `field` the evaluation left standing."""
         return ~self.evaluation.success
 
-    def among(self, rows: Mask | Tensor) -> Field:
+    def among(self, rows: Mask | Tensor) -> Prepared:
         """Some images of `field`."""
         return replace(self.field, data=self.field.data[rows], goal=self.field.goal[rows])
 
-    def attack(self, attack: Attack, field: Field, *, salt: int = 0) -> Hits:
+    def attack(self, attack: Attack, field: Prepared, *, salt: int = 0) -> Hits:
         """Run `attack` on a field and judge it, a random model by ten passes per image."""
         outcome = field.run(attack, Draws.keyed(subseed(self.seed, salt), field.data.index))
         rate = self.fooling(outcome.images, field.goal)
@@ -143,7 +143,7 @@ class AuditSubject:
         """How often each image fools the model itself, and not only its expectation: 0 or 1 unless it is random."""
         return fooling_rates(self.model, images, goal, draws=draws if self.random else 1).per_image
 
-    def broken(self, images: Images, field: Field) -> Mask:
+    def broken(self, images: Images, field: Prepared) -> Mask:
         """Where images break what the evaluation left standing; for a random model, clearly more often than its own."""
         rate = self.fooling(images, field.goal, JUDGE_DRAWS)
         rows = torch.isin(self.field.data.index, field.data.index)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pixelproof.attacks import FGSM, UniformNoise
 from pixelproof.attacks.attack import Attack
-from pixelproof.attacks.mount import Field
+from pixelproof.attacks.mount import Prepared
 from pixelproof.draws import Draws
 from pixelproof.measure.redflags.finding import NONE, Finding, listed
 from pixelproof.measure.redflags.queries import transferred
@@ -83,7 +83,7 @@ def noise_beats_gradient(subject: AuditSubject) -> Finding:
     return Finding(bool(fell.any()), float(fell.double().mean()), detail, reason, index)
 
 
-def _noise_breaks(subject: AuditSubject, one: Field) -> Tensor:
+def _noise_breaks(subject: AuditSubject, one: Prepared) -> Tensor:
     """Whether any of the uniform draws breaks the only image of a field."""
     stream, noise = Draws.keyed(subject.seed, one.data.index), UniformNoise(subject.eps, subject.norm)
     for start in range(0, subject.effort.noise, NOISE_BATCH):
