@@ -14,6 +14,8 @@ from pixelproof.results import CleanRecord
 from pixelproof.results.catalogue import CERTIFICATE, PIXEL_SET, REPAIR, SCREENED, SCREENED_BLOCK, SURVEY, SURVEY_BLOCK
 from pixelproof.run import Run
 from pixelproof.study import one_pixel
+from pixelproof.views import OpenRun
+from pixelproof.views.answer import Lacking
 
 pytestmark = pytest.mark.slow
 
@@ -206,9 +208,9 @@ def test_the_certificate_is_about_the_first_images_that_are_right(run, model):
             image[9 * place : 9 * place + 9, 0, place // 8, place % 8] = torch.linspace(0, 1, 9)
         fooled = bool((model.predict(image).argmax(1) != record.labels[row]).any())
         assert not (fooled and record.certificate.certified[row])
-    facts = views.certificate(run)
-    assert facts["attacked"] + facts["certified"] + facts["undecided"] == facts["n"] == 2
-    assert facts["certified_accuracy"]["hits"] <= facts["robust_accuracy"]["hits"]
+    facts = views.one_pixel(OpenRun(run, "run")).proofs
+    assert facts.attacked + facts.certified + facts.undecided == facts.n == 2
+    assert facts.certified_accuracy.hits <= facts.robust_accuracy.hits
 
 
 def test_repair_is_judged_on_the_validation_half_only(run, twins, model):
@@ -221,20 +223,20 @@ def test_repair_is_judged_on_the_validation_half_only(run, twins, model):
     assert all(unseen.hits <= fooled.hits for unseen, fooled in zip(record.unseen, record.fooled, strict=True))
 
 
-@pytest.mark.parametrize("name", ["one_pixel", "certificate", "repairs"])
-def test_views_are_plain_json_and_agree_with_the_records(run, name):
-    view = getattr(views, name)(run)
-    assert json.loads(json.dumps(view, allow_nan=False)) == view
+def test_the_view_is_plain_json_and_agrees_with_the_records(run):
+    view = views.one_pixel(OpenRun(run, "run"))
+    assert json.loads(json.dumps(view.model_dump(), allow_nan=False)) == view.model_dump(mode="json")
+    record = REPAIR.load(run)
+    assert (view.repair.caught, view.repair.restored) == (record.caught, record.restored)
+    assert tuple(each.unseen for each in view.repair.adaptive) == record.unseen
 
 
 def test_rates_per_class_add_up(run):
-    facts, record = views.one_pixel(run), SURVEY.load(run)
-    assert sum(row["from"]["hits"] for row in facts["classes"]) == facts["untargeted"]["hits"]
-    assert (
-        sum(row["to"]["hits"] for row in facts["classes"]) == facts["targeted"]["hits"] == sum(map(sum, facts["pairs"]))
-    )
-    assert sum(row["from"]["n"] for row in facts["classes"]) == 30
-    assert facts["map"] == record.vulnerable.float().mean(0).tolist()
+    facts, record = views.one_pixel(OpenRun(run, "run")), SURVEY.load(run)
+    assert sum(row.fallen.hits for row in facts.classes) == facts.untargeted.hits
+    assert sum(row.reached.hits for row in facts.classes) == facts.targeted.hits == sum(map(sum, facts.pairs))
+    assert sum(row.fallen.n for row in facts.classes) == 30
+    assert [list(row) for row in facts.map] == record.vulnerable.float().mean(0).tolist()
 
 
 def test_examples_are_the_first_of_the_validation_half(run, twins):
@@ -267,5 +269,6 @@ def test_a_study_without_the_section_keeps_nothing_about_pixels(tmp_path):
     asked["training"] = {"epochs": 1, "batch": 64}
     run = study.conduct(study.parse(asked), tmp_path / "run", device="cpu")
     assert not run.names("pixels/")
-    assert views.one_pixel(run) is views.certificate(run) is views.repairs(run) is None
+    with pytest.raises(Lacking, match=r"Add \[pixels\]"):
+        views.one_pixel(OpenRun(run, "run"))
     assert not views.pixel_examples(run, 3)

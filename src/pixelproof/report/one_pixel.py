@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
@@ -28,6 +27,8 @@ from pixelproof.report.page import (
 from pixelproof.report.pictures import POSITIVE
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.answer import held
+from pixelproof.views.one_pixel import OnePixelFindings, OnePixelProofs, RepairFindings
 
 SHOWN = 8
 FAINT = LinearSegmentedColormap.from_list("faint", [to_rgba(PALETTE[1], 0), to_rgba(PALETTE[1], 1)])
@@ -35,67 +36,66 @@ FAINT = LinearSegmentedColormap.from_list("faint", [to_rgba(PALETTE[1], 0), to_r
 
 def one_pixel(opened: OpenRun) -> Section | None:
     """Everything about one-pixel attacks that the study measured (paper 3)."""
-    run = opened.run
-    facts = views.one_pixel(run)
+    facts = held(lambda: views.one_pixel(opened))
     if facts is None:
         return None
-    quick = facts["quick"]
-    all_, pairs = percent(facts["untargeted"]["value"]), percent(facts["targeted"]["value"])
+    quick = facts.quick
+    all_, pairs = percent(facts.untargeted.value), percent(facts.targeted.value)
     said = (
-        f"Every pixel in every corner colour of {facts['n']} correctly classified test images (a stratified sample, "
-        f"seed {facts['seed']}): {all_} fall to some class, {pairs} of all pairs of an image and a wrong class are "
-        f"reached. Half of the images that fall have at least {facts['median_vulnerable']} vulnerable pixels of "
-        f"{facts['pixels']}. Trying only the pixels that the gradient points at, on {quick['n']} images, "
-        f"{percent(quick['untargeted']['value'])} fall at {number(facts['quick_seconds'], 2)} CPU seconds per image "
-        f"instead of {number(facts['seconds'], 2)}; those make the data set of paper 3: {facts['tuning']} images with "
-        f"their twins to tune on, {facts['validation']} to validate. A miss here proves nothing; a proof does."
+        f"Every pixel in every corner colour of {facts.n} correctly classified test images (a stratified sample, "
+        f"seed {facts.seed}): {all_} fall to some class, {pairs} of all pairs of an image and a wrong class are "
+        f"reached. Half of the images that fall have at least {facts.median_vulnerable} vulnerable pixels of "
+        f"{facts.pixels}. Trying only the pixels that the gradient points at, on {quick.n} images, "
+        f"{percent(quick.untargeted.value)} fall at {number(quick.seconds, 2)} CPU seconds per image "
+        f"instead of {number(facts.seconds, 2)}; those make the data set of paper 3: {facts.tuning} images with "
+        f"their twins to tune on, {facts.validation} to validate. A miss here proves nothing; a proof does."
     )
-    blocks: list[Block] = [_headline(run, facts), Prose(said), _rates(facts), _pairs(facts), _map(run, facts)]
-    blocks += _proofs(run) + _repair(run)
+    blocks: list[Block] = [_headline(facts), Prose(said), _rates(facts), _pairs(facts), _map(opened.run, facts)]
+    blocks += _proofs(facts.proofs) + _repair(facts.repair)
     return Section("one-pixel", "What one pixel can do", tuple(blocks))
 
 
-def _headline(run: Run, facts: dict[str, Any]) -> Headline:
-    entries = [(percent(facts["untargeted"]["value"]), bounds(facts["untargeted"]), "of images fall to one pixel")]
-    proofs, repairs = views.certificate(run), views.repairs(run)
+def _headline(facts: OnePixelFindings) -> Headline:
+    entries = [(percent(facts.untargeted.value), bounds(facts.untargeted), "of images fall to one pixel")]
+    proofs, repair = facts.proofs, facts.repair
     if proofs:
-        rate = proofs["certified_accuracy"]
-        entries.append((percent(rate["value"]), bounds(rate), f"of {proofs['n']} proven: no one-pixel attack exists"))
-    if repairs:
-        entries.append((percent(repairs["caught"]["value"]), bounds(repairs["caught"]), "of twins caught by repair"))
+        rate = proofs.certified_accuracy
+        entries.append((percent(rate.value), bounds(rate), f"of {proofs.n} proven: no one-pixel attack exists"))
+    if repair:
+        entries.append((percent(repair.caught.value), bounds(repair.caught), "of twins caught by repair"))
     return Headline(tuple(entries))
 
 
-def _rates(facts: dict[str, Any]) -> Table:
+def _rates(facts: OnePixelFindings) -> Table:
     rows = tuple(
         (
-            Cell(row["class"], head=True),
-            Cell(interval(row["from"]), shade=row["from"]["value"]),
-            Cell(str(row["from"]["n"])),
-            Cell(interval(row["to"]), shade=row["to"]["value"]),
+            Cell(row.name, head=True),
+            Cell(interval(row.fallen), shade=row.fallen.value),
+            Cell(str(row.fallen.n)),
+            Cell(interval(row.reached), shade=row.reached.value),
         )
-        for row in facts["classes"]
+        for row in facts.classes
     )
     total = (
         Cell("all", head=True),
-        Cell(interval(facts["untargeted"])),
-        Cell(str(facts["untargeted"]["n"])),
-        Cell(interval(facts["targeted"])),
+        Cell(interval(facts.untargeted)),
+        Cell(str(facts.untargeted.n)),
+        Cell(interval(facts.targeted)),
     )
     return Table(
         name="one-pixel-classes",
-        caption=f"One-pixel attack rates per class and target, n = {facts['n']}",
+        caption=f"One-pixel attack rates per class and target, n = {facts.n}",
         columns=("class", "images of it that fall", "n", "other images that reach it"),
         bodies=(rows, (total,)),
         note="Shares with 95 % intervals. The last column counts pairs of an image and this target.",
     )
 
 
-def _pairs(facts: dict[str, Any]) -> Table:
-    names = [row["class"] for row in facts["classes"]]
+def _pairs(facts: OnePixelFindings) -> Table:
+    names = [row.name for row in facts.classes]
     rows = []
-    for name, row, counts in zip(names, facts["classes"], facts["pairs"], strict=True):
-        n = max(1, row["from"]["n"])
+    for name, row, counts in zip(names, facts.classes, facts.pairs, strict=True):
+        n = max(1, row.fallen.n)
         shaded = (Cell(str(count) if count else "·", shade=(count / n) ** 0.7) for count in counts)
         rows.append((Cell(name, head=True), *shaded))
     return Table(
@@ -107,10 +107,10 @@ def _pairs(facts: dict[str, Any]) -> Table:
     )
 
 
-def _map(run: Run, facts: dict[str, Any]) -> Figure:
+def _map(run: Run, facts: OnePixelFindings) -> Figure:
     """The mean attackability map, and single images with their vulnerable pixels."""
     shots = views.pixel_examples(run, SHOWN)
-    share = torch.tensor(facts["map"])
+    share = torch.tensor(facts.map)
 
     def paint(canvas: Canvas) -> None:
         left, right = canvas.subfigures(1, 2, squeeze=False, width_ratios=(1, 2.6))[0]
@@ -131,7 +131,7 @@ def _map(run: Run, facts: dict[str, Any]) -> Figure:
         grid[1, 0].set_ylabel("vulnerable", fontsize=8.5)
 
     caption = (
-        f"Left: the share of all {facts['n']} images that some corner colour at this pixel fools. Right: the first "
+        f"Left: the share of all {facts.n} images that some corner colour at this pixel fools. Right: the first "
         f"{len(shots)} images of the validation half, in file order, with the changed pixel circled, and below in "
         "colour the vulnerable ones among the pixels that the gradient points at."
     )
@@ -143,7 +143,7 @@ def _map(run: Run, facts: dict[str, Any]) -> Figure:
     return draw("attackability", paint, words=Words("Attackability map", caption, alt), size=(10.5, 3.1))
 
 
-def _bare(axes: Any) -> None:
+def _bare(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -159,61 +159,59 @@ def _dimmed(shot: views.PixelExample) -> Tensor:
     return torch.where(shot.vulnerable[..., None], torch.tensor(POSITIVE) / 255, grey)
 
 
-def _proofs(run: Run) -> list[Block]:
+def _proofs(facts: OnePixelProofs | None) -> list[Block]:
     """Attacked and certified accuracy side by side."""
-    facts = views.certificate(run)
     if facts is None:
         why = "the study's [pixels] asks for none, or its network has an operation without bounds"
         return [Prose(f"No certificates were made: {why}; pixelproof certify makes them, or names the operation.")]
-    cost = facts["quartiles"]
+    cost = facts.quartiles
     spent = "–" if cost is None else " / ".join(number(value, 3) for value in cost)
     rows = (
-        cells("not attacked (upper bound of the accuracy under one pixel)", interval(facts["robust_accuracy"]), head=1),
-        cells("proven (lower bound)", interval(facts["certified_accuracy"]), head=1),
+        cells("not attacked (upper bound of the accuracy under one pixel)", interval(facts.robust_accuracy), head=1),
+        cells("proven (lower bound)", interval(facts.certified_accuracy), head=1),
         cells(
             "attacked / proven / undecided",
-            f"{facts['attacked']} / {facts['certified']} / {facts['undecided']}",
+            f"{facts.attacked} / {facts.certified} / {facts.undecided}",
             head=1,
         ),
-        cells("CPU seconds per image, mean", number(facts["mean_seconds"], 3), head=1),
+        cells("CPU seconds per image, mean", number(facts.mean_seconds, 3), head=1),
         cells("of those not attacked: least, quartiles, most", spent, head=1),
     )
     note = (
-        f"The first {facts['n']} correctly classified test images in file order, at most "
-        f"{number(facts['budget'], 4)} CPU seconds each; {facts['boxes']} boxes of colours were bounded. A proof is "
+        f"The first {facts.n} correctly classified test images in file order, at most "
+        f"{number(facts.budget, 4)} CPU seconds each; {facts.boxes} boxes of colours were bounded. A proof is "
         "about the network in exact arithmetic, with a margin of 0.001 logits for float32."
     )
     caption = "One-pixel accuracy of correctly classified images: attacked against certified"
     return [Table("one-pixel-certificate", caption, ("", "value"), (rows,), note)]
 
 
-def _repair(run: Run) -> list[Block]:
+def _repair(facts: RepairFindings | None) -> list[Block]:
     """Detection by repair, and the attacks that know it."""
-    facts = views.repairs(run)
     if facts is None:
         return []
     first = tuple(
-        cells(name, interval(facts[key]), facts[key]["n"], head=1)
-        for name, key in (
-            ("twins caught", "caught"),
-            ("changed pixel located", "located"),
-            ("true label restored", "restored"),
-            ("false alarms on correct test images", "false_alarms"),
-            ("false alarms on the twins' clean images", "false_on_twins"),
+        cells(name, interval(rate), rate.n, head=1)
+        for name, rate in (
+            ("twins caught", facts.caught),
+            ("changed pixel located", facts.located),
+            ("true label restored", facts.restored),
+            ("false alarms on correct test images", facts.false_alarms),
+            ("false alarms on the twins' clean images", facts.false_on_twins),
         )
     )
     second = tuple(
         cells(
-            f"unseen when the attack knows, pixels: {row['pixels']}",
-            interval(row["unseen"]),
-            row["unseen"]["n"],
+            f"unseen when the attack knows, pixels: {row.pixels}",
+            interval(row.unseen),
+            row.unseen.n,
             head=1,
         )
-        for row in facts["adaptive"]
+        for row in facts.adaptive
     )
     note = (
         "An alarm: putting one of the pixels that stick out most to the median of its neighbours changes the label. "
-        f"AUROC {number(facts['auroc'], 3)}, {number(facts['seconds'], 2)} CPU seconds per image. The clean images "
+        f"AUROC {number(facts.auroc, 3)}, {number(facts.seconds, 2)} CPU seconds per image. The clean images "
         "of twins are nearer to a boundary than others. Two pixels that each suffice cannot be repaired one at a time."
     )
     return [Table("one-pixel-repair", "Detection by repair", ("", "share", "n"), (first, second), note)]

@@ -60,10 +60,10 @@ def _headline(opened: OpenRun, facts: Overview, robustness: Robustness | None) -
         if control := _control(robustness, row):
             said.append((control.robust_accuracy, f"under {control.attack} of that last size, a control"))
     found = [(percent(rate.value), bounds(rate), meaning) for rate, meaning in said]
-    pixel, best = views.one_pixel(opened.run), _best_detector(opened)
+    pixel, best = held(lambda: views.one_pixel(opened)), _best_detector(opened)
     if pixel is not None:
-        rate = pixel["untargeted"]
-        found.append((percent(rate["value"]), bounds(rate), f"fall to one pixel, {count(pixel['n'])}"))
+        rate = pixel.untargeted
+        found.append((percent(rate.value), bounds(rate), f"fall to one pixel, {count(pixel.n)}"))
     if best is not None:
         area = best.auroc
         limits = f"[{decimals(area.low)}, {decimals(area.high)}]"
@@ -81,9 +81,9 @@ def _best_detector(opened: OpenRun) -> GuardRow | None:
 def _noticed(opened: OpenRun) -> list[str]:
     """What one pixel can do, and how well that, or the focus attack, is noticed."""
     said = []
-    pixel, best = views.one_pixel(opened.run), _best_detector(opened)
+    pixel, best = held(lambda: views.one_pixel(opened)), _best_detector(opened)
     if pixel is not None:
-        said.append(f"One changed pixel fools it on {interval(pixel['untargeted'])} of {pixel['n']} correct images.")
+        said.append(f"One changed pixel fools it on {interval(pixel.untargeted)} of {pixel.n} correct images.")
     if best is not None:
         lost = best.lost
         known = "" if lost is None else f"; attacks that know it evade it on {lost.hits} of {lost.n} images"

@@ -126,17 +126,20 @@ def _defences(run: Run) -> Rows:
         yield {key: value for key, value in row.items() if key not in left_out} | held | said
 
 
-def _one_pixel(run: Run) -> Rows:
+def _one_pixel(opened: OpenRun) -> Rows:
     """One row per class: images of it that fall, and pairs that reach it."""
-    for row in (views.one_pixel(run) or {"classes": []})["classes"]:
-        counts = {f"{side}_{key}": row[side][key] for side in ("from", "to") for key in ("hits", "n")}
-        yield {"class": row["class"], **counts}
+    found = held(lambda: views.one_pixel(opened))
+    for row in () if found is None else found.classes:
+        sides = (("from", row.fallen), ("to", row.reached))
+        yield {"class": row.name} | {
+            f"{side}_{key}": getattr(rate, key) for side, rate in sides for key in ("hits", "n")
+        }
 
 
 CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
     {
         "robustness": _robustness,
-        "one-pixel": _on_run(_one_pixel),
+        "one-pixel": _one_pixel,
         "worst-case": _worst_case,
         "paper": lambda opened: map(_columns, views.paper(opened)),
         "clean-classes": lambda opened: map(_columns, views.overview(opened).per_class),

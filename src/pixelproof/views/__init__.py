@@ -17,7 +17,7 @@ from pixelproof.views.neighbours import (
     recovered,
     threshold_curves,
 )
-from pixelproof.views.one_pixel import PixelExample, certificate, one_pixel, pixel_examples, repairs
+from pixelproof.views.one_pixel import PixelExample, one_pixel, pixel_examples
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import overview
 from pixelproof.views.paper import paper
@@ -37,7 +37,6 @@ __all__ = [
     "alarm_rule",
     "budgets",
     "cases",
-    "certificate",
     "classes",
     "confusion",
     "critical",
@@ -61,7 +60,6 @@ __all__ = [
     "penultimate",
     "pixel_examples",
     "recovered",
-    "repairs",
     "robustness",
     "searched",
     "shown",

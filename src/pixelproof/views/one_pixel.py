@@ -3,15 +3,95 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from jaxtyping import Bool
+from pydantic import Field
 from torch import Tensor
 
-from pixelproof.results import catalogue
+from pixelproof.results import PixelSurvey, catalogue
 from pixelproof.run import Run
 from pixelproof.types import Rate
-from pixelproof.views.overview import rate
+from pixelproof.views.answer import Answer, Lacking
+from pixelproof.views.open_run import OpenRun
+
+
+class OnePixelClass(Answer):
+    """What one pixel does to the images of one class, and how many others it turns into that class."""
+
+    name: str
+    fallen: Rate = Field(description="Images of it for which some pixel reaches another class.")
+    reached: Rate = Field(description="Images of other classes for which some pixel reaches it.")
+
+
+class QuickSearch(Answer):
+    """The search of the pixels that the gradient points at, on more images: a miss proves nothing."""
+
+    n: int
+    untargeted: Rate
+    targeted: Rate
+    seconds: float = Field(description="CPU seconds per image.")
+
+
+class OnePixelProofs(Answer):
+    """Attacked and certified accuracy of the first correctly classified test images, and what the proofs cost."""
+
+    n: int
+    budget: float = Field(description="CPU seconds that a proof of one image may take.")
+    attacked: int
+    certified: int
+    undecided: int
+    robust_accuracy: Rate = Field(description="Not attacked: an upper bound.")
+    certified_accuracy: Rate = Field(description="Proven: a lower bound.")
+    mean_seconds: float = Field(description="CPU seconds per image.")
+    quartiles: tuple[float, ...] | None = Field(
+        description="Least, quartiles and most of the images that were not attacked; null where all were."
+    )
+    open_pixels: int = Field(description="Pixels without a verdict, over all images.")
+    boxes: int = Field(description="Boxes of colours that were bounded.")
+
+
+class AdaptiveRepair(Answer):
+    """An attack that knows the detector by repair and changes so many pixels."""
+
+    pixels: int
+    fooled: Rate
+    unseen: Rate = Field(description="Images that fool the classifier without an alarm.")
+
+
+class RepairFindings(Answer):
+    """Detection by repair on the validation half of the one-pixel twins, and against attacks that know it."""
+
+    caught: Rate = Field(description="Twins that are alarmed.")
+    false_alarms: Rate = Field(description="Correctly classified test images that are alarmed.")
+    false_on_twins: Rate = Field(description="The twins' clean images that are alarmed.")
+    located: Rate = Field(description="Twins whose changed pixel is found.")
+    restored: Rate = Field(description="Twins whose true label comes back.")
+    auroc: float
+    seconds: float = Field(description="CPU seconds per image.")
+    adaptive: tuple[AdaptiveRepair, ...]
+
+
+class OnePixelFindings(Answer):
+    """Every pixel in every corner colour of correctly classified images, and what else was made of it."""
+
+    available: Literal[True] = True
+    n: int = Field(description="Images.")
+    seed: int
+    executor: str = Field(description="How the candidates were judged.")
+    untargeted: Rate = Field(description="Images that fall to some class.")
+    targeted: Rate = Field(description="Pairs of an image and a wrong class that are reached.")
+    seconds: float = Field(description="CPU seconds per image.")
+    quick: QuickSearch
+    median_vulnerable: int | None = Field(description="Pixels, of the images that fall; null where none does.")
+    pixels: int
+    classes: tuple[OnePixelClass, ...]
+    pairs: tuple[tuple[int, ...], ...] = Field(description="Images of a class (row) that reach another (column).")
+    map: tuple[tuple[float, ...], ...] = Field(description="Share of the images that are vulnerable at each pixel.")
+    tuning: int = Field(description="Twins in the half that detectors are tuned on.")
+    validation: int = Field(description="Twins in the half that judges them.")
+    proofs: OnePixelProofs | None = Field(description="null where the study asked for none.")
+    repair: RepairFindings | None = Field(description="null where it was not tried.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,91 +107,100 @@ class PixelExample:
     vulnerable: Bool[Tensor, "h w"]
 
 
-def one_pixel(run: Run) -> dict[str, Any] | None:
-    """Attack rates over all images, per class and per target, and the attackability map; None without the stage."""
-    if not catalogue.SURVEY.has(run):
-        return None
-    record, quick = catalogue.SURVEY.load(run), catalogue.SCREENED.load(run)
-    classes = catalogue.CLEAN.load(run).classes
-    fallen = record.attacked
-    vulnerable = record.vulnerable.flatten(1).sum(1)[fallen]
-    twins = catalogue.PIXEL_SET.load(run)
-    return {
-        "n": len(record),
-        "seed": run.spec["seed"],
-        "executor": record.note,
-        "untargeted": rate(record.untargeted),
-        "targeted": rate(record.targeted),
-        "quick": {"n": len(quick), "untargeted": rate(quick.untargeted), "targeted": rate(quick.targeted)},
-        "seconds": float(record.seconds.mean()),
-        "quick_seconds": float(quick.seconds.mean()),
-        "median_vulnerable": int(vulnerable.median()) if len(vulnerable) else None,
-        "pixels": record.vulnerable[0].numel(),
-        "classes": [
-            {
-                "class": name,
-                "from": rate(Rate(int(fallen[record.labels == k].sum()), int((record.labels == k).sum()))),
-                "to": rate(Rate(int(record.targets[:, k].sum()), int((record.labels != k).sum()))),
-            }
-            for k, name in enumerate(classes)
-        ],
-        "pairs": [
-            [int(record.targets[record.labels == source, target].sum()) for target in range(len(classes))]
+def one_pixel(opened: OpenRun) -> OnePixelFindings:
+    """Attack rates over all images, per class and per target, the attackability map, proofs and repair.
+
+    Lacking where the study has no [pixels].
+    """
+    run = opened.run
+    record = catalogue.SURVEY.find(run)
+    if record is None:
+        raise Lacking("one-pixel attacks", "This run's images were not searched.", "Add [pixels] to the study.")
+    quick, twins, classes = catalogue.SCREENED.load(run), catalogue.PIXEL_SET.load(run), opened.clean.classes
+    vulnerable = record.vulnerable.flatten(1).sum(1)[record.attacked]
+    return OnePixelFindings(
+        n=len(record),
+        seed=run.spec["seed"],
+        executor=record.note,
+        untargeted=record.untargeted,
+        targeted=record.targeted,
+        seconds=float(record.seconds.mean()),
+        quick=QuickSearch(
+            n=len(quick),
+            untargeted=quick.untargeted,
+            targeted=quick.targeted,
+            seconds=float(quick.seconds.mean()),
+        ),
+        median_vulnerable=int(vulnerable.median()) if len(vulnerable) else None,
+        pixels=record.vulnerable[0].numel(),
+        classes=tuple(_of_class(record, k, name) for k, name in enumerate(classes)),
+        pairs=tuple(
+            tuple(int(record.targets[record.labels == source, target].sum()) for target in range(len(classes)))
             for source in range(len(classes))
-        ],
-        "map": record.vulnerable.float().mean(0).tolist(),
-        "tuning": len(twins.half("tuning")),
-        "validation": len(twins.half("validation")),
-    }
+        ),
+        map=tuple(map(tuple, record.vulnerable.float().mean(0).tolist())),
+        tuning=len(twins.half("tuning")),
+        validation=len(twins.half("validation")),
+        proofs=_proofs(run),
+        repair=_repair(run),
+    )
 
 
-def certificate(run: Run) -> dict[str, Any] | None:
-    """Attacked and certified accuracy side by side, and what the proofs cost; None where none were made."""
-    if not catalogue.CERTIFICATE.has(run):
+def _of_class(record: PixelSurvey, k: int, name: str) -> OnePixelClass:
+    own = record.labels == k
+    return OnePixelClass(
+        name=name,
+        fallen=Rate(int(record.attacked[own].sum()), int(own.sum())),
+        reached=Rate(int(record.targets[:, k].sum()), int((~own).sum())),
+    )
+
+
+def _proofs(run: Run) -> OnePixelProofs | None:
+    record = catalogue.CERTIFICATE.find(run)
+    if record is None:
         return None
-    record = catalogue.CERTIFICATE.load(run)
     proof, seconds = record.certificate, record.certificate.seconds
     spent = seconds[~proof.attacked & ~proof.wrong]
-    return {
-        "n": len(record.labels),
-        "budget": record.budget,
-        "attacked": int(proof.attacked.sum()),
-        "certified": int(proof.certified.sum()),
-        "undecided": int(proof.undecided.sum()),
-        "robust_accuracy": rate(proof.robust_accuracy),
-        "certified_accuracy": rate(proof.certified_accuracy),
-        "mean_seconds": float(seconds.mean()),
-        "quartiles": [float(spent.quantile(share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)] if len(spent) else None,
-        "open_pixels": int(proof.open.sum()),
-        "boxes": int(proof.boxes.sum()),
-    }
+    return OnePixelProofs(
+        n=len(record.labels),
+        budget=record.budget,
+        attacked=int(proof.attacked.sum()),
+        certified=int(proof.certified.sum()),
+        undecided=int(proof.undecided.sum()),
+        robust_accuracy=proof.robust_accuracy,
+        certified_accuracy=proof.certified_accuracy,
+        mean_seconds=float(seconds.mean()),
+        quartiles=tuple(float(spent.quantile(q)) for q in (0.0, 0.25, 0.5, 0.75, 1.0)) if len(spent) else None,
+        open_pixels=int(proof.open.sum()),
+        boxes=int(proof.boxes.sum()),
+    )
 
 
-def repairs(run: Run) -> dict[str, Any] | None:
-    """How repair does on the validation half, and against attacks that know it; None where it was not tried."""
-    if not catalogue.REPAIR.has(run):
+def _repair(run: Run) -> RepairFindings | None:
+    record = catalogue.REPAIR.find(run)
+    if record is None:
         return None
-    record = catalogue.REPAIR.load(run)
-    return {
-        "caught": rate(record.caught),
-        "false_alarms": rate(record.false_alarms),
-        "false_on_twins": rate(record.false_on_twins),
-        "located": rate(record.located),
-        "restored": rate(record.restored),
-        "auroc": record.auroc,
-        "seconds": record.seconds,
-        "adaptive": [
-            {"pixels": pixels, "fooled": rate(fooled), "unseen": rate(unseen)}
+    return RepairFindings(
+        caught=record.caught,
+        false_alarms=record.false_alarms,
+        false_on_twins=record.false_on_twins,
+        located=record.located,
+        restored=record.restored,
+        auroc=record.auroc,
+        seconds=record.seconds,
+        adaptive=tuple(
+            AdaptiveRepair(pixels=pixels, fooled=fooled, unseen=unseen)
             for pixels, fooled, unseen in zip(record.pixels, record.fooled, record.unseen, strict=True)
-        ],
-    }
+        ),
+    )
 
 
 def pixel_examples(run: Run, limit: int) -> list[PixelExample]:
     """The first images of the validation half, in file order, with the pixels at which they were vulnerable."""
-    if not catalogue.PIXEL_SET.has(run):
+    found = catalogue.PIXEL_SET.find(run)
+    if found is None:
         return []
-    twins, record = catalogue.PIXEL_SET.load(run).half("validation"), catalogue.SCREENED.load(run)
+    twins, record = found.half("validation"), catalogue.SCREENED.load(run)
     classes = catalogue.CLEAN.load(run).classes
     places = {index: row for row, index in enumerate(record.index.tolist())}
     width = twins.found.clean.shape[3]
