@@ -49,12 +49,13 @@ def _scores(rows: Sequence[ClassScores], *, measure: str, title: str, pgd: bool)
         group: list[Row] = []
         for eps in dict.fromkeys(row.eps for row in rows if row.attack == attack):
             values = [getattr(found[attack, eps, name], measure) for name in names]
-            mean = sum(values) / len(values)
+            met = [value for value in values if value is not None]
+            mean = sum(met) / len(met) if met else None
             group.append(
                 (
                     Cell(attack, head=True, quiet=bool(group)),
                     Cell(number(eps, 3), head=True),
-                    *(Cell(f"{value:.2f}", shade=1 - value) for value in (*values, mean)),
+                    *(_score(value) for value in (*values, mean)),
                 )
             )
         bodies.append(tuple(group))
@@ -69,6 +70,10 @@ def _scores(rows: Sequence[ClassScores], *, measure: str, title: str, pgd: bool)
         + ", ".join(f"{name}:\u00a0{count}" for name, count in n.items()),
         compact=True,
     )
+
+
+def _score(value: float | None) -> Cell:
+    return Cell("–") if value is None else Cell(f"{value:.2f}", shade=1 - value)
 
 
 def confusions(opened: OpenRun) -> Section | None:

@@ -18,9 +18,9 @@ class ClassScores(Answer):
     eps: float | None
     class_name: ClassName
     n: int = Field(description="Attacked images of this class.")
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None = Field(description="Null, as the others, for a class that does not occur.")
+    recall: float | None
+    f1: float | None
 
 
 class ConfusionMatrix(Answer):
@@ -48,9 +48,7 @@ def classes(opened: OpenRun) -> tuple[ClassScores, ...]:
                     eps=record.eps,
                     class_name=name,
                     n=int((record.labels == k).sum()),
-                    precision=float(scores.precision[k]),
-                    recall=float(scores.recall[k]),
-                    f1=float(scores.f1[k]),
+                    **scores.of_class(k),
                 )
             )
     return tuple(rows)
