@@ -172,7 +172,11 @@ def write_csv(rows: Rows) -> str:
     if not flat:
         return ""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
+    names = list(dict.fromkeys(key for row in flat for key in row))
+    # a value with parts that is null in some rows stands there under its own name, which is then no column
+    parted = {key for key in names if not all(key in row for row in flat) and all(row.get(key) is None for row in flat)}
+    columns = [key for key in names if key not in parted]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     return text.getvalue()
