@@ -92,7 +92,7 @@ def audit(
         proven = _proven(model, images, budget) if norm == "linf" else None
         if run is not None:
             said = {"verdict": found.verdict, "believable": found.believable}
-            run.finish({**said, "seconds": found.evaluation.seconds})
+            run.finish({**said, "seconds": {"evaluation": found.evaluation.seconds}})
     if as_json:
         emit(facts(found, proven, eps))
     else:

@@ -107,7 +107,7 @@ def evaluate(
                 tell=lambda done, total: say(f"curve, {done} of {total} images", done == total),
             )
         if run is not None and found.ended != "out of time":
-            run.finish({"seconds": found.seconds, "ended": found.ended})
+            run.finish({"seconds": {"evaluation": found.seconds}, "ended": found.ended})
     if as_json:
         emit(facts(found, curve, eps))
     else:
