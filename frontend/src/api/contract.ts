@@ -15,6 +15,27 @@ export interface Accuracy {
   papers_k: number;
 }
 
+/**
+ * Activations of two images in one layer, and who carries their distance.
+ *
+ * `share` of a unit: |difference|^p / sum, p = 2 (euclidean), 1 (manhattan); by Chebyshev one unit carries all; by
+ * cosine shares are those of the squared difference of the rows divided by their lengths. `carried[m]` is the share
+ * of the m + 1 largest units together.
+ */
+export interface ActivationDifference {
+  available: true;
+  layer: string;
+  metric: string;
+  a: string;
+  b: string;
+  width: number;
+  distance: number;
+  units: UnitChange[];
+  carried: number[];
+  vectors: Numbers;
+  sentence: string;
+}
+
 /** Clean images against one attack's successes, none of which anything was tuned on. */
 export interface Against {
   attack: string;
@@ -79,7 +100,7 @@ export interface Attributions {
   /** Largest |value|: the common, zero-centred scale of both maps. */
   limit: number;
   values: Numbers;
-  critical: Critical[];
+  critical: CriticalPositions[];
   background: number;
   /** False when computed now, from the run's classifier and background images. */
   stored: boolean;
@@ -107,7 +128,7 @@ export interface ClassRow {
 }
 
 /** Critical pixels in one of paper 1's senses: positions row * width + column, most critical first. */
-export interface Critical {
+export interface CriticalPositions {
   sense: string;
   positions: number[];
 }
@@ -229,27 +250,6 @@ export interface Detectors {
   signatures: DetectorRow[];
   natural_errors: NaturalErrors[];
   known: KnownRow[];
-}
-
-/**
- * Activations of two images in one layer, and who carries their distance.
- *
- * `share` of a unit: |difference|^p / sum, p = 2 (euclidean), 1 (manhattan); by Chebyshev one unit carries all; by
- * cosine shares are those of the squared difference of the rows divided by their lengths. `carried[m]` is the share
- * of the m + 1 largest units together.
- */
-export interface Difference {
-  available: true;
-  layer: string;
-  metric: string;
-  a: string;
-  b: string;
-  width: number;
-  distance: number;
-  units: UnitChange[];
-  carried: number[];
-  vectors: Numbers;
-  sentence: string;
 }
 
 /** How far the adversarial image's activations are from the clean image's. */
@@ -1170,7 +1170,7 @@ export const PATHS = {
 // GET    /api/runs/{run}/examples/{example}/neighbours/{layer}/{metric}.png  bytes
 // GET    /api/runs/{run}/examples/{example}/neighbours/{layer}/{metric}  Neighbourhood | Missing
 // GET    /api/runs/{run}/examples/{example}/graph/{layer}/{metric}/{side}  Graph | Missing
-// GET    /api/runs/{run}/examples/{example}/difference/{layer}/{metric}/{a}/{b}  Difference | Missing
+// GET    /api/runs/{run}/examples/{example}/difference/{layer}/{metric}/{a}/{b}  ActivationDifference | Missing
 // GET    /api/runs/{run}/examples/{example}/vectors/{layer}/{a}/{b}.f32  bytes
 // GET    /api/runs/{run}/examples/{example}/attributions  Attributions | Missing
 // GET    /api/runs/{run}/examples/{example}/attributions.f32  bytes

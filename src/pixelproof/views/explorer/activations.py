@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof.detect.neighbours.layers import activations
@@ -13,7 +15,7 @@ from pixelproof.detect.neighbours.metrics import Metric
 from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.views import paths
-from pixelproof.views.answer import Lacking
+from pixelproof.views.answer import Answer, Lacking, Numbers
 from pixelproof.views.open_run import OpenRun
 
 LARGEST = 24  # units that are listed one by one
@@ -21,7 +23,60 @@ EXCITED = 16
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
-def difference(opened: OpenRun, example: str, layer: str, metric: Metric, a: str, b: str) -> dict[str, Any]:
+class UnitChange(Answer):
+    """One unit (value of a layer): both activations, and its share of the distance.
+
+    `layer` is where the unit is: in the composed layer, one of the layers that it joins, with scaled activations.
+    """
+
+    layer: str
+    unit: int
+    a: float
+    b: float
+    share: float
+
+
+class ActivationDifference(Answer):
+    """Activations of two images in one layer, and who carries their distance.
+
+    `share` of a unit: |difference|^p / sum, p = 2 (euclidean), 1 (manhattan); by Chebyshev one unit carries all; by
+    cosine shares are those of the squared difference of the rows divided by their lengths. `carried[m]` is the share
+    of the m + 1 largest units together.
+    """
+
+    available: Literal[True] = True
+    layer: str
+    metric: str
+    a: str
+    b: str
+    width: int
+    distance: float
+    units: tuple[UnitChange, ...]
+    carried: tuple[float, ...]
+    vectors: Numbers
+    sentence: str
+
+
+class Exciting(Answer):
+    """A training image and how strongly it excites the unit."""
+
+    index: int
+    label: int
+    activation: float
+
+
+class Unit(Answer):
+    """What else excites a unit: the training images with its highest activations, and its quantiles over all."""
+
+    available: Literal[True] = True
+    layer: str
+    unit: int
+    indexed: int
+    quantiles: tuple[float, ...] = Field(description="0, 5, 25, 50, 75, 95, 100 %.")
+    top: tuple[Exciting, ...]
+
+
+def difference(opened: OpenRun, example: str, layer: str, metric: Metric, a: str, b: str) -> ActivationDifference:
     """How two images differ in a layer; each is "clean", "adversarial" or the position of a training image."""
     rows = vectors(opened, example, layer, a, b)
     shares, distance = carried(rows, metric)
@@ -35,30 +90,30 @@ def difference(opened: OpenRun, example: str, layer: str, metric: Metric, a: str
         f"{half} of {rows.shape[1]} units carry half of the {metric} distance {distance:.4g}; "
         f"unit {first[1]} of {first[0]} alone carries {100 * float(shares[top[0]]):.0f} %."
     )
-    return {
-        "layer": layer,
-        "metric": metric,
-        "a": a,
-        "b": b,
-        "width": rows.shape[1],
-        "distance": distance,
-        "units": [
-            {
-                "layer": names(unit)[0],
-                "unit": names(unit)[1],
-                "a": float(rows[0, unit]),
-                "b": float(rows[1, unit]),
-                "share": float(shares[unit]),
-            }
-            for unit in top
-        ],
-        "carried": [round(value, 6) for value in share[:LARGEST].tolist()],
-        "vectors": {
-            "href": paths.at(paths.VECTORS, run=opened.name, example=example, layer=layer, a=a, b=b),
-            "shape": list(rows.shape),
-        },
-        "sentence": told if distance > 0 else f"Both images have the same activations in {layer}.",
-    }
+    return ActivationDifference(
+        layer=layer,
+        metric=metric,
+        a=a,
+        b=b,
+        width=rows.shape[1],
+        distance=distance,
+        units=tuple(
+            UnitChange(
+                layer=names(place)[0],
+                unit=names(place)[1],
+                a=float(rows[0, place]),
+                b=float(rows[1, place]),
+                share=float(shares[place]),
+            )
+            for place in top
+        ),
+        carried=tuple(round(value, 6) for value in share[:LARGEST].tolist()),
+        vectors=Numbers(
+            href=paths.at(paths.VECTORS, run=opened.name, example=example, layer=layer, a=a, b=b),
+            shape=tuple(rows.shape),
+        ),
+        sentence=told if distance > 0 else f"Both images have the same activations in {layer}.",
+    )
 
 
 def carried(rows: Float[Tensor, "2 d"], metric: Metric) -> tuple[Float[Tensor, " d"], float]:
@@ -123,7 +178,7 @@ def _parts(opened: OpenRun, layer: str) -> tuple[str, ...]:
     return (layer,)
 
 
-def _units(opened: OpenRun, layer: str, width: int) -> Any:
+def _units(opened: OpenRun, layer: str, width: int) -> Callable[[int], tuple[str, int]]:
     """Layer and unit of a place in a row: in the composed layer, of the layer it comes from."""
     starts = []
     total = 0
@@ -138,7 +193,7 @@ def _units(opened: OpenRun, layer: str, width: int) -> Any:
     return name_of
 
 
-def unit(opened: OpenRun, layer: str, number: int) -> dict[str, Any]:
+def unit(opened: OpenRun, layer: str, number: int) -> Unit:
     """The training images that excite a unit most, and the unit's quantiles over all of the index."""
     store = opened.neighbour_view.store
     if layer not in store.layers:
@@ -149,13 +204,13 @@ def unit(opened: OpenRun, layer: str, number: int) -> dict[str, Any]:
     values = rows[:, number].cpu()
     top = values.topk(min(EXCITED, len(values)))
     quantiles = torch.quantile(values.double(), torch.tensor(QUANTILES, dtype=torch.float64))
-    return {
-        "layer": layer,
-        "unit": number,
-        "indexed": len(values),
-        "quantiles": quantiles.tolist(),
-        "top": [
-            {"index": int(store.origin[row]), "label": int(store.labels[row]), "activation": float(value)}
+    return Unit(
+        layer=layer,
+        unit=number,
+        indexed=len(values),
+        quantiles=tuple(quantiles.tolist()),
+        top=tuple(
+            Exciting(index=int(store.origin[row]), label=int(store.labels[row]), activation=float(value))
             for value, row in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-        ],
-    }
+        ),
+    )

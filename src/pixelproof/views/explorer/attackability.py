@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
+
+from pydantic import Field
 
 from pixelproof.results import CertificateRecord, PixelSurvey, catalogue
-from pixelproof.views.answer import Lacking
+from pixelproof.views.answer import Answer, Lacking
 from pixelproof.views.open_run import OpenRun
 
 ABSENT = Lacking("attackability", "This image's pixels were not searched.", "Add [pixels] to the study.")
+
+
+class Attackability(Answer):
+    """At which pixels some colour fools the classifier: the complete one-pixel map of a clean image."""
+
+    available: Literal[True] = True
+    vulnerable: tuple[int, ...] = Field(description="Positions row * width + column.")
+    targets: tuple[int, ...] = Field(description="Wrong classes that some one-pixel change reaches.")
+    candidates: int
+    certificate: str | None = Field(description="What is proven about colours that were not tried; null if nothing.")
+    note: str
 
 
 def survey(opened: OpenRun) -> PixelSurvey | None:
@@ -23,21 +36,21 @@ def surveyed(opened: OpenRun, index: int) -> int | None:
     return rows[0] if rows else None
 
 
-def attackability(opened: OpenRun, example: str) -> dict[str, Any]:
+def attackability(opened: OpenRun, example: str) -> Attackability:
     """Vulnerable pixels and reachable classes of an example's clean image; Lacking where it was not searched."""
     shown, row = opened.find(example)
     found = opened.kept(survey)
     place = surveyed(opened, int(shown.index[row]))
     if found is None or place is None:
         raise ABSENT
-    return {
-        "vulnerable": found.vulnerable[place].flatten().nonzero()[:, 0].tolist(),
-        "targets": found.targets[place].nonzero()[:, 0].tolist(),
-        "candidates": int(found.candidates[place]),
-        "certificate": certified(opened, int(shown.index[row])),
-        "note": f"Every pixel in every corner colour ({int(found.candidates[place])} candidates); {found.note}. "
+    return Attackability(
+        vulnerable=tuple(found.vulnerable[place].flatten().nonzero()[:, 0].tolist()),
+        targets=tuple(found.targets[place].nonzero()[:, 0].tolist()),
+        candidates=int(found.candidates[place]),
+        certificate=certified(opened, int(shown.index[row])),
+        note=f"Every pixel in every corner colour ({int(found.candidates[place])} candidates); {found.note}. "
         "The map tried no other colours: a pixel that is not marked is not proven safe by it.",
-    }
+    )
 
 
 def certificates(opened: OpenRun) -> CertificateRecord | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof.data import stratified
@@ -16,7 +17,7 @@ from pixelproof.errors import UnknownName
 from pixelproof.explain import PROJECTIONS
 from pixelproof.results import ProjectionRecord, catalogue
 from pixelproof.views import paths
-from pixelproof.views.answer import Lacking, Missing
+from pixelproof.views.answer import Answer, Lacking, Missing, Numbers
 from pixelproof.views.example_sets import Shown, slug
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.runs import LayerCard, layers
@@ -25,6 +26,43 @@ MOST = 6000  # attacked images on a map made here; more are a stratified sample,
 FITTED = 1000  # clean images that directions are fitted on: their number decides how long that takes
 WIDE = 4096  # a convolution with more values than this is shown by the means of its channels
 PIXELS = "images"
+
+
+class MapCard(Answer):
+    """A projection that can be shown."""
+
+    id: str
+    space: str
+    method: str
+    stored: bool
+    n: int
+
+
+class Maps(Answer):
+    """The projections of a run."""
+
+    maps: tuple[MapCard, ...]
+    umap: Missing | None = Field(description="How to get UMAP, when no stored projection used it.")
+
+
+class Projection(Answer):
+    """Two coordinates per image. Point i is clean where `twin[i]` is null, else it was made from point `twin[i]`."""
+
+    available: Literal[True] = True
+    id: str
+    space: str
+    method: str
+    n: int
+    of: int = Field(description="Examples there are; fewer are shown when a stratified sample was taken.")
+    explained: tuple[float, float] | None = Field(description="Shares of the variance (PCA).")
+    fitted: int = Field(description="Clean images that the directions were fitted on.")
+    set: tuple[int, ...] = Field(description="Positions in the gallery's sets.")
+    index: tuple[int, ...]
+    label: tuple[int, ...]
+    predicted: tuple[int, ...]
+    success: tuple[bool, ...]
+    twin: tuple[int | None, ...]
+    points: Numbers = Field(description="(n, 2)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,47 +81,48 @@ class Drawn:
     of: int
 
 
-def maps(opened: OpenRun) -> dict[str, Any]:
+def maps(opened: OpenRun) -> Maps:
     """The maps of a run: stored ones first, then PCA of the pixels and of every layer."""
-    stored = {name: opened.run.load(name, ProjectionRecord) for name in opened.run.names("signatures/projection/")}
+    stored = {name: opened.run.load(name, ProjectionRecord) for name in catalogue.PROJECTIONS.names(opened.run)}
     n = sum(min(len(each), MOST) for each in opened.sets[:1]) + len(_chosen(opened))
     found = [
-        {
-            "id": f"stored~{name.rpartition('/')[2]}",
-            "space": record.space,
-            "method": record.method,
-            "stored": True,
-            "n": len(record.clean) + sum(int(mask.sum()) for mask in record.fooled.values()),
-        }
+        MapCard(
+            id=f"stored~{name.rpartition('/')[2]}",
+            space=record.space,
+            method=record.method,
+            stored=True,
+            n=len(record.clean) + sum(int(mask.sum()) for mask in record.fooled.values()),
+        )
         for name, record in stored.items()
     ]
     if opened.sets:
         spaces = [PIXELS, *(_pooled(layer) for layer in layers(opened) if layer.kind != "composed")]
-        found += [{"id": f"pca~{slug(s)}", "space": s, "method": "pca", "stored": False, "n": n} for s in spaces]
-    return {"maps": found, "umap": None if any(r.method == "umap" for r in stored.values()) else _no_umap()}
+        found += [MapCard(id=f"pca~{slug(s)}", space=s, method="pca", stored=False, n=n) for s in spaces]
+    has_umap = any(record.method == "umap" for record in stored.values())
+    return Maps(maps=tuple(found), umap=None if has_umap else _no_umap())
 
 
-def one(opened: OpenRun, name: str) -> dict[str, Any]:
+def one(opened: OpenRun, name: str) -> Projection:
     """One map: which example each point is."""
     found = drawn(opened, name)
     sets = opened.sets
     pairs = list(zip(found.sets.tolist(), found.rows.tolist(), strict=True))
-    return {
-        "id": name,
-        "space": found.space,
-        "method": found.method,
-        "n": len(pairs),
-        "of": found.of,
-        "explained": found.explained,
-        "fitted": found.fitted,
-        "set": found.sets.tolist(),
-        "index": [int(sets[place].index[row]) for place, row in pairs],
-        "label": [int(sets[place].labels[row]) for place, row in pairs],
-        "predicted": [int(sets[place].predicted[row]) for place, row in pairs],
-        "success": [bool(sets[place].success[row]) for place, row in pairs],
-        "twin": [None if twin < 0 else twin for twin in found.twin.tolist()],
-        "points": {"href": paths.at(paths.POINTS, run=opened.name, map=name), "shape": [len(pairs), 2]},
-    }
+    return Projection(
+        id=name,
+        space=found.space,
+        method=found.method,
+        n=len(pairs),
+        of=found.of,
+        explained=found.explained,
+        fitted=found.fitted,
+        set=tuple(found.sets.tolist()),
+        index=tuple(int(sets[place].index[row]) for place, row in pairs),
+        label=tuple(int(sets[place].labels[row]) for place, row in pairs),
+        predicted=tuple(int(sets[place].predicted[row]) for place, row in pairs),
+        success=tuple(bool(sets[place].success[row]) for place, row in pairs),
+        twin=tuple(None if twin < 0 else twin for twin in found.twin.tolist()),
+        points=Numbers(href=paths.at(paths.POINTS, run=opened.name, map=name), shape=(len(pairs), 2)),
+    )
 
 
 def points(opened: OpenRun, name: str) -> Float[Tensor, "n 2"]:
@@ -95,16 +134,16 @@ def drawn(opened: OpenRun, name: str) -> Drawn:
     """A map, made once; UnknownName for one that this run cannot have."""
     made = opened.kept(_made)
     if name not in made:
-        known = [each["id"] for each in maps(opened)["maps"]]
-        if name not in known:
-            raise UnknownName("explore", "map", name[:80], known)
+        spaces = {each.id: each.space for each in maps(opened).maps}
+        if name not in spaces:
+            raise UnknownName("explore", "map", name[:80], list(spaces))
         method, _, rest = name.partition("~")
-        space = next(each["space"] for each in maps(opened)["maps"] if each["id"] == name)
+        space = spaces[name]
         made[name] = _stored(opened, rest) if method == "stored" else _pca(opened, space)
     return made[name]
 
 
-def _made(_shelf: OpenRun) -> dict[str, Drawn]:
+def _made(_opened: OpenRun) -> dict[str, Drawn]:
     return {}
 
 

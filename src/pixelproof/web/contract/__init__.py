@@ -3,26 +3,19 @@
 from pixelproof.web.contract.common import Answer, Atlas, Estimate, Missing, Numbers, Rate, Refusal
 from pixelproof.web.contract.comparisons import Hardened, Paired
 from pixelproof.web.contract.examples import (
-    Attackability,
-    Attributions,
-    Difference,
     ExamplePage,
     Graph,
     Neighbourhood,
-    Unit,
 )
 from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
 from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
-from pixelproof.web.contract.measures import Maps, Projection, Thresholds
+from pixelproof.web.contract.measures import Thresholds
 
 __all__ = [
     "Answer",
     "Ask",
     "Atlas",
-    "Attackability",
-    "Attributions",
     "DetectorColumn",
-    "Difference",
     "Estimate",
     "ExamplePage",
     "ExampleSet",
@@ -33,17 +26,14 @@ __all__ = [
     "Job",
     "Judged",
     "LivePage",
-    "Maps",
     "Missing",
     "Mount",
     "Neighbourhood",
     "Numbers",
     "Paired",
-    "Projection",
     "Rate",
     "Refusal",
     "Step",
     "Thresholds",
-    "Unit",
     "Uploaded",
 ]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pixelproof.views.roc import Roc
-from pixelproof.web.contract.common import Answer, Estimate, Missing, Numbers
+from pixelproof.web.contract.common import Answer, Estimate, Numbers
 
 
 class Space(Answer):
@@ -62,40 +62,3 @@ class Thresholds(Answer):
     against: tuple[Against, ...]
     accuracy: tuple[Accuracy, ...]
     note: str
-
-
-class MapCard(Answer):
-    """A projection that can be shown."""
-
-    id: str
-    space: str
-    method: str
-    stored: bool
-    n: int
-
-
-class Maps(Answer):
-    """The projections of a run."""
-
-    maps: tuple[MapCard, ...]
-    umap: Missing | None = Field(description="How to get UMAP, when no stored projection used it.")
-
-
-class Projection(Answer):
-    """Two coordinates per image. Point i is clean where `twin[i]` is null, else it was made from point `twin[i]`."""
-
-    available: Literal[True] = True
-    id: str
-    space: str
-    method: str
-    n: int
-    of: int = Field(description="Examples there are; fewer are shown when a stratified sample was taken.")
-    explained: tuple[float, float] | None = Field(description="Shares of the variance (PCA).")
-    fitted: int = Field(description="Clean images that the directions were fitted on.")
-    set: tuple[int, ...] = Field(description="Positions in the gallery's sets.")
-    index: tuple[int, ...]
-    label: tuple[int, ...]
-    predicted: tuple[int, ...]
-    success: tuple[bool, ...]
-    twin: tuple[int | None, ...]
-    points: Numbers = Field(description="(n, 2)")
