@@ -189,11 +189,11 @@ def test_attacks_of_other_sections_have_their_rates(ask, run):
 
 
 def test_training_is_told_epoch_by_epoch(ask, run):
-    history, stored = ask("")["history"], run.load("history", History)
-    assert history["columns"] == list(History.COLUMNS)
-    assert np.allclose(history["training"], stored.training.numpy())
-    assert np.allclose(history["validation"], stored.validation.numpy())
-    assert history["kept"] == stored.kept
+    epochs, stored = ask("")["history"]["epochs"], run.load("history", History)
+    for part, scores in (("training", stored.training), ("validation", stored.validation)):
+        assert np.allclose([[epoch[part][name] for name in History.COLUMNS] for epoch in epochs], scores.numpy())
+    assert [epoch["kept"] for epoch in epochs] == [place == stored.kept for place in range(len(epochs))]
+    assert [epoch["epoch"] for epoch in epochs] == [*range(1, len(epochs) + 1)]
 
 
 def test_the_explorer_begins_with_a_success_that_lasts(ask, run):
