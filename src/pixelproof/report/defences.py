@@ -8,6 +8,7 @@ from pixelproof import views
 from pixelproof.report import defence_tables
 from pixelproof.report.defence_figures import against, confusions, curves, features, tradeoff
 from pixelproof.report.page import Block, Fold, Heading, Prose, Section, percent
+from pixelproof.report.printed import printed
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
 
@@ -39,7 +40,7 @@ def defences(opened: OpenRun) -> Section | None:
         if any(_learned(row) for row in own):
             blocks.append(features(own))
         blocks += [defence_tables.verdicts(own)] if any(row["audit"] for row in own) else []
-        blocks += [defence_tables.table_two(own), *curves(own), confusions(own)]
+        blocks += [defence_tables.table_two(own, printed(opened)), *curves(own), confusions(own)]
         blocks.append(Fold("Which ratio? The paper's utility", (defence_tables.utility(run, net),)))
     if views.searched(run):
         blocks.append(Fold("Hyper-parameters, on validation images only", (defence_tables.search(run),)))
@@ -52,7 +53,8 @@ def _lead(run: Run, rows: list[Row]) -> str:
         f"{net}: eps {item['eps']:.4f}, where FGSM leaves {percent(item['accuracy'])} of {item['n']} validation images"
         for net, item in found.items()
     )
-    said = f"The paper names no eps. Here it is the one at which FGSM leaves the baseline about 60 % ({text}). "
+    aim = percent(run.spec["defences"]["calibrate"], 0)
+    said = f"The paper names no eps. Here it is the one at which FGSM leaves the baseline about {aim} ({text}). "
     worst = max(
         (row for row in rows if "on:naive fgsm" in row["held"]),
         key=lambda row: row["held"]["on:naive fgsm"]["value"] - row["held"]["on:pgd + eot"]["value"],

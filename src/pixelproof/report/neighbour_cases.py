@@ -46,8 +46,9 @@ def galleries(run: Run) -> list[Block]:
         title = f"{case.capitalize()}: {IN_WORDS.get(case, 'attacked, some layers alarm and others do not')}"
         found.append(Gallery(f"case-{case.replace(' ', '-')}", title, shots, ""))
     if found:
+        most = max(len(witness.neighbours) for witness in shown)
         said = (
-            "The first images of each case in file order, judged by the composed layer: the image, then its five "
+            f"The first images of each case in file order, judged by the composed layer: the image, then its {most} "
             "nearest correctly classified training images, nearest first."
         )
         return [Prose(said), *found]

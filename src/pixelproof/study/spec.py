@@ -164,13 +164,19 @@ class PixelSection(Section):
 class Figure(Section):
     """One row of a paper's figure or table: its values, to be printed beside ours.
 
-    "neighbours k": the k that a paper chose for `layer` in its alarm rule.
+    "neighbours k": the k that a paper chose for `layer` in its alarm rule. "printed": one number that is no share,
+    named by `what` and shown as `text`, as the paper has it; `row` is the row of [defences] that it stands beside.
     """
 
     source: str
-    measure: Literal["misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1", "neighbours k"]
+    measure: Literal[
+        "misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1", "neighbours k", "printed"
+    ]
     attack: str = ""
     layer: str = ""
+    what: str = ""
+    text: str = ""
+    row: str = ""
     class_name: str = Field(default="", alias="class")
     eps: tuple[Budget, ...] = ()
     values: tuple[Finite, ...]
@@ -236,6 +242,8 @@ class Study(Section):
         for figure in self.paper:
             if len(figure.values) != max(1, len(figure.eps)):
                 raise ValueError(f"paper: {figure.source} needs one value per eps")
+            if figure.measure == "printed" and not (figure.what and figure.text):
+                raise ValueError(f"paper: {figure.source} is printed, so it needs 'what' and 'text'")
             if figure.attack and figure.attack not in self.attacks.specs:
                 raise ValueError(f"paper: {figure.source} names attack '{figure.attack}', which the study does not run")
         return self
