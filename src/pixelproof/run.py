@@ -47,7 +47,7 @@ FACTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "machine": (str,),
         "threads": (int,),
         "device": (str,),
-        "seconds": (dict,),
+        "seconds": (dict, float, int),  # by stage of a study; of a command as a whole
     }
 )
 
