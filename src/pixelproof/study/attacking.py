@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from pixelproof import attacks, specs
 from pixelproof.attacks import Attack
-from pixelproof.results import AttackRecord
-from pixelproof.run import slug
+from pixelproof.results import AttackRecord, catalogue
 from pixelproof.study.context import Context
 
 
@@ -20,8 +19,7 @@ def attack(context: Context) -> None:
         if chosen.kind == "fixed":
             own = chosen.eps
         budgets = list(section.eps) if own is None else [own]
-        names = [record_name(spec, eps) for eps in budgets]
-        if all(context.run.has(name) for name in names):
+        if all(catalogue.ATTACKED.has(context.run, attack=spec, eps=eps) for eps in budgets):
             continue
         label = f"{spec.partition(':')[0]} ({number + 1} of {len(section.specs)})"
         _mount(context, chosen, budgets, spec, label)
@@ -32,7 +30,7 @@ def _mount(context: Context, attack: Attack, budgets: Sequence[float], spec: str
     independent = context.study.attacks.independent
     groups = [[eps] for eps in budgets] if independent and attack.kind != "minimal" else [list(budgets)]
     for position, group in enumerate(groups):
-        if all(context.run.has(record_name(spec, eps)) for eps in group):
+        if all(catalogue.ATTACKED.has(context.run, attack=spec, eps=eps) for eps in group):
             continue
 
         def tell(done: int, total: int, position: int = position) -> None:
@@ -53,9 +51,4 @@ def _mount(context: Context, attack: Attack, budgets: Sequence[float], spec: str
         for adversarial, eps in zip(found, group, strict=True):
             examples = context.study.attacks.examples
             record = AttackRecord.of(adversarial, spec, examples, shared_cost=len(group) > 1)
-            context.run.save(record_name(spec, eps), record)
-
-
-def record_name(spec: str, eps: float) -> str:
-    """The name of an attack's result in the run, such as "attack/pgd/eps-0.1"."""
-    return f"attack/{slug(spec)}/eps-{eps:.6g}"
+            catalogue.ATTACKED.save(context.run, record, attack=spec, eps=eps)

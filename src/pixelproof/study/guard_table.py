@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -26,9 +26,8 @@ from pixelproof.detect import (
 from pixelproof.detect.evaluation.evaluate import on_attack, on_clean, summary
 from pixelproof.detect.guards.guard import Recalibrated, Verdict
 from pixelproof.errors import BadInput
-from pixelproof.results import GuardRecord, Judgement, KnownRecord, catalogue
+from pixelproof.results import GuardRecord, Judgement, KnownRecord, Result, catalogue
 from pixelproof.results.neighbours import CLEAN
-from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_section import PIXELS
 from pixelproof.study.guarding import adversarial, fitted, held, quiet, stored, subjects, wanted
@@ -94,21 +93,27 @@ def compare(context: Context) -> None:
     pixel = bool(section.adaptive) and PIXELS in section.attacks
     store: Store | None = None
     for number, (name, make) in enumerate(found.items()):
-        table, known, quietest = (f"guards/{kind}/{slug(name)}" for kind in ("detectors", "known", "known-pixel"))
-        if not all(run.has(one) for one in (table, *([known] * bool(section.adaptive)), *([quietest] * pixel))):
+        asked_for: dict[Result[Any], bool] = {
+            catalogue.DETECTORS: True,
+            catalogue.KNOWN: bool(section.adaptive),
+            catalogue.KNOWN_PIXEL: pixel,
+        }
+        missing = [kind for kind, asked in asked_for.items() if asked and not kind.has(run, name=name)]
+        if missing:
             context.tell("detector table", number, len(found), f"fit {name}")
             store = store or stored(context)
             started = time.perf_counter()
             guard = make(context, store)
             seconds = time.perf_counter() - started
-            if not run.has(table):
-                run.save(table, judge(context, guard, name=name, fitted_on=make.fitted_on, seconds=seconds))
-            if section.adaptive and not run.has(known):
+            if catalogue.DETECTORS in missing:
+                record = judge(context, guard, name=name, fitted_on=make.fitted_on, seconds=seconds)
+                catalogue.DETECTORS.save(run, record, name=name)
+            if catalogue.KNOWN in missing:
                 context.tell("detector table", number, len(found), f"attacks that know {name}")
-                run.save(known, attack_knowing(context, guard, name))
-            if pixel and not run.has(quietest):
+                catalogue.KNOWN.save(run, attack_knowing(context, guard, name), name=name)
+            if catalogue.KNOWN_PIXEL in missing:
                 context.tell("detector table", number, len(found), f"the pixel that {name} overlooks")
-                run.save(quietest, pixel_knowing(context, guard, name))
+                catalogue.KNOWN_PIXEL.save(run, pixel_knowing(context, guard, name), name=name)
         context.tell("detector table", number + 1, len(found), name)
 
 

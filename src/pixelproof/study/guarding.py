@@ -18,7 +18,6 @@ from pixelproof.errors import BadInput
 from pixelproof.measure.neighbours import verdicts
 from pixelproof.results import NeighbourRecord, catalogue
 from pixelproof.results.neighbours import CALIBRATION, CLEAN, Subject
-from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_section import PIXELS, GuardSection, attack_of
 from pixelproof.study.training import load
@@ -33,11 +32,10 @@ def attack(context: Context) -> None:
     """Attack the section's images with every attack."""
     section = wanted(context)
     for number, spec in enumerate(section.attacks):
-        name = f"guards/sets/{slug(spec)}"
-        if context.run.has(name):
+        if catalogue.SETS.has(context.run, attack=spec):
             continue
         which = f"guards: attack {spec} ({number + 1} of {len(section.attacks)})"
-        context.run.save(name, _attacked(context, spec, which))
+        catalogue.SETS.save(context.run, _attacked(context, spec, which), attack=spec)
 
 
 def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
@@ -76,8 +74,7 @@ def tune(context: Context) -> None:
     section, run = wanted(context), context.run
     clean = neighbours(context, CLEAN)
     for number, spec in enumerate(section.attacks):
-        name = f"guards/tuned/{slug(spec)}"
-        if not run.has(name):
+        if not catalogue.TUNED.has(run, attack=spec):
             sides = []
             attacked = neighbours(context, spec)
             for half in (False, True):
@@ -86,7 +83,7 @@ def tune(context: Context) -> None:
                 sides.append((clean.counts(quiet), attacked.counts(strange)))
             few = min(len(counts) for pair in sides for counts in pair)
             if few >= LEAST:
-                run.save(name, choose(clean.layers, *sides, seed=context.study.seed))
+                catalogue.TUNED.save(run, choose(clean.layers, *sides, seed=context.study.seed), attack=spec)
             elif spec == section.focus:
                 expected = f"needs at least {LEAST} successful attacks and clean images in each half to tune on"
                 do = "Raise n or eps in the study's [guards], or choose another focus."
@@ -99,8 +96,7 @@ def validate(context: Context) -> None:
     section, run = wanted(context), context.run
     states = (CLEAN, *section.attacks)
     for number, state in enumerate(states):
-        name = f"guards/verdicts/{slug(state)}"
-        if not run.has(name):
+        if not catalogue.VERDICTS.has(run, state=state):
             record = neighbours(context, state)
             found = verdicts(
                 record,
@@ -110,7 +106,7 @@ def validate(context: Context) -> None:
                 validation=held(context, record.index),
                 tuned_on=section.focus,
             )
-            run.save(name, found)
+            catalogue.VERDICTS.save(run, found, state=state)
         context.tell("validate", number + 1, len(states), state)
 
 

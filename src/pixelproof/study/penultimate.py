@@ -10,8 +10,7 @@ from torch import Tensor
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.explain import PROJECTIONS, drift, penultimate_layer, separability, shift
 from pixelproof.models import evaluating
-from pixelproof.results import InsideRecord, ProjectionRecord
-from pixelproof.run import slug
+from pixelproof.results import InsideRecord, ProjectionRecord, catalogue
 from pixelproof.study.context import Context
 from pixelproof.study.signatures import NOISE, twins
 from pixelproof.types import Images
@@ -27,8 +26,7 @@ def inside(context: Context) -> None:
         return
     names = (*section.attacks, NOISE)
     for number, spec in enumerate(names):
-        name = f"signatures/inside/{slug(spec)}"
-        if context.run.has(name):
+        if catalogue.INSIDE.has(context.run, attack=spec):
             continue
         found = twins(context, spec)
         chosen = found.success if spec != NOISE else torch.ones_like(found.success)
@@ -48,7 +46,7 @@ def inside(context: Context) -> None:
             separability=auc,
             separability_n=judged,
         )
-        context.run.save(name, record)
+        catalogue.INSIDE.save(context.run, record, attack=spec)
         context.tell("inside", number + 1, len(names))
 
 
@@ -67,8 +65,7 @@ def project(context: Context) -> None:
         raise UnknownName("projection", "layer", unknown[0], context.model.layers)
     spaces = ("images", *(section.layers or (penultimate_layer(context.model),)))
     for number, space in enumerate(spaces):
-        name = f"signatures/projection/{slug(space)}"
-        if context.run.has(name):
+        if catalogue.PROJECTIONS.has(context.run, space=space):
             continue
         place = PROJECTIONS[method]().fit(_rows(context, first.clean, space))
         record = ProjectionRecord(
@@ -79,7 +76,7 @@ def project(context: Context) -> None:
             attacked={spec: place(_rows(context, found.images, space)) for spec, found in sets.items()},
             fooled={spec: found.success for spec, found in sets.items()},
         )
-        context.run.save(name, record)
+        catalogue.PROJECTIONS.save(context.run, record, space=space)
         context.tell("projection", number + 1, len(spaces), method)
 
 

@@ -18,7 +18,6 @@ from pixelproof.detect.guards.guard import SameModel
 from pixelproof.measure import Candidate, Examination, Split
 from pixelproof.measure.signature_detectors import CALIBRATE, CLEAN, FIT, JUDGE, Score, check_enough, fitting_rows, twin
 from pixelproof.results import AdaptiveRecord, RowTable, catalogue
-from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.signatures import background, twins
 from pixelproof.study.spec import CALIBRATED, SignatureSection
@@ -67,15 +66,15 @@ def detect(context: Context) -> None:
     section = context.study.signatures
     if section is None:
         return
-    names = {name: f"signatures/detectors/{slug(name)}" for name in DETECTORS}
-    if all(context.run.has(stored) for stored in names.values()):
+    if all(catalogue.SIGNATURE_DETECTORS.has(context.run, name=name) for name in DETECTORS):
         return
     split = splitting(context, section)
     check_enough(split)
     examine = Examination(section.focus, section.rate, context.study.seed)
     for number, (name, (space, candidate)) in enumerate(DETECTORS.items()):
-        if not context.run.has(names[name]):
-            context.run.save(names[name], examine(candidate, table(context, section, space), split))
+        if not catalogue.SIGNATURE_DETECTORS.has(context.run, name=name):
+            record = examine(candidate, table(context, section, space), split)
+            catalogue.SIGNATURE_DETECTORS.save(context.run, record, name=name)
         context.tell("detectors", number + 1, len(DETECTORS), name)
 
 
@@ -99,9 +98,9 @@ def divided(labels: Labels, success: dict[str, Mask], seed: int) -> Split:
 
 def table(context: Context, section: SignatureSection, space: str) -> RowTable:
     """Rows of every state of the images in one space; those that take long are kept in the run."""
-    name = f"signatures/rows/{space}"
-    if context.run.has(name):
-        return context.run.load(name, RowTable)
+    kept = catalogue.ROWS.find(context.run, space=space)
+    if kept is not None:
+        return kept
     states = states_of(context, section)
     rows, done = {}, 0
     total = sum(len(images) for images in states.values())
@@ -114,7 +113,7 @@ def table(context: Context, section: SignatureSection, space: str) -> RowTable:
         rows[state] = torch.cat(parts)
     found = RowTable(rows)
     if space in ("signatures", "evidence"):
-        context.run.save(name, found)
+        catalogue.ROWS.save(context.run, found, space=space)
     return found
 
 

@@ -11,7 +11,6 @@ from pixelproof.detect import matched_noise
 from pixelproof.errors import RunError
 from pixelproof.explain import Attribution, DeepShap
 from pixelproof.results import catalogue
-from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.spec import SignatureSection
 from pixelproof.types import Images, Labels
@@ -34,10 +33,10 @@ def signatures(context: Context) -> None:
             _attack(context, section, spec, f"{number + 1} of {len(names)}")
     states = ("clean", *attacked, TRUE, TRUE_NOISE)
     for number, state in enumerate(states):
-        name = f"signatures/maps/{slug(state)}"
-        if not context.run.has(name):
+        if not catalogue.MAPS.has(context.run, state=state):
             images, classes = _state(context, section, state)
-            context.run.save(name, _explain(context, images, classes, which=(number, len(states))))
+            found = _explain(context, images, classes, which=(number, len(states)))
+            catalogue.MAPS.save(context.run, found, state=state)
 
 
 def _state(context: Context, section: SignatureSection, state: str) -> tuple[Images, Labels | None]:

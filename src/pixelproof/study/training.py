@@ -24,11 +24,11 @@ def train(context: Context) -> None:
         device = str(context.device)
         context.model = models.load(section.net, data=context.test, weights=section.weights, device=device)
         return
-    if catalogue.HISTORY.has(run) and run.path("model").is_file():
-        context.model = models.open_saved(run.path("model"), context.device)
+    if catalogue.HISTORY.has(run) and catalogue.MODEL.path(run).is_file():
+        context.model = models.open_saved(catalogue.MODEL.path(run), context.device)
         return
     context.model, history = trained(context, "train")
-    models.save(context.model, run.path("model"))
+    models.save(context.model, catalogue.MODEL.path(run))
     catalogue.HISTORY.save(run, history)
 
 
@@ -53,7 +53,7 @@ def trained(context: Context, stage: str, *, further: int = 0) -> tuple[Classifi
 
 def retrained(context: Context, stage: str, number: int) -> Classifier:
     """The study's classifier trained once more with another seed; kept in the run."""
-    path = context.run.path(f"signatures/models/{number}")
+    path = catalogue.RETRAINED.path(context.run, number=number)
     if not path.is_file():
         model, _ = trained(context, f"{stage}: train again ({number})", further=number)
         models.save(model, path)

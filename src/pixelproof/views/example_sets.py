@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pixelproof.results import CleanRecord
-from pixelproof.run import Run
+from pixelproof.results import CleanRecord, Result, catalogue
+from pixelproof.run import Run, slug
 from pixelproof.types import Goal
 
 CLEAN = "clean"
 CONTROLS = ("uniform-noise", "sign-noise")
-SOURCES = {"attack/": "attacks", "signatures/twins/": "signatures", "guards/sets/": "guards", "pixels/set": "pixels"}
+SOURCES: Mapping[Result[Any], str] = MappingProxyType(
+    {
+        catalogue.ATTACKED: "attacks",
+        catalogue.TWINS: "signatures",
+        catalogue.SETS: "guards",
+        catalogue.PIXEL_SET: "pixels",
+    }
+)
 NORMS = ("l0", "l1", "l2", "linf")
 SYMBOLS = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "L∞"}
 
@@ -99,18 +109,22 @@ class Shown:
 def example_sets(run: Run, clean: CleanRecord) -> tuple[Shown, ...]:
     """Every set of examples of a run that kept whole images: the clean ones, then the attacks in the study's order."""
     order = {spec: place for place, spec in enumerate(run.spec["attacks"]["specs"])}
-    names = [name for name in run.names() if name.startswith(tuple(SOURCES))]
-    if "guards/sets/pixels" in names:  # the guards' copy of the same images, which their verdicts are about
-        names.remove("pixels/set")
-    found = [each for each in (_attacked(run, name, clean) for name in names) if len(each)]
+    kinds = [kind for kind in SOURCES if kind is not catalogue.PIXEL_SET or not _copied(run)]
+    made = (_attacked(run, kind, name, clean) for kind in kinds for name in kind.names(run))
+    found = [each for each in made if len(each)]
     sections = list(SOURCES.values())
     found.sort(key=lambda each: (sections.index(each.source), order.get(each.attack or "", len(order)), each.eps or 0))
     return (*_clean(found, clean), *found)
 
 
-def _attacked(run: Run, name: str, clean: CleanRecord) -> Shown:
+def _copied(run: Run) -> bool:
+    """Whether the guards have their copy of the one-pixel twins, which their verdicts are about."""
+    return catalogue.SETS.has(run, attack="pixels")
+
+
+def _attacked(run: Run, kind: Result[Any], name: str, clean: CleanRecord) -> Shown:
     """One result as a set: attack records keep images of some rows, the other results of all."""
-    source = next(source for prefix, source in SOURCES.items() if name.startswith(prefix))
+    source = SOURCES[kind]
     prefix = "found." if source == "pixels" else ""
     plain = run.plain(name)["found"] if source == "pixels" else run.plain(name)
     keys = run.keys(name)
@@ -195,11 +209,6 @@ def _named(run: Run, source: str, name: str) -> str:
     given = (run.spec.get(source) or {}).get("attacks", ())
     last = name.rpartition("/")[2]
     return next((spec for spec in given if slug(spec) == last), last)
-
-
-def slug(spec: str) -> str:
-    """A spec string as studies write it into file names."""
-    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in spec)
 
 
 def _label(attack: str, norm: str, eps: float | None) -> str:

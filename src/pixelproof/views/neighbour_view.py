@@ -88,18 +88,19 @@ class NeighbourView:
     @cached_property
     def states(self) -> dict[str, VerdictRecord]:
         """The verdicts on every state by its file name: clean, and one per attack."""
-        prefix = "guards/verdicts/"
-        return {name.removeprefix(prefix): self.run.load(name, VerdictRecord) for name in self.run.names(prefix)}
+        names = catalogue.VERDICTS.names(self.run)
+        found = {name: catalogue.VERDICTS.parts(name) or {} for name in names}
+        return {parts["state"]: self.run.load(name, VerdictRecord) for name, parts in found.items()}
 
     @cached_property
     def places(self) -> dict[str, Int[Tensor, " n"]]:
         """Positions in the test file of the images of every state, in the order of its verdicts."""
-        return {state: self.run.tensor(f"guards/neighbours/{state}", "index") for state in self.states}
+        return {state: self.run.tensor(catalogue.NEIGHBOURS.name(state=state), "index") for state in self.states}
 
     @cached_property
     def predicted(self) -> dict[str, Int[Tensor, " n"]]:
         """Classes that the classifier gives to the images of every state."""
-        return {state: self.run.tensor(f"guards/neighbours/{state}", "predicted") for state in self.states}
+        return {state: self.run.tensor(catalogue.NEIGHBOURS.name(state=state), "predicted") for state in self.states}
 
     def row(self, state: str, index: int) -> int | None:
         """The row of an image in a state, by its position in the test file; None where it was not judged."""

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pixelproof.errors import UnknownName
 from pixelproof.results import GuardRecord
-from pixelproof.views.example_sets import CLEAN, Shown, slug
+from pixelproof.run import slug
+from pixelproof.views.example_sets import CLEAN, Shown
 from pixelproof.views.explorer.gallery import CASES, UNKNOWN, case, gallery
 from pixelproof.views.open_run import OpenRun
 

@@ -16,9 +16,10 @@ from pixelproof.detect.neighbours.layers import MEAN, activations
 from pixelproof.errors import UnknownName
 from pixelproof.explain import PROJECTIONS
 from pixelproof.results import ProjectionRecord, catalogue
+from pixelproof.run import slug
 from pixelproof.views import paths
 from pixelproof.views.answer import Answer, Lacking, Missing, Numbers
-from pixelproof.views.example_sets import Shown, slug
+from pixelproof.views.example_sets import Shown
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.runs import LayerCard, layers
 

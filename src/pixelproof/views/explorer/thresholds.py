@@ -13,8 +13,9 @@ from pixelproof.detect import Figures, figures, roc
 from pixelproof.detect.neighbours.rules import BETWEEN
 from pixelproof.errors import UnknownName
 from pixelproof.results import GuardRecord, VerdictRecord
+from pixelproof.run import slug
 from pixelproof.views import paths
-from pixelproof.views.example_sets import CLEAN, slug
+from pixelproof.views.example_sets import CLEAN
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.roc import Roc
 
