@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 CONTENT = {
     "name": "why",
     "title": "Why",
+    "paper_of": "mnist-signatures",
     "data": {"name": "digits"},
     "model": {"net": "mlp"},
     "training": {"epochs": 6, "batch": 64},
