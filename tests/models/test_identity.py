@@ -145,11 +145,11 @@ def test_the_first_rule_is_what_earlier_builds_computed():
 def test_a_proof_is_never_taken_up_for_the_same_weights_behind_something_else(tmp_path):
     image, journal = torch.zeros(SHAPE), Journal(folder=tmp_path)
     behind = PREPROCESSORS["bits"](2).around(mlp())
-    kept(Proof(identity(behind.digest(), image, 3), verdict="certified"), 0, journal)
-    assert resumed(identity(behind.digest(), image, 3), 0, journal).verdict == "certified"
+    kept(Proof(identity(behind.digest(), (), image, 3), verdict="certified"), 0, journal)
+    assert resumed(identity(behind.digest(), (), image, 3), 0, journal).verdict == "certified"
     for other in (mlp(), PREPROCESSORS["bits"](3).around(mlp())):
         with pytest.raises(RunError, match="belong to this model"):
-            resumed(identity(other.digest(), image, 3), 0, journal)
+            resumed(identity(other.digest(), (), image, 3), 0, journal)
 
 
 def test_the_digest_of_data_covers_names_and_shape():

@@ -18,7 +18,7 @@ from pixelproof.models.preprocessors.smoothing import Local, Variation, divergen
 
 TEST = data.load("digits", "test")
 IMAGES = TEST.images[:40]
-EARLIER = Path(__file__).parent / "earlier-build.safetensors"
+EARLIER = Path(__file__).parents[1] / "old" / "preprocessed-model.safetensors"
 SETTINGS = {"masked": "masked:ratio=0.3,fill=0.5"}
 
 

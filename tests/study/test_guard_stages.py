@@ -349,6 +349,7 @@ def test_an_index_without_its_last_file_is_not_read(run, model, tmp_path):
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
+        ({"k": 5000}, BadInput, "k must be at most index"),
         ({"focus": "pdg"}, BadInput, "focus"),
         ({"attacks": ["fgsm", "fgsm"], "focus": "fgsm"}, BadInput, "each attack once"),
         ({"detectors": ["margn"]}, BadInput, "margin"),
@@ -367,7 +368,6 @@ def test_sections_that_cannot_be_right(change, kind, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"k": 5000}, "k must be at most"),
         ({"layers": ["fc"]}, "Did you mean"),
         ({"eps": 0.0}, "successful attacks"),
     ],
