@@ -17,6 +17,10 @@ from pixelproof.results import AuditRecord, HardenedRecord
 from pixelproof.run import Run, slug
 from pixelproof.study import hardening, resisting
 from pixelproof.study.context import Context
+from pixelproof.views import OpenRun
+from pixelproof.views.hardened import ClaimedRow, HardenedRow, Held, RowAudit, Spread
+from pixelproof.views.overview import Macro
+from pixelproof.views.training import TrainingHistory
 
 CONTENT = {
     "name": "resist",
@@ -71,14 +75,19 @@ def wider(run, tmp_path_factory):
     return unchecked.conduct(CONTENT | {"defences": section | more}, folder)
 
 
+def of(run):
+    """What the run says of its defences."""
+    return views.defences(OpenRun(run, "run"))
+
+
 def test_eps_is_where_fgsm_leaves_the_baseline_the_wanted_share(run):
-    (found,) = views.budgets(run)
+    (found,) = of(run).budgets
     model = open_saved(run.path("defences/models/mlp/baseline-0"), torch.device("cpu"))
     validation = data.load("digits", "val")
-    left = attacks.mount(FGSM(found["eps"]), model, validation).overall_accuracy
-    assert float(left) == pytest.approx(found["accuracy"])
-    assert abs(found["accuracy"] - 0.6) < 0.03
-    assert found["n"] == len(validation)
+    left = attacks.mount(FGSM(found.eps), model, validation).overall_accuracy
+    assert float(left) == pytest.approx(found.accuracy)
+    assert abs(found.accuracy - 0.6) < 0.03
+    assert found.n == len(validation)
 
 
 def test_what_held_is_what_the_attacks_give_without_the_study(run):
@@ -97,59 +106,58 @@ def test_what_held_is_what_the_attacks_give_without_the_study(run):
 
 
 def test_rows_put_seeds_together(run):
-    rows = {row["row"]: row for row in views.defences(run)}
+    rows = {row.row: row for row in of(run).rows}
     assert list(rows) == ["baseline", "random 50 %", "learned", "ibp", "found"]
     base = rows["baseline"]
     records = [run.load(f"defences/rows/mlp/baseline-{seed}", HardenedRecord) for seed in (0, 1)]
     each = [float(record.held["auto"].mean()) for record in records]
-    assert base["held"]["auto"]["value"] == pytest.approx(sum(each) / 2)
-    assert (base["held"]["auto"]["low"], base["held"]["auto"]["high"]) == (min(each), max(each))
-    assert base["cost"] == pytest.approx(1)
-    assert not any(name.startswith("on:") for name in base["held"])
-    assert rows["learned"]["features"] < 64 == base["features"]
-    assert rows["ibp"]["certified"]["value"] <= rows["ibp"]["held"]["auto"]["value"]
-    assert rows["ibp"]["history"]["kept"] < 12
-    assert len(rows["ibp"]["history"]["training"]) == 12
-    assert json.dumps(views.defences(run), allow_nan=False)
+    assert base.robust == pytest.approx(sum(each) / 2)
+    assert (base.under("auto").low, base.under("auto").high) == (min(each), max(each))
+    assert base.cost == pytest.approx(1)
+    assert not any(each.mask_on for each in base.held)
+    assert rows["learned"].features < 64 == base.features
+    assert rows["ibp"].certified.value <= rows["ibp"].robust
+    assert rows["ibp"].history.kept.epoch <= 12
+    assert len(rows["ibp"].history.epochs) == 12
+    assert json.dumps(of(run).model_dump(), allow_nan=False)
 
 
 def test_the_front_and_the_utility_follow_from_the_rows(run):
-    rows = views.defences(run)
+    rows = of(run).rows
     held = views.front(rows)
     for row in rows:
         beaten = any(
-            other["clean"]["value"] >= row["clean"]["value"]
-            and other["held"]["auto"]["value"] >= row["held"]["auto"]["value"]
-            and (other["clean"]["value"], other["held"]["auto"]["value"])
-            != (row["clean"]["value"], row["held"]["auto"]["value"])
+            other.clean.value >= row.clean.value
+            and other.robust >= row.robust
+            and (other.clean.value, other.robust) != (row.clean.value, row.robust)
             for other in rows
         )
-        assert (row["row"] in held) != beaten
-    found = {entry["row"]: entry for entry in views.utilities(run)}
-    assert found["random 50 %"]["claimed"] == pytest.approx((0.92 + 0.85) / 2)
-    assert found["random 50 %"]["best_claimed"]
-    assert not found["baseline"]["best_claimed"]
+        assert (row.row in held) != beaten
+    found = {entry.row: entry for entry in of(run).utilities}
+    assert found["random 50 %"].claimed == pytest.approx((0.92 + 0.85) / 2)
+    assert found["random 50 %"].best_claimed
+    assert not found["baseline"].best_claimed
 
 
 def test_the_search_is_ordered_and_its_best_mask_becomes_a_row(run):
-    found = views.searched(run)
+    found = of(run).search
     assert len(found) == 2
-    assert found[0]["utility"] >= found[1]["utility"]
-    assert all(row["utility"] == pytest.approx((row["clean"] + row["robust"]) / 2) for row in found)
-    row = next(row for row in views.defences(run) if row["row"] == "found")
-    assert row["defences"] == [found[0]["mask"]]
-    assert len(row["history"]["training"]) == 8, "the study's epochs, not those of the trials"
+    assert found[0].utility >= found[1].utility
+    assert all(row.utility == pytest.approx((row.clean + row.robust) / 2) for row in found)
+    row = next(row for row in of(run).rows if row.row == "found")
+    assert row.defences == (found[0].mask,)
+    assert len(row.history.epochs) == 8, "the study's epochs, not those of the trials"
 
 
 def test_each_row_is_audited_and_one_with_a_mask_at_test_twice(run):
-    rows = {row["row"]: row for row in views.defences(run)}
-    assert all(row["audit"] for row in rows.values())
-    assert [name for name, row in rows.items() if row["audit_on"]] == ["random 50 %"]
-    on, off = rows["random 50 %"]["audit_on"], rows["random 50 %"]["audit"]
-    assert "EOT over 20 draws" in on["verdict"]
-    assert "non-determinism" in on["raised"]
-    assert "EOT" not in off["verdict"]
-    learning = {name: "train and test attack identical" in row["audit"]["raised"] for name, row in rows.items()}
+    rows = {row.row: row for row in of(run).rows}
+    assert all(row.audit for row in rows.values())
+    assert [name for name, row in rows.items() if row.audit_on] == ["random 50 %"]
+    on, off = rows["random 50 %"].audit_on, rows["random 50 %"].audit
+    assert "EOT over 20 draws" in on.verdict
+    assert "non-determinism" in on.raised
+    assert "EOT" not in off.verdict
+    learning = {name: "train and test attack identical" in row.audit.raised for name, row in rows.items()}
     assert not any(learning.values())
 
 
@@ -183,13 +191,38 @@ class Untouchable:
 
 
 def summary(name, clean, auto, *, believable=True, claimed=None, audited=True):
-    """A row as the views give it, as far as a recommendation looks at it; without a verdict it is not believable."""
-    audit = None if believable is None else {"believable": believable, "raised": [], "verdict": "", "n": 60}
-    held = {"auto": {"value": auto}}
-    return {"net": "mlp", "row": name, "clean": {"value": clean}, "held": held, "cost": 1.0, "audit": audit} | {
-        "paper": {"robust": claimed},
-        "audited": audited,
-    }
+    """A row as the views give it; its audit, where `believable` says that there was one, saw 60 images."""
+
+    def over(value):
+        return Spread(value=value, low=value, high=value, seeds=1)
+
+    audit = {"mask_on": False, "verdict": "", "raised": (), "n": 60}
+    return HardenedRow(
+        net="mlp",
+        row=name,
+        defences=(),
+        seeds=1,
+        n=60,
+        eps=0.1,
+        training=over(1.0),
+        clean=over(clean),
+        cpu_seconds=1.0,
+        cost=1.0,
+        parameters=10,
+        size_bytes=40,
+        seconds_per_image=1e-4,
+        features=64,
+        paper=ClaimedRow(training=None, clean=None, robust=claimed, time=None),
+        audited=audited,
+        plain=name == "baseline",
+        held=(Held(name="auto", attack="auto", eps=0.1, mask_on=False, accuracy=over(auto)),),
+        against=(),
+        certified=None,
+        audits=() if believable is None else (RowAudit(believable=believable, **audit),),
+        macro=Macro(precision=1.0, recall=1.0, f1=1.0),
+        confusion=((60,),),
+        history=TrainingHistory(epochs=()),
+    )
 
 
 def test_what_is_not_shown_robust_is_never_recommended():
@@ -197,7 +230,9 @@ def test_what_is_not_shown_robust_is_never_recommended():
     said = advice([plain, summary("hidden", 0.98, 0.9, believable=False), summary("honest", 0.98, 0.7)])
     assert "that the audit does not contradict, “honest” holds best under auto: 70.0\u00a0%" in said
     assert "“hidden” measures 90.0\u00a0%, at 98.0\u00a0% clean, but is not shown robust" in said
-    said = advice([plain | {"audit": {"believable": False}}, summary("hidden", 0.98, 0.9, believable=False)])
+    said = advice(
+        [summary("baseline", 0.98, 0.5, claimed=0.6, believable=False), summary("hidden", 0.98, 0.9, believable=False)]
+    )
     assert said.startswith("Recommendation for mlp: none.")
     assert "“hidden” measures 90.0\u00a0%, at 98.0\u00a0% clean, but is not shown robust" in said
     none = {"believable": None, "audited": False}
@@ -216,22 +251,22 @@ def test_the_utility_picks_no_ratio_that_is_not_shown_robust(run, tmp_path):
     shutil.copytree(run.folder, tmp_path / "run")
     (tmp_path / "run" / "run.json").unlink()
     doubted = Run.create(tmp_path / "run", run.spec)
-    before = {entry["row"]: entry for entry in views.utilities(run)}
-    winner = next(name for name, entry in before.items() if entry["best_ensemble"])
+    before = {entry.row: entry for entry in of(run).utilities}
+    winner = next(name for name, entry in before.items() if entry.best_ensemble)
     loser = next(name for name in before if name != winner)
     for name in (winner, loser):
         place = f"defences/audit/mlp/{slug(name)}"
         said = run.load(place, AuditRecord)
         doubted.path(place).with_suffix(".safetensors").unlink(missing_ok=True)
         doubted.save(place, replace(said, believable=name == loser))
-    after = {entry["row"]: entry for entry in views.utilities(doubted)}
-    assert after[loser]["best_ensemble"]
-    assert not after[winner]["best_ensemble"]
-    assert after[winner]["shown"] is False
+    after = {entry.row: entry for entry in of(doubted).utilities}
+    assert after[loser].best_ensemble
+    assert not after[winner].best_ensemble
+    assert after[winner].shown is False
     doubted.path(f"defences/audit/mlp/{slug(loser)}").unlink()
-    missed = {entry["row"]: entry for entry in views.utilities(doubted)}
-    assert missed[loser]["shown"] is False
-    assert not missed[loser]["best_ensemble"]
+    missed = {entry.row: entry for entry in of(doubted).utilities}
+    assert missed[loser].shown is False
+    assert not missed[loser].best_ensemble
 
 
 def test_a_run_goes_on_where_it_stopped_and_gives_the_same(run, tmp_path):
@@ -242,7 +277,7 @@ def test_a_run_goes_on_where_it_stopped_and_gives_the_same(run, tmp_path):
     again = study.conduct(study.parse(CONTENT), tmp_path / "run", device="cpu")
     before, after = (r.load("defences/rows/mlp/learned-0", HardenedRecord) for r in (run, again))
     assert all(torch.equal(before.held[name], after.held[name]) for name in before.held)
-    assert [row["utility"] for row in views.searched(again)] == [row["utility"] for row in views.searched(run)]
+    assert [row.utility for row in of(again).search] == [row.utility for row in of(run).search]
 
 
 def test_a_network_more_leaves_every_result_as_it_was(run, wider):
@@ -262,23 +297,23 @@ def test_a_network_more_leaves_every_result_as_it_was(run, wider):
 
 
 def test_each_network_has_its_own_eps_images_and_audits(wider):
-    found = {item["net"]: item for item in views.budgets(wider)}
-    assert found["cnn"]["eps"] != found["mlp"]["eps"]
-    assert all(abs(item["accuracy"] - 0.6) < 0.03 for item in found.values())
-    rows = [row for row in views.defences(wider) if row["net"] == "cnn"]
-    assert [row["row"] for row in rows] == list(TWO)
+    found = {item.net: item for item in of(wider).budgets}
+    assert found["cnn"].eps != found["mlp"].eps
+    assert all(abs(item.accuracy - 0.6) < 0.03 for item in found.values())
+    rows = [row for row in of(wider).rows if row.net == "cnn"]
+    assert [row.row for row in rows] == list(TWO)
     for row in rows:
-        assert (row["n"], row["seeds"], row["eps"]) == (20, 2, found["cnn"]["eps"])
-        assert row["audit"]["n"] == 60
-        assert f"eps={found['cnn']['eps']:g}"[:8] in row["audit"]["verdict"]
-    assert rows[0]["cost"] == pytest.approx(1), "relative to the baseline of the same network"
-    assert sum(entry["best_ensemble"] for entry in views.utilities(wider)) == 2, "one for each network"
+        assert (row.n, row.seeds, row.eps) == (20, 2, found["cnn"].eps)
+        assert row.audit.n == 60
+        assert f"eps={found['cnn'].eps:g}"[:8] in row.audit.verdict
+    assert rows[0].cost == pytest.approx(1), "relative to the baseline of the same network"
+    assert sum(entry.best_ensemble for entry in of(wider).utilities) == 2, "one for each network"
 
 
 def test_the_report_tells_two_networks_apart(wider, tmp_path):
     page = report.write(Run.open(wider.folder), tmp_path).read_text()
     assert "attacks on n = 24 (mlp) and 20 (cnn) test images" in page
-    assert [item["net"] for item in views.budgets(wider)] == ["mlp", "cnn"], "the study's order"
+    assert [item.net for item in of(wider).budgets] == ["mlp", "cnn"], "the study's order"
     for net in ("mlp", "cnn"):
         assert f'<h3 class="part">The {net}</h3>' in page
         assert f"<p>Recommendation for {net}" in page

@@ -115,6 +115,14 @@ export interface Audited {
   believable: boolean;
 }
 
+/** What the paper says of a row: accuracies in training, at test and under attack, and the added training time. */
+export interface ClaimedRow {
+  training: number | null;
+  clean: number | null;
+  robust: number | null;
+  time: number | null;
+}
+
 /** One class on the clean test images. */
 export interface ClassRow {
   class: string;
@@ -174,6 +182,18 @@ export interface Decision {
   /** Why, in words, from these numbers (tuned rule). */
   sentence: string;
   sentence_calibrated: string;
+}
+
+/** Plain and hardened models beside each other. */
+export interface Defences {
+  available: true;
+  rows: HardenedRow[];
+  /** One for each network, in the study's order. */
+  budgets: FoundBudget[];
+  /** One for each row of which the paper has figures. */
+  utilities: Utility[];
+  /** Best utility first; empty where nothing was searched. */
+  search: SearchTrial[];
 }
 
 /** One detector's word on every row of the gallery; score and alarm are null where it was not asked. */
@@ -366,6 +386,20 @@ export interface Facts {
   seconds: Record<string, number>;
 }
 
+/** The eps at which FGSM leaves a network's baseline `accuracy` of n validation images, and every eps tried. */
+export interface FoundBudget {
+  net: string;
+  eps: number;
+  /** The accuracy that was asked for. */
+  wanted: number;
+  /** The accuracy that FGSM leaves at eps. */
+  accuracy: number;
+  n: number;
+  tried: number[];
+  /** The accuracy left at each eps tried. */
+  reached: number[];
+}
+
 /** All examples, one row each, by column. */
 export interface Gallery {
   run: string;
@@ -489,33 +523,51 @@ export interface GuardRow {
   lost_pixel: Rate | null;
 }
 
-/** Plain and hardened models beside each other. */
-export interface Hardened {
-  available: true;
-  rows: HardenedRow[];
-}
-
-/** One network trained with one row of [defences]. */
+/** One network trained with one row of [defences], the seeds put together; the attacks judge n test images. */
 export interface HardenedRow {
   net: string;
   row: string;
-  /** Whether this is the network's undefended row. */
-  plain: boolean;
   defences: string[];
   seeds: number;
   n: number;
   eps: number;
-  held: Held[];
-  against: Versus[];
-  certified: Spread | null;
+  /** Accuracy on the (masked) training images in the epoch that was kept. */
+  training: Spread;
+  /** Accuracy on all clean test images. */
+  clean: Spread;
+  /** CPU seconds of training, the mean over seeds. */
+  cpu_seconds: number;
   /** CPU seconds of training relative to the plain row. */
   cost: number;
+  parameters: number;
+  size_bytes: number;
+  /** CPU seconds of predicting one image, the fastest seed. */
+  seconds_per_image: number;
+  /** Features of an image that the model looks at. */
+  features: number;
+  paper: ClaimedRow;
+  /** Whether the study audits its rows. */
+  audited: boolean;
+  /** Whether this is the network's undefended row. */
+  plain: boolean;
+  held: Held[];
+  against: Versus[];
+  /** Share of the n images proven at eps; null where nothing can be. */
+  certified: Spread | null;
   /** Without the defence's mask and with it; none where not audited. */
   audits: RowAudit[];
+  /** Of the first seed, on all clean test images. */
+  macro: Macro;
+  /** The same images: true classes down, predicted across. */
+  confusion: number[][];
+  /** Of the first seed. */
+  history: TrainingHistory;
 }
 
 /** Accuracy on the same sample of images under one attack; `eps` is 0 where nothing attacked. */
 export interface Held {
+  /** Its name in tables: the attack, after 'on:' with the mask on, another eps after @. */
+  name: string;
   attack: string;
   eps: number;
   /** Whether the defence's mask was also on while judging. */
@@ -965,6 +1017,19 @@ export interface Sampled {
   set: string;
 }
 
+/** One setting of the random search, judged on n validation images, clean and under PGD at eps. */
+export interface SearchTrial {
+  net: string;
+  eps: number;
+  n: number;
+  mask: string;
+  training: string;
+  clean: number;
+  robust: number;
+  utility: number;
+  cpu_seconds: number;
+}
+
 /** Neighbours of one image, nearest first. `alike`: place in this list of a near-duplicate before it, or null. */
 export interface Side {
   /** Positions in the original training file. */
@@ -1086,6 +1151,30 @@ export interface Uploaded {
 }
 
 /**
+ * Paper 2's utility (Eq. 34) of a row, here (1 - weight) clean + weight robust, under three readings.
+ *
+ * The best of each reading is marked; under "ensemble" only a row that the audit lets stand can be.
+ */
+export interface Utility {
+  net: string;
+  row: string;
+  weight: number;
+  /** Of the paper's own figures. */
+  claimed: number;
+  /** Of ours, mask on at test, one FGSM step without expectation. */
+  naive: number;
+  /** Of ours, mask off at test, under the ensemble. */
+  ensemble: number;
+  /** Whether the audit, mask off, lets it stand; null: a study without audits. */
+  shown: boolean | null;
+  /** Whether the audit with the mask on does; null: there was none. */
+  shown_on: boolean | null;
+  best_claimed: boolean;
+  best_naive: boolean;
+  best_ensemble: boolean;
+}
+
+/**
  * What one detector says of one image, and which of the cases that is, in words.
  *
  * `case` is one of Gallery.cases.
@@ -1177,7 +1266,7 @@ export const PATHS = {
 // GET    /api/runs/{run}/examples/{example}/attackability  Attackability | Missing
 // GET    /api/runs/{run}/units/{layer}/{unit}  Unit | Missing
 // GET    /api/runs/{run}/robustness  Robustness | Missing
-// GET    /api/runs/{run}/defences  Hardened | Missing
+// GET    /api/runs/{run}/defences  Defences | Missing
 // GET    /api/runs/{run}/detectors  Detectors | Missing
 // GET    /api/runs/{run}/thresholds  Thresholds | Missing
 // GET    /api/runs/{run}/thresholds/{attack}/scores.f32  bytes

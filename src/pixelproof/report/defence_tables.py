@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from pixelproof import views
 from pixelproof.report.page import Cell, Table, cells, number, percent
 from pixelproof.report.printed import Printed
 from pixelproof.run import Run
+from pixelproof.views.defences import Defences, SearchTrial, Utility
+from pixelproof.views.hardened import HardenedRow, Spread
 
-Row = dict[str, Any]
 SCORES = ("accuracy", "precision", "recall", "F1", "training time", "inference time", "model size")
 MASKED = ("on:clean", "on:naive fgsm", "on:fgsm + eot", "on:pgd + eot")
 
 
-def _spread(found: Row | None) -> str:
+def _spread(found: Spread | None) -> str:
     if found is None:
         return "–"
-    return f"{percent(found['value'])} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+    return f"{percent(found.value)} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
-def table_one(rows: list[Row]) -> Table:
+def table_one(rows: Sequence[HardenedRow]) -> Table:
     """Table I: the paper's figures and ours, mask off and on."""
     body = tuple(
         (
-            Cell(row["row"], head=True),
+            Cell(row.row, head=True),
             *cells(
-                percent(row["paper"]["training"], 0), percent(row["training"]["value"]),
-                percent(row["paper"]["clean"], 0), percent(row["clean"]["value"]),
-                percent(row["paper"]["robust"], 0), _spread(row["held"]["fgsm"]),
-                _spread(row["held"].get("on:naive fgsm")),
-                "–" if row["paper"]["time"] is None else f"+{100 * row['paper']['time']:.0f}\u00a0%",
-                f"{100 * (row['cost'] - 1):+.0f}\u00a0%",
+                percent(row.paper.training, 0), percent(row.training.value),
+                percent(row.paper.clean, 0), percent(row.clean.value),
+                percent(row.paper.robust, 0), _spread(row.under("fgsm")),
+                _spread(row.under("on:naive fgsm")),
+                "–" if row.paper.time is None else f"+{100 * row.paper.time:.0f}\u00a0%",
+                f"{100 * (row.cost - 1):+.0f}\u00a0%",
             ),
         )
         for row in rows
-        if row["paper"]["robust"] is not None
+        if row.paper.robust is not None
     )  # fmt: skip
     return Table(
-        name=f"defence-table-1-{rows[0]['net']}",
-        caption=f"The paper's Table I beside ours: {rows[0]['net']}, linf eps {number(rows[0]['eps'])}",
+        name=f"defence-table-1-{rows[0].net}",
+        caption=f"The paper's Table I beside ours: {rows[0].net}, linf eps {number(rows[0].eps)}",
         columns=(
             "model", "training: paper", "ours", "test: paper", "ours", "under FGSM: paper",
             "ours, mask off", "ours, mask on, naive", "time: paper", "ours, CPU",
@@ -52,50 +51,48 @@ def table_one(rows: list[Row]) -> Table:
     )  # fmt: skip
 
 
-def off(rows: list[Row], steps: int) -> Table:
+def off(rows: Sequence[HardenedRow], steps: int) -> Table:
     """What each attack leaves of the paper's rows with the mask off."""
     names = ("clean", "fgsm", "pgd", "auto")
     return Table(
-        name=f"defence-off-{rows[0]['net']}",
-        caption=f"Mask off at test, as the paper's step 5 has it: what each attack leaves ({rows[0]['net']})",
+        name=f"defence-off-{rows[0].net}",
+        caption=f"Mask off at test, as the paper's step 5 has it: what each attack leaves ({rows[0].net})",
         columns=("model", "clean", "FGSM", f"PGD-{steps}", "auto"),
         bodies=(_read(rows, names),),
     )
 
 
-def on(rows: list[Row], steps: int) -> Table:
+def on(rows: Sequence[HardenedRow], steps: int) -> Table:
     """What each attack leaves of the rows that have a mask at test."""
     return Table(
-        name=f"defence-on-{rows[0]['net']}",
-        caption=f"The same weights, mask on at test: what each attack leaves ({rows[0]['net']})",
+        name=f"defence-on-{rows[0].net}",
+        caption=f"The same weights, mask on at test: what each attack leaves ({rows[0].net})",
         columns=("model", "clean", "naive FGSM", "FGSM + EOT", f"PGD-{steps} + EOT"),
-        bodies=(_read([row for row in rows if "on:clean" in row["held"]], MASKED),),
+        bodies=(_read([row for row in rows if row.under("on:clean")], MASKED),),
         note="EOT: gradients in expectation over draws of the mask (Athalye et al. 2018); random models are scored as "
         "the mean of several passes. A fixed mask draws nothing, so its expectation is itself.",
     )
 
 
-def _read(rows: list[Row], names: Sequence[str]) -> tuple[tuple[Cell, ...], ...]:
-    shown = [row for row in rows if row["paper"]["robust"] is not None]
-    return tuple(
-        (Cell(row["row"], head=True), *cells(*(_spread(row["held"].get(name)) for name in names))) for row in shown
-    )
+def _read(rows: Sequence[HardenedRow], names: Sequence[str]) -> tuple[tuple[Cell, ...], ...]:
+    shown = [row for row in rows if row.paper.robust is not None]
+    return tuple((Cell(row.row, head=True), *cells(*(_spread(row.under(name)) for name in names))) for row in shown)
 
 
-def every(rows: list[Row], steps: int) -> Table:
+def every(rows: Sequence[HardenedRow], steps: int) -> Table:
     """Every row of a network at the budget that was found for it."""
     names = ("fgsm", "pgd", "auto")
     body = tuple(
         (
-            Cell(row["row"], head=True),
-            *cells(_spread(row["clean"]), *(_spread(row["held"].get(name)) for name in names)),
+            Cell(row.row, head=True),
+            *cells(_spread(row.clean), *(_spread(row.under(name)) for name in names)),
         )
         for row in rows
     )
-    proven = "; ".join(f"{row['row']} {_spread(row['certified'])}" for row in rows if row["certified"])
+    proven = "; ".join(f"{row.row} {_spread(row.certified)}" for row in rows if row.certified)
     return Table(
-        name=f"defence-rows-{rows[0]['net']}",
-        caption=f"Every defence, mask off at test: {rows[0]['net']}, linf eps {number(rows[0]['eps'])}",
+        name=f"defence-rows-{rows[0].net}",
+        caption=f"Every defence, mask off at test: {rows[0].net}, linf eps {number(rows[0].eps)}",
         columns=("model", "clean", "FGSM", f"PGD-{steps}", "auto"),
         bodies=(body,),
         note="auto: the ensemble of the evaluation suite, an upper bound. Clean: all test images."
@@ -104,23 +101,23 @@ def every(rows: list[Row], steps: int) -> Table:
     )
 
 
-def costs(rows: list[Row], steps: int) -> Table:
+def costs(rows: Sequence[HardenedRow], steps: int) -> Table:
     """Every row at the further budgets, and what its training cost."""
-    also = [name for name in rows[0]["held"] if "@" in name]
+    also = [each.name for each in rows[0].held if "@" in each.name]
     body = tuple(
         (
-            Cell(row["row"], head=True),
+            Cell(row.row, head=True),
             *cells(
-                *(_spread(row["held"].get(name)) for name in also),
-                f"{row['cpu_seconds']:.1f}", f"{row['cost']:.2f}", row["parameters"], row["features"],
+                *(_spread(row.under(name)) for name in also),
+                f"{row.cpu_seconds:.1f}", f"{row.cost:.2f}", row.parameters, row.features,
             ),
         )
         for row in rows
     )  # fmt: skip
     heads = [name.replace("@", " at eps ").replace("pgd", f"PGD-{steps}") for name in also]
     return Table(
-        name=f"defence-costs-{rows[0]['net']}",
-        caption=f"{'At other budgets, and what' if also else 'What'} it costs: {rows[0]['net']}",
+        name=f"defence-costs-{rows[0].net}",
+        caption=f"{'At other budgets, and what' if also else 'What'} it costs: {rows[0].net}",
         columns=("model", *heads, "CPU s of training", "times the baseline", "weights", "features seen"),
         bodies=(body,),
         note="Costs are means over the seeds and hold for the whole training.",
@@ -128,16 +125,15 @@ def costs(rows: list[Row], steps: int) -> Table:
     )
 
 
-def settings(run: Run, rows: list[Row]) -> Table:
+def settings(run: Run, rows: Sequence[HardenedRow]) -> Table:
     """The specs behind the names."""
-    asked = {row["name"]: row for row in run.spec["defences"]["rows"]}
+    asked = {row["name"]: row["training"] for row in run.spec["defences"]["rows"]}
     body = tuple(
-        cells(row["row"], " + ".join(row["defences"]) or "none", asked[row["row"]]["training"] or "the study's", head=1)
-        for row in rows
+        cells(row.row, " + ".join(row.defences) or "none", asked[row.row] or "the study's", head=1) for row in rows
     )
     return Table(
-        name=f"defence-settings-{rows[0]['net']}",
-        caption=f"What each row is: {rows[0]['net']}",
+        name=f"defence-settings-{rows[0].net}",
+        caption=f"What each row is: {rows[0].net}",
         columns=("model", "defences", "training"),
         bodies=(body,),
         note=f"The study's training: {run.spec['training'] or 'settings that suit the network'}. A searched row takes "
@@ -146,27 +142,22 @@ def settings(run: Run, rows: list[Row]) -> Table:
     )
 
 
-def verdicts(rows: list[Row]) -> Table:
+def verdicts(rows: Sequence[HardenedRow]) -> Table:
     """The audit's word on each row, mask off and on."""
-    said = [
-        (f"{row['row']}{suffix}", row[key])
-        for row in rows
-        for key, suffix in (("audit", ""), ("audit_on", ", mask on at test"))
-        if row[key]
-    ]
+    said = [(f"{row.row}{', mask on at test' if audit.mask_on else ''}", audit) for row in rows for audit in row.audits]
     body = tuple(
         cells(
             name,
-            "stands" if audit["believable"] else "not shown robust",
-            ", ".join(audit["raised"]) or "none",
-            audit["verdict"],
+            "stands" if audit.believable else "not shown robust",
+            ", ".join(audit.raised) or "none",
+            audit.verdict,
             head=1,
         )
         for name, audit in said
     )
     return Table(
-        name=f"defence-audit-{rows[0]['net']}",
-        caption=f"What the audit says of each row: {rows[0]['net']}, first seed, n = {said[0][1]['n']} test images",
+        name=f"defence-audit-{rows[0].net}",
+        caption=f"What the audit says of each row: {rows[0].net}, first seed, n = {said[0][1].n} test images",
         columns=("model", "bound", "red flags raised or noted", "verdict"),
         bodies=(body,),
         note="“Stands”: nothing contradicts the bound; it does not say that the model is robust. Not every flag blocks "
@@ -176,22 +167,22 @@ def verdicts(rows: list[Row]) -> Table:
     )
 
 
-def table_two(rows: list[Row], paper: Mapping[str, Printed]) -> Table:
+def table_two(rows: Sequence[HardenedRow], paper: Mapping[str, Printed]) -> Table:
     """Table II: scores and costs of the baseline, the row the study puts beside the paper, and the best believed."""
-    able = [row for row in rows if views.shown(row) is not False] or rows[:1]
-    best = max(able, key=lambda row: float(row["held"]["auto"]["value"]))
+    able = [row for row in rows if row.shown is not False] or rows[:1]
+    best = max(able, key=lambda row: row.robust)
     claimed = {name: paper[name] for name in SCORES if name in paper}
     asked = {each.row for each in claimed.values()}
-    beside = [row for row in rows if row["row"] in asked]
-    shown = list({row["row"]: row for row in (rows[0], *beside, best)}.values())
+    beside = [row for row in rows if row.row in asked]
+    shown = list({row.row: row for row in (rows[0], *beside, best)}.values())
 
-    def values(row: Row) -> list[str]:
-        macro = row["macro"]
+    def values(row: HardenedRow) -> list[str]:
+        macro = row.macro
         return [
-            *(f"{macro[name]:.4f}" for name in ("accuracy", "precision", "recall", "f1")),
-            f"{row['cpu_seconds']:.1f} CPU s",
-            f"{1e4 * row['seconds_per_image']:.3g} CPU s per 10,000",
-            f"{row['size_bytes'] / 1e6:.2f} MB",
+            *(f"{value:.4f}" for value in (float(row.correct), macro.precision, macro.recall, macro.f1)),
+            f"{row.cpu_seconds:.1f} CPU s",
+            f"{1e4 * row.seconds_per_image:.3g} CPU s per 10,000",
+            f"{row.size_bytes / 1e6:.2f} MB",
         ]
 
     what = "The paper's Table II beside ours" if claimed else "Scores and costs"
@@ -200,9 +191,9 @@ def table_two(rows: list[Row], paper: Mapping[str, Printed]) -> Table:
         cells(name, *_claimed(claimed, name), *(column[k] for column in found), head=1) for k, name in enumerate(SCORES)
     )
     return Table(
-        name=f"defence-table-2-{rows[0]['net']}",
-        caption=f"{what} ({rows[0]['net']}, clean test images, first seed)",
-        columns=("metric", *(["paper"] if claimed else []), *(row["row"] for row in shown)),
+        name=f"defence-table-2-{rows[0].net}",
+        caption=f"{what} ({rows[0].net}, clean test images, first seed)",
+        columns=("metric", *(["paper"] if claimed else []), *(row.row for row in shown)),
         bodies=(body,),
         note="The paper does not say which of its models Table II describes, nor what its inference time is of."
         if claimed
@@ -215,18 +206,19 @@ def _claimed(claimed: Mapping[str, Printed], name: str) -> list[str]:
     return [claimed[name].text if name in claimed else "–"] if claimed else []
 
 
-def utility(run: Run, net: str) -> Table:
+def utility(found: Defences, net: str) -> Table:
     """The paper's utility under three readings."""
-    rows = [row for row in views.utilities(run) if row["net"] == net]
+    rows = [row for row in found.utilities if row.net == net]
 
-    def cell(row: Row, key: str) -> str:
-        doubt = {"naive": row["shown_on"], "ensemble": row["shown"]}.get(key) is False
-        return f"{row[key]:.3f}{' ←' if row[f'best_{key}'] else ''}{' not shown robust' if doubt else ''}"
+    def values(row: Utility) -> tuple[str, str, str]:
+        return (
+            _picked(row.claimed, best=row.best_claimed, shown=None),
+            _picked(row.naive, best=row.best_naive, shown=row.shown_on),
+            _picked(row.ensemble, best=row.best_ensemble, shown=row.shown),
+        )
 
-    body = tuple(
-        cells(row["row"], *(cell(row, key) for key in ("claimed", "naive", "ensemble")), head=1) for row in rows
-    )
-    weight = rows[0]["weight"] if rows else 0.5
+    body = tuple(cells(row.row, *values(row), head=1) for row in rows)
+    weight = rows[0].weight if rows else 0.5
     return Table(
         name=f"defence-utility-{net}",
         caption=f"Utility (Eq. 34) = {1 - weight:g} · clean + {weight:g} · robust: {net}",
@@ -234,25 +226,28 @@ def utility(run: Run, net: str) -> Table:
         bodies=(body,),
         note="The arrow marks the row each reading would pick; the last one picks only what the audit does not "
         "contradict. Ours pick on the test images that they are reported on. The paper leaves the function open; this "
-        "is the simplest one. " + ("No row was audited." if all(row["shown"] is None for row in rows) else ""),
+        "is the simplest one. " + ("No row was audited." if all(row.shown is None for row in rows) else ""),
     )
 
 
-def search(run: Run) -> Table:
+def _picked(value: float, *, best: bool, shown: bool | None) -> str:
+    return f"{value:.3f}{' ←' if best else ''}{' not shown robust' if shown is False else ''}"
+
+
+def search(run: Run, rows: Sequence[SearchTrial]) -> Table:
     """Every trial of the search."""
-    rows, asked = views.searched(run), run.spec["defences"]["search"]
+    asked = run.spec["defences"]["search"]
     used = any(row["searched"] for row in run.spec["defences"]["rows"])
     body = tuple(
         cells(
-            row["mask"], row["training"].partition(":")[2], percent(row["clean"]), percent(row["robust"]),
-            f"{row['utility']:.3f}", f"{row['cpu_seconds']:.1f}", head=1,
+            row.mask, row.training.partition(":")[2], percent(row.clean), percent(row.robust),
+            f"{row.utility:.3f}", f"{row.cpu_seconds:.1f}", head=1,
         )
         for row in rows
     )  # fmt: skip
     return Table(
         name="defence-search",
-        caption=f"Random search on {rows[0]['net']}: {rows[0]['n']} validation images, PGD-20 at eps "
-        f"{number(rows[0]['eps'])}",
+        caption=f"Random search on {rows[0].net}: {rows[0].n} validation images, PGD-20 at eps {number(rows[0].eps)}",
         columns=("mask", "training", "clean", "PGD-20", "utility", "CPU s"),
         bodies=(body,),
         note=f"{len(rows)} random draws of ratio, pattern, fill, variability, learning rate and batch size, each "

@@ -18,6 +18,16 @@ from pixelproof.views.detectors import Detectors
 from pixelproof.views.training import EpochScores
 
 PARTS = {Rate: ("value", "low", "high", "hits", "n"), Estimate: ("value", "low", "high")}
+NOT_IN_TABLE = (
+    "plain",
+    "held",
+    "against",
+    "certified",
+    "audits",
+    "macro",
+    "confusion",
+    "history",
+)  # of a defence's row
 Rows = Iterable[Mapping[str, Any]]
 
 
@@ -115,15 +125,23 @@ def _adaptive(opened: OpenRun) -> Rows:
     return () if found is None else map(_columns, found.known)
 
 
-def _defences(run: Run) -> Rows:
+def _defences(opened: OpenRun) -> Rows:
     """One row per network and row, without curves; empty where a row was not read with a mask on."""
-    rows = views.defences(run)
-    names = dict.fromkeys(name for row in rows for name in row["held"])
+    found = held(lambda: views.defences(opened))
+    rows = () if found is None else found.rows
+    names = dict.fromkeys(each.name for row in rows for each in row.held)
     for row in rows:
-        held = {f"held {name}": row["held"].get(name, {}).get("value") for name in names}
-        said = {f"{key} says": (row[key] or {}).get("verdict") for key in ("audit", "audit_on")}
-        left_out = ("history", "held", "macro", "certified", *("audit", "audit_on"))
-        yield {key: value for key, value in row.items() if key not in left_out} | held | said
+        under = {f"held {name}": None if (each := row.under(name)) is None else each.value for name in names}
+        said = {
+            f"{key} says": None if audit is None else audit.verdict
+            for key, audit in (("audit", row.audit), ("audit_on", row.audit_on))
+        }
+        yield {**_columns(row, *NOT_IN_TABLE), **under, **said}
+
+
+def _defence_search(opened: OpenRun) -> Rows:
+    found = held(lambda: views.defences(opened))
+    return () if found is None else map(_columns, found.search)
 
 
 def _one_pixel(opened: OpenRun) -> Rows:
@@ -152,8 +170,8 @@ CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
         "drift": _drift,
         "detectors": _detectors,
         "adaptive": _adaptive,
-        "defences": _on_run(_defences),
-        "defence-search": _on_run(views.searched),
+        "defences": _defences,
+        "defence-search": _defence_search,
         "alarm-rule": _on_run(views.alarm_rule),
         "cases": _on_run(views.cases),
         "recovered": _on_run(views.recovered),

@@ -13,6 +13,8 @@ from pixelproof.study.hardening import place
 from pixelproof.study.spec import Study, parse
 
 FREE = {"nets": (), "rows": (), "sizes": {}, "seeds": 1}  # what may grow; everything else of [defences] must stay
+FOLDER = catalogue.SEARCH.pattern.partition("/")[0] + "/"  # where the results of [defences] lie
+ROW_KINDS = (catalogue.HARDENED_MODEL, catalogue.HARDENED_HISTORY, catalogue.HARDENED)
 
 
 def taken_up(run: Run, after: Mapping[str, Any]) -> bool:
@@ -24,7 +26,7 @@ def taken_up(run: Run, after: Mapping[str, Any]) -> bool:
         return False
     section = parse(dict(run.spec)).defences
     made = _made(section) if section else frozenset()
-    strange = [name for name in run.names("defences/") if name not in made]
+    strange = [name for name in run.names(FOLDER) if name not in made]
     if strange:
         raise RunError(
             str(run.path(strange[0])),
@@ -69,18 +71,14 @@ def _added(old: DefenceSection | None, new: DefenceSection | None) -> bool:
 
 def _made(section: DefenceSection) -> frozenset[str]:
     """The names of all results that a section can have, those of audits as an older version kept them included."""
-    found = {"defences/search"} if section.search else set()
+    found = {catalogue.SEARCH.name()} if section.search else set()
     for net in section.nets:
-        found.add(f"defences/budget/{slug(net)}")
+        found.add(catalogue.BUDGETS.name(net=net))
         for row in section.own(net):
             if row.searched and net != section.nets[0]:
                 continue
             for seed in range(section.seeds):
-                found |= {
-                    place("models", net, row, seed),
-                    place("history", net, row, seed),
-                    place("rows", net, row, seed),
-                }
+                found |= {kind.name(**place(net, row, seed)) for kind in ROW_KINDS}
             for on in row.sides if section.audit else ():
                 name = catalogue.audits(mask_on=on).name(net=net, row=row.name)
                 found |= {name, name.replace(f"/{slug(net)}/", "/", 1)}

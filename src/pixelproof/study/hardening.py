@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +16,6 @@ from pixelproof.errors import BadInput
 from pixelproof.models import Card, Classifier, History, Training, suited
 from pixelproof.models.nets import build
 from pixelproof.results import BudgetRecord, SearchRecord, catalogue
-from pixelproof.run import slug
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
 from pixelproof.study.training import load
@@ -32,14 +30,14 @@ def harden(context: Context) -> None:
     train, validation = load(context, "train"), load(context, "val")
     places = jobs(context)
     for number, (net, row, seed) in enumerate(places):
-        path, note = (place(kind, net, row, seed) for kind in ("models", "history"))
-        if context.run.has(note):
+        where = place(net, row, seed)
+        if catalogue.HARDENED_HISTORY.has(context.run, **where):
             continue
         context.tell("harden", number, len(places), f"{net}, {row.name}, seed {seed}")
         settings = trainer(context, row, net, len(train), seed)
         model, history, spent = trained(row, net, train, validation, settings)
-        models.save(model.carrying(cost=spent), context.run.path(path))
-        context.run.save(note, history)
+        models.save(model.carrying(cost=spent), catalogue.HARDENED_MODEL.path(context.run, **where))
+        catalogue.HARDENED_HISTORY.save(context.run, history, **where)
     context.tell("harden", len(places), len(places))
 
 
@@ -78,8 +76,7 @@ def budget(context: Context) -> None:
     section, validation = wanted(context), load(context, "val")
     images = validation.sample(min(CALIBRATION, len(validation)), context.study.seed)
     for net in section.nets:
-        name = f"defences/budget/{slug(net)}"
-        if context.run.has(name):
+        if catalogue.BUDGETS.has(context.run, net=net):
             continue
         model = opened(context, net, section.rows[0], 0)
         low, high = 0.0, 1.0
@@ -96,7 +93,7 @@ def budget(context: Context) -> None:
         best = min(range(len(tried)), key=lambda k: abs(reached[k] - section.calibrate))
         n = len(images)
         record = BudgetRecord(net, section.calibrate, tried[best], reached[best], n, tuple(tried), tuple(reached))
-        context.run.save(name, record)
+        catalogue.BUDGETS.save(context.run, record, net=net)
 
 
 def search(context: Context) -> None:
@@ -165,12 +162,12 @@ def jobs(context: Context) -> list[tuple[str, DefenceRow, int]]:
 
 def opened(context: Context, net: str, row: DefenceRow, seed: int) -> Classifier:
     """A row's trained model from the run."""
-    return models.open_saved(context.run.path(place("models", net, row, seed)), context.device)
+    return models.open_saved(catalogue.HARDENED_MODEL.path(context.run, **place(net, row, seed)), context.device)
 
 
-def place(kind: Literal["models", "history", "rows"], net: str, row: DefenceRow, seed: int) -> str:
-    """The name in a run of a row's model, of its training, and of what was measured of it."""
-    return f"defences/{kind}/{slug(net)}/{slug(row.name)}-{seed}"
+def place(net: str, row: DefenceRow, seed: int) -> dict[str, str | int]:
+    """What names a row's model in a run, its training, and what was measured of it."""
+    return {"net": net, "row": row.name, "seed": seed}
 
 
 def wanted(context: Context) -> DefenceSection:

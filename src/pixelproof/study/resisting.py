@@ -13,7 +13,7 @@ from pixelproof.attacks.stochastic import descend, expect, fooling_rates
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend import kept_features
 from pixelproof.measure import Effort
-from pixelproof.models import PREPROCESSORS, Classifier, History
+from pixelproof.models import PREPROCESSORS, Classifier
 from pixelproof.results import AuditRecord, HardenedRecord, catalogue
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
@@ -28,13 +28,13 @@ def resist(context: Context) -> None:
     section, labels = wanted(context), context.test.labels
     places = jobs(context)
     for number, (net, row, seed) in enumerate(places):
-        name = place("rows", net, row, seed)
-        if context.run.has(name):
+        where = place(net, row, seed)
+        if catalogue.HARDENED.has(context.run, **where):
             continue
         context.tell("resist", number, len(places), f"{net}, {row.name}, seed {seed}")
         eps = catalogue.BUDGETS.load(context.run, net=net).eps
         chosen = stratified(labels, min(section.size(net), len(labels)), context.study.seed)
-        context.run.save(name, judged(context, net, row, seed, eps, chosen))
+        catalogue.HARDENED.save(context.run, judged(context, net, row, seed, eps, chosen), **where)
     context.tell("resist", len(places), len(places))
 
 
@@ -65,7 +65,7 @@ def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, r
         defences=row.specs,
         eps=eps,
         cpu_seconds=model.card.cost or 0.0,
-        history=context.run.load(place("history", net, row, seed), History),
+        history=catalogue.HARDENED_HISTORY.load(context.run, **place(net, row, seed)),
         parameters=sum(tensor.numel() for tensor in tensors),
         size_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         seconds_per_image=spent,
@@ -120,8 +120,8 @@ def audit(context: Context) -> None:
     sample = context.test.sample(section.audit, context.study.seed)
     places = [(net, row, on) for net in section.nets for row in rows(context, net) for on in row.sides]
     for number, (net, row, mask_on) in enumerate(places):
-        name = catalogue.audits(mask_on).name(net=net, row=row.name)
-        if context.run.has(name):
+        kind = catalogue.audits(mask_on)
+        if kind.has(context.run, net=net, row=row.name):
             continue
         context.tell("audit", number, len(places), f"{net}, {row.name}{', mask on' if mask_on else ''}")
         eps = catalogue.BUDGETS.load(context.run, net=net).eps
@@ -138,5 +138,5 @@ def audit(context: Context) -> None:
         )
         raised = tuple(flag.name for flag in said.raised)
         verdict = AuditRecord(net, row.name, len(sample), eps, said.verdict, said.believable, raised, mask_on)
-        context.run.save(name, verdict)
+        kind.save(context.run, verdict, net=net, row=row.name)
     context.tell("audit", len(places), len(places))

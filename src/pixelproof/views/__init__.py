@@ -2,7 +2,7 @@
 
 from pixelproof.views.classes import classes, confusion
 from pixelproof.views.critical import critical
-from pixelproof.views.defences import budgets, defences, front, searched, shown, utilities
+from pixelproof.views.defences import defences, front
 from pixelproof.views.detectors import detectors
 from pixelproof.views.examples import Example, examples, images
 from pixelproof.views.neighbours import (
@@ -35,7 +35,6 @@ __all__ = [
     "PixelExample",
     "Witness",
     "alarm_rule",
-    "budgets",
     "cases",
     "classes",
     "confusion",
@@ -61,12 +60,9 @@ __all__ = [
     "pixel_examples",
     "recovered",
     "robustness",
-    "searched",
-    "shown",
     "signature_detectors",
     "signatures",
     "threshold_curves",
     "training",
-    "utilities",
     "witnesses",
 ]

@@ -92,7 +92,7 @@ PAGES: tuple[Page, ...] = (
     Page(paths.ATTACKABILITY, explorer.attackability),
     Page(paths.UNIT, explorer.activations.unit),
     Page(paths.ROBUSTNESS, views.robustness, warm=7),
-    Page(paths.DEFENCES, explorer.hardened, contract.Hardened, warm=8),
+    Page(paths.DEFENCES, views.defences, warm=8),
     Page(paths.DETECTORS, views.detectors, warm=10),
     Page(paths.THRESHOLDS, explorer.thresholds.thresholds, contract.Thresholds, warm=9),
     Page(paths.SCORES, explorer.thresholds.scores),

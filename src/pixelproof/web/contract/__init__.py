@@ -1,7 +1,7 @@
 """The contract: the models of every answer and question of the API. OpenAPI is made from these."""
 
 from pixelproof.web.contract.common import Answer, Atlas, Estimate, Missing, Numbers, Rate, Refusal
-from pixelproof.web.contract.comparisons import Hardened, Paired
+from pixelproof.web.contract.comparisons import Paired
 from pixelproof.web.contract.examples import (
     ExamplePage,
     Graph,
@@ -22,7 +22,6 @@ __all__ = [
     "Gallery",
     "GalleryDetector",
     "Graph",
-    "Hardened",
     "Job",
     "Judged",
     "LivePage",
