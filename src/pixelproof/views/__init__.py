@@ -20,6 +20,7 @@ from pixelproof.views.neighbours import (
 from pixelproof.views.one_pixel import PixelExample, one_pixel, pixel_examples
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import overview
+from pixelproof.views.paired import paired
 from pixelproof.views.paper import paper
 from pixelproof.views.penultimate import penultimate
 from pixelproof.views.robustness import robustness
@@ -55,6 +56,7 @@ __all__ = [
     "layer_rocs",
     "one_pixel",
     "overview",
+    "paired",
     "paper",
     "penultimate",
     "pixel_examples",

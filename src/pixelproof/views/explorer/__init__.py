@@ -5,7 +5,6 @@ from pixelproof.views.explorer import activations, attributions, columns, maps, 
 from pixelproof.views.explorer.attackability import attackability
 from pixelproof.views.explorer.example import example
 from pixelproof.views.explorer.gallery import gallery
-from pixelproof.views.explorer.paired import paired
 from pixelproof.views.neighbour_view import GUARDS
 from pixelproof.views.open_run import OpenRun
 
@@ -21,7 +20,6 @@ __all__ = [
     "gallery",
     "maps",
     "neighbours",
-    "paired",
     "pictures",
     "thresholds",
 ]

@@ -1,7 +1,6 @@
 """The contract: the models of every answer and question of the API. OpenAPI is made from these."""
 
 from pixelproof.web.contract.common import Answer, Atlas, Estimate, Missing, Numbers, Rate, Refusal
-from pixelproof.web.contract.comparisons import Paired
 from pixelproof.web.contract.examples import (
     ExamplePage,
     Graph,
@@ -29,7 +28,6 @@ __all__ = [
     "Mount",
     "Neighbourhood",
     "Numbers",
-    "Paired",
     "Rate",
     "Refusal",
     "Step",

@@ -8,11 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from pixelproof import __version__
-from pixelproof.views import explorer, paths
+from pixelproof import __version__, views
+from pixelproof.views import paths
 from pixelproof.views.answer import Missing, or_missing
+from pixelproof.views.paired import Paired
 from pixelproof.views.runs import DamagedRun, Home
-from pixelproof.web.contract import Paired
 from pixelproof.web.pages import PAGES, Page
 from pixelproof.web.state import AppState
 
@@ -33,9 +33,7 @@ def router(state: AppState) -> APIRouter:
     def against(run: str, other: str) -> Paired | Missing:
         """Two runs on the same test images, paired by image. Not kept: either run may be replaced."""
         with answers.busy:
-            return or_missing(
-                lambda: Paired.model_validate(explorer.paired(library.opened(run), library.opened(other)))
-            )
+            return or_missing(lambda: views.paired(library.opened(run), library.opened(other)))
 
     for page in PAGES:
         answer = endpoint(page, state)

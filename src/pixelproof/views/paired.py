@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof.measure.compare import Comparison
@@ -13,41 +14,67 @@ from pixelproof.measure.significance import holm, mcnemar
 from pixelproof.measure.significance import paired as difference
 from pixelproof.run import Run
 from pixelproof.types import Rate
-from pixelproof.views.answer import Lacking
+from pixelproof.views.answer import Answer, Estimate, Lacking
 from pixelproof.views.attack_records import records
 from pixelproof.views.open_run import OpenRun
-from pixelproof.views.overview import rate
 
 Condition = tuple[str | None, str | None, float | None]
 
 
-def paired(first: OpenRun, second: OpenRun) -> dict[str, Any]:
+class PairedCell(Answer):
+    """Two classifiers on the same images under one attack at one budget (nulls: clean); `difference` second - first."""
+
+    attack: str | None
+    norm: str | None
+    eps: float | None
+    first: Rate
+    second: Rate
+    only_first: int = Field(description="Images that only the first classifier gets right.")
+    only_second: int
+    difference: Estimate
+    p: float = Field(description="McNemar's exact p-value.")
+    p_holm: float = Field(description="Adjusted for all cells (Holm).")
+
+
+class Paired(Answer):
+    """Two runs compared image by image."""
+
+    available: Literal[True] = True
+    n: int = Field(description="Test images that both runs used.")
+    cells: tuple[PairedCell, ...]
+    limit: str = Field(description="What this comparison cannot say.")
+
+
+def paired(first: OpenRun, second: OpenRun) -> Paired:
     """Accuracy of both classifiers on the test images both runs have, clean and under each attack and budget of both.
 
     An image counts as right where it was classified correctly and the attack on that very classifier did not turn it.
     """
     shared = _shared(first, second)
+    return Paired(n=len(shared), cells=tuple(_cells(first, second, shared)), limit=Comparison.LIMIT)
+
+
+def _cells(first: OpenRun, second: OpenRun, shared: Tensor) -> Iterator[PairedCell]:
     sides = [_right(opened, shared) for opened in (first, second)]
     conditions = [condition for condition in sides[0] if condition in sides[1]]
-    counts = []
-    for condition in conditions:
-        a, b = (side[condition] for side in sides)
-        counts.append((int((a & ~b).sum()), int((b & ~a).sum())))
+    pairs = [(sides[0][condition], sides[1][condition]) for condition in conditions]
+    counts = [(int((a & ~b).sum()), int((b & ~a).sum())) for a, b in pairs]
     p = [mcnemar(*count) for count in counts]
-    cells = []
-    for condition, (only_first, only_second), value, adjusted in zip(conditions, counts, p, holm(p), strict=True):
-        cells.append(
-            {
-                **dict(zip(("attack", "norm", "eps"), condition, strict=True)),
-                **{name: _rate(side[condition]) for name, side in zip(("first", "second"), sides, strict=True)},
-                "only_first": only_first,
-                "only_second": only_second,
-                "p": value,
-                "p_holm": adjusted,
-                "difference": asdict(difference(only_first, only_second, len(shared), seed=first.run.spec["seed"])),
-            }
+    for condition, pair, count, value, adjusted in zip(conditions, pairs, counts, p, holm(p), strict=True):
+        attack, norm, eps = condition
+        apart = difference(*count, len(shared), seed=first.run.spec["seed"])
+        yield PairedCell(
+            attack=attack,
+            norm=norm,
+            eps=eps,
+            first=_rate(pair[0]),
+            second=_rate(pair[1]),
+            only_first=count[0],
+            only_second=count[1],
+            difference=Estimate(apart.value, apart.low, apart.high),
+            p=value,
+            p_holm=adjusted,
         )
-    return {"n": len(shared), "cells": cells, "limit": Comparison.LIMIT}
 
 
 def _shared(first: OpenRun, second: OpenRun) -> Tensor:
@@ -72,5 +99,5 @@ def _under(run: Run) -> dict[Condition, Tensor]:
     return {(each.label, each.norm, each.eps): each.index[~each.success] for each in records(run)}
 
 
-def _rate(right: Tensor) -> dict[str, Any]:
-    return rate(Rate(int(right.sum()), len(right)))
+def _rate(right: Tensor) -> Rate:
+    return Rate(int(right.sum()), len(right))
