@@ -1,4 +1,4 @@
-"""Pure functions from a Run to JSON-able values, one per page; nothing here trains, attacks or prints."""
+"""Pure functions from an OpenRun to typed answers, one per subject; nothing here trains, attacks or prints."""
 
 from pixelproof.views.classes import classes, confusion
 from pixelproof.views.critical import critical
