@@ -111,7 +111,7 @@ def test_pictures_that_cannot_be_read_end_it_before_the_long_work(call, monkeypa
     def never(*_args, **_settings):
         raise AssertionError("fitted first")
 
-    monkeypatch.setattr("pixelproof.cli.guarding.build", never)
+    monkeypatch.setattr("pixelproof.detect.building.build", never)
     assert "not there" in str(call("--images", "/nowhere").exception)
 
 

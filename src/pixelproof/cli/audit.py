@@ -10,9 +10,9 @@ import typer
 from rich.text import Text
 
 from pixelproof.cli.amounts import size
+from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
 from pixelproof.cli.screen import emit, err, loud, out, percent, progress, table
-from pixelproof.cli.single import _model
 from pixelproof.specs import decimal
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def audit(
     images = data.load(data_name, "test", data_dir)
     images = images if n is None else images.sample(n, seed)
     with progress(silent=quiet or as_json) as tell:
-        model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
-        other = None if surrogate is None else _model(surrogate, None, data_name, data_dir, device, seed, tell)
+        model = chosen_model(model_name, weights, data_name, data_dir, device, seed, tell)
+        other = None if surrogate is None else chosen_model(surrogate, None, data_name, data_dir, device, seed, tell)
         trained = _trained(model, trained_with, budget)
         run = None
         if out_folder is not None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, Quiet, Seed, Weights
 from pixelproof.cli.screen import emit, out, percent, progress, table
-from pixelproof.cli.single import _model
 
 if TYPE_CHECKING:
     from pixelproof.prove import OnePixelCertificate
@@ -39,7 +39,7 @@ def certify(
 
     test = data.load(data_name, "test", data_dir)
     with progress(silent=quiet or as_json) as tell:
-        model = _model(model_name, weights, data_name, data_dir, "cpu", seed, tell)
+        model = chosen_model(model_name, weights, data_name, data_dir, "cpu", seed, tell)
         right: list[int] = []
         for start in range(0, len(test), LOOKED_AT):
             part = test[start : start + LOOKED_AT]

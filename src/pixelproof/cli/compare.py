@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelproof.cli.amounts import sizes
+from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed
 from pixelproof.cli.screen import emit, err, loud, out, percent, progress, table
-from pixelproof.cli.single import _model
 from pixelproof.errors import BadInput
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def compare(
     images = images if n is None else images.sample(n, seed)
     with progress(silent=quiet or as_json) as tell:
         both = [
-            _model(name, weights, data_name, data_dir, device, seed, tell).carrying(name=f"{letter} ({name})")
+            chosen_model(name, weights, data_name, data_dir, device, seed, tell).carrying(name=f"{letter} ({name})")
             for letter, name, weights in (("A", first_name, weights_a), ("B", second_name, weights_b))
         ]  # what cannot be loaded is said before the first attack
         sides = [measure.predictions(model, images, chosen, eps, seed=seed, tell=tell) for model in both]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelproof.cli import amounts
+from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
 from pixelproof.cli.screen import emit, err, loud, out, percent, progress, table
-from pixelproof.cli.single import _model
 from pixelproof.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def defend(
             raise BadInput(option, "needs a defence that is trained", ", ".join(specs), f"Leave {option} out.")
     size = amounts.size(eps, "linf")
     with progress(silent=quiet or as_json) as tell:
-        model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
+        model = chosen_model(model_name, weights, data_name, data_dir, device, seed, tell)
         hardened = chosen.conduct(
             model,
             data.load(data_name, "train", data_dir),

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from pixelproof.cli.detect_shown import show
+from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, err, out, percent, progress, table
-from pixelproof.cli.single import _model
-
-SHOWN = 20
+from pixelproof.cli.screen import emit, progress
 
 
 def detect(
@@ -50,8 +49,8 @@ def detect(
     Without --images it judges the test images: how many false alarms, and with --attack what it notices.
     """
     from pixelproof import attacks, data
-    from pixelproof.cli import guarding
-    from pixelproof.detect import SUPERVISED, NeighbourGuard, parse
+    from pixelproof.cli import judging
+    from pixelproof.detect import SUPERVISED, NeighbourGuard, building, parse
     from pixelproof.errors import BadInput
 
     if not 0 < rate < 1:
@@ -67,88 +66,25 @@ def detect(
         raise BadInput(
             "--attack", expected, "none", "For example --attack pgd:eps=8/255; it learns from the first one."
         )
-    asked = guarding.Asked(detector, tune, rate, fit, seed, specs[0] if learns else None)
+    asked = building.Asked(detector, tune, rate, fit, seed, specs[0] if learns else None)
     with progress(silent=quiet or as_json) as tell:
-        model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
-        pictures = None if images is None else guarding.pictures(model, images)  # before the long work
+        model = chosen_model(model_name, weights, data_name, data_dir, device, seed, tell)
+        pictures = None if images is None else judging.pictures(model, images)  # before the long work
         train, held = data.load(data_name, "train", data_dir), data.load(data_name, "val", data_dir)
-        built = guarding.build(asked, model, (train, held), folder=out_folder, tell=tell)
+        built = building.build(asked, model, (train, held), folder=out_folder, tell=tell)
         report: dict[str, Any] = {**vars(asked), "model": model.digest(), "new": built.new, "tuned": built.tuned}
         report["settings"] = built.settings
         report["folder"] = None if out_folder is None else str(out_folder)
         report["mute"] = isinstance(built.guard, NeighbourGuard) and built.guard.mute
         if pictures is not None:
-            report["images"] = guarding.judged(built.guard, model, *pictures)
+            report["images"] = judging.judged(built.guard, model, *pictures)
         if images is None or specs or adaptive:
             test = data.load(data_name, "test", data_dir).sample(n, seed)
-            found = {spec: guarding.mounted(spec, model, test, seed, tell) for spec in specs}
-            report |= guarding.measured(built.guard, model, test, found, seed)
+            found = {spec: building.mounted(spec, model, test, seed, tell) for spec in specs}
+            report |= judging.measured(built.guard, model, test, found, seed)
             if adaptive:
-                report["known"] = guarding.known(built.guard, model, test, adaptive, found, seed, tell)
+                report["known"] = judging.known(built.guard, model, test, adaptive, found, seed, tell)
     if as_json:
         emit(report)
     else:
-        _print(report, quiet=quiet)
-
-
-def _print(report: dict[str, Any], *, quiet: bool) -> None:
-    out.print(report["settings"], highlight=False, markup=False, style="dim", soft_wrap=True)
-    for row in report["tuned"]:
-        out.print(
-            f"{row['layer']}: k = {row['k']}, threshold {row['threshold']}, EER {100 * row['eer']:.1f} %, accuracy "
-            f"{100 * row['accuracy']:.1f} % (n = {row['clean']} clean, {row['attacked']} attacked)",
-            highlight=False,
-        )
-    if report["mute"]:
-        err.print(
-            f"at this k no count of neighbours is rare enough for {100 * report['rate']:g} % false alarms: this guard "
-            "never alarms. Raise k or --rate, or set a threshold: neighbours:k=5,threshold=2.",
-            style="yellow",
-            highlight=False,
-        )
-    if "images" in report:
-        rows = sorted(report["images"], key=lambda row: (row["p_value"], -row["score"]))
-        body: list[tuple[object, ...]] = [
-            (
-                row["image"], row["predicted"], "alarm" if row["alarm"] else "quiet", f"{row['score']:.4g}",
-                f"{row['p_value']:.4f}", row["recovered"] or "-",
-            )
-            for row in rows[:SHOWN]
-        ]  # fmt: skip
-        alarms = sum(row["alarm"] for row in rows)
-        title = f"{report['detector']}: {alarms} of {len(rows)} images alarmed, strangest first"
-        table(title, ["image", "predicted", "verdict", "score", "p-value", "recovered"], body)
-        if len(rows) > SHOWN and not quiet:
-            err.print(f"{len(rows) - SHOWN} more: --json gives all of them, with their neighbours", style="dim")
-    if "false_alarms" in report:
-        clean, wrong = report["false_alarms"], report["natural_error_alarms"]
-        out.print(f"false alarms {percent(clean)} of {clean['n']} clean test images", highlight=False)
-        out.print(f"alarms on natural errors {percent(wrong)}, n={wrong['n']}", highlight=False)
-        body = [
-            (
-                row["attack"], f"{row['fooled']} of {row['attacked']}",
-                *(
-                    (
-                        f"{row['auroc']:.3f}", percent(row["alarms"]),
-                        "-" if row["recovered"] is None else percent(row["recovered"]),
-                    )
-                    if "auroc" in row
-                    else ("-", "-", "-")
-                ),
-            )
-            for row in report["attacks"]
-        ]  # fmt: skip
-        if body:
-            table(report["detector"], ["attack", "fooled", "AUROC", "alarms", "recovered class right"], body)
-        for row in report["attacks"]:
-            if row.get("remark"):
-                out.print(f"{row['attack']}: {row['remark']}", highlight=False, markup=False)
-    if "known" in report:
-        known = report["known"]
-        out.print(
-            f"attacks that know the guard (linf {known['eps']:.3g}): {percent(known['evaded'])} evade, "
-            f"n={known['evaded']['n']}",
-            highlight=False,
-        )
-    if report["folder"] is not None:
-        out.print(f"guard: {report['folder']} ({'new' if report['new'] else 'kept'})", soft_wrap=True)
+        show(report, quiet=quiet)

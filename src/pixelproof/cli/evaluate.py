@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelproof.cli.amounts import duration, share, size
+from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
 from pixelproof.cli.screen import emit, err, line, loud, out, percent, progress, table
-from pixelproof.cli.single import _model
 from pixelproof.errors import BadInput
 from pixelproof.specs import decimal
 
@@ -69,7 +69,7 @@ def evaluate(
         images = images[images.labels != target]
     targets = None if target is None else torch.full_like(images.labels, target)
     with progress(silent=quiet or as_json) as tell:
-        model = _model(model_name, weights, data_name, data_dir, device, seed, tell)
+        model = chosen_model(model_name, weights, data_name, data_dir, device, seed, tell)
     if points is not None and is_stochastic(model, images[:LOOKED_AT].images):
         expected = "the model must be deterministic"
         raise BadInput("--curve", expected, "a random one", "Evaluate it at each budget instead.")

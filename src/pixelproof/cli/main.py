@@ -12,7 +12,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from pixelproof import __version__
-from pixelproof.cli import audit, certify, compare, data, defend, detect, evaluate, explore, interrupts, single, studies
+from pixelproof.cli import (
+    attack,
+    audit,
+    certify,
+    compare,
+    components,
+    data,
+    defend,
+    detect,
+    evaluate,
+    explore,
+    interrupts,
+    studies,
+    train,
+)
 from pixelproof.cli.screen import err
 from pixelproof.errors import BadInput, PixelproofError
 
@@ -29,15 +43,15 @@ app.command("run")(studies.run)
 app.command("report")(studies.report)
 app.command("explore")(explore.explore)
 app.command("export")(explore.export)
-app.command("attack")(single.attack)
+app.command("attack")(attack.attack)
 app.command("certify")(certify.certify)
 app.command("evaluate")(evaluate.evaluate)
 app.command("detect")(detect.detect)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
-app.command("train")(single.train)
+app.command("train")(train.train)
 app.command("defend")(defend.defend)
-app.command("list")(single.components)
+app.command("list")(components.components)
 app.add_typer(data.app, name="data")
 for each in (*app.registered_commands, *data.app.registered_commands):
     each.epilog = "--debug, with any command: show the traceback of an error."

@@ -1,9 +1,10 @@
-"""The work behind `detect`: tune, fit or find a guard, judge images, measure; plain values for the terminal or JSON."""
+"""A guard made from what was asked: tuned, fitted, calibrated and kept in a folder, where the same request finds it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,33 +14,18 @@ import torch
 from pixelproof import attacks
 from pixelproof.atomic import write_whole
 from pixelproof.attacks import AdversarialSet
-from pixelproof.cli.screen import Tell
-from pixelproof.data import Dataset, read_images
-from pixelproof.detect import (
-    DeepNeighbours,
-    Detector,
-    Guard,
-    Store,
-    Verdict,
-    adapt,
-    divide,
-    load_guard,
-    parse,
-    save_guard,
-    tune,
-)
-from pixelproof.detect.evaluation.evaluate import alarms_on_clean, on_attack, on_clean, summary
+from pixelproof.data import Dataset
+from pixelproof.detect import DeepNeighbours, Detector, Guard, Store, divide, load_guard, parse, save_guard, tune
 from pixelproof.detect.guards.guard import Recalibrated
 from pixelproof.detect.keeping import GUARD
 from pixelproof.detect.neighbours.layers import default_layers
 from pixelproof.errors import BadInput, RunError
 from pixelproof.models import Classifier
-from pixelproof.types import Images
-from pixelproof.views.overview import rate
+
+Tell = Callable[[str, int, int, str], None]  # what is done, how far, of how much, a note
 
 ABOUT = "guard.json"  # what was asked for when the guard in this folder was made
 K_MAX = 75
-STEPS = 40  # of the attacks that know the guard
 
 
 @dataclass(frozen=True)
@@ -151,85 +137,3 @@ def mounted(spec: str, model: Classifier, images: Dataset, seed: int, tell: Tell
         seed=seed,
         progress=lambda done, total: tell(f"attack {spec}", done, total, ""),
     )
-
-
-def pictures(model: Classifier, path: Path) -> tuple[Images, tuple[str, ...]]:
-    """The pictures at a path and their names; BadInput when the model expects another shape."""
-    pixels, names = read_images(path, channels=model.card.input_shape[0])
-    if tuple(pixels.shape[1:]) != model.card.input_shape:
-        expected = f"{model.card.name} expects images {model.card.input_shape} (channels, height, width)"
-        raise BadInput(str(path), expected, tuple(pixels.shape[1:]), "Resize or convert them first.")
-    return pixels.float() / 255, tuple(names)
-
-
-def judged(guard: Guard, model: Classifier, images: Images, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The verdict on each picture, with its neighbours where the guard has them."""
-    verdict, predicted = guard(model, images), model.predict(images).argmax(1)
-    classes = model.card.classes
-    return [
-        {
-            "image": name,
-            "predicted": classes[int(predicted[row])],
-            "score": float(verdict.score[row]),
-            "threshold": verdict.threshold,
-            "p_value": float(verdict.p_value[row]),
-            "alarm": bool(verdict.alarm[row]),
-            "recovered": None if verdict.recovered[row] < 0 else classes[int(verdict.recovered[row])],
-            "layers": _evidence(verdict, row, classes),
-        }
-        for row, name in enumerate(names)
-    ]
-
-
-def _evidence(verdict: Verdict, row: int, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [
-        {
-            "layer": layer.layer,
-            "alarm": bool(layer.alarm[row]),
-            "votes": {classes[label]: count for label, count in enumerate(layer.votes[row].tolist()) if count},
-            "recovered": None if layer.recovered[row] < 0 else classes[int(layer.recovered[row])],
-            "neighbours": layer.index[row].tolist(),
-            "distances": [round(value, 6) for value in layer.distance[row].tolist()],
-        }
-        for layer in verdict.evidence
-    ]
-
-
-def measured(
-    guard: Guard, model: Classifier, test: Dataset, found: dict[str, AdversarialSet], seed: int
-) -> dict[str, Any]:
-    """False alarms on test images, natural errors, and the figures against each attack that ever succeeded."""
-    clean_verdict, right = on_clean(guard, model, test)
-    alarms = alarms_on_clean(clean_verdict, right)
-    attacked = []
-    for spec, one in found.items():
-        row: dict[str, Any] = {"attack": spec, "fooled": int(one.success.sum()), "attacked": len(one)}
-        if one.success.any():
-            figures = summary(on_attack(guard, model, one, seed=seed), clean_verdict, right, seed=seed)
-            row |= {
-                "auroc": figures.figures.auroc.value,
-                "auroc_interval": [figures.figures.auroc.low, figures.figures.auroc.high],
-                "alarms": rate(figures.alarms),
-                "recovered": None if figures.recovered is None else rate(figures.recovered),
-                "remark": figures.remark,
-                "second_class": rate(figures.second),
-                "milliseconds_per_image": round(1000 * figures.seconds_per_image, 3),
-            }
-        attacked.append(row)
-    return {
-        "test_images": len(test),
-        "false_alarms": rate(alarms.false_alarms),
-        "natural_error_alarms": rate(alarms.on_wrong),
-        "attacks": attacked,
-    }
-
-
-def known(
-    guard: Guard, model: Classifier, test: Dataset, n: int, found: dict[str, AdversarialSet], seed: int, tell: Tell
-) -> dict[str, Any]:
-    """What attacks that know the guard reach, at the largest linf budget of the attacks that were asked for."""
-    eps = max((one.eps for one in found.values() if one.norm == "linf" and one.eps is not None), default=8 / 255)
-    tell("attacks that know the guard", 0, 1, f"eps {eps:.3g}")
-    known = adapt(guard, model, test.sample(n, seed), eps=eps, steps=STEPS, seed=seed)
-    tell("attacks that know the guard", 1, 1, f"eps {eps:.3g}")
-    return {"eps": eps, "steps": STEPS, "attacks": list(known.attacks), "evaded": rate(known.lost)}
