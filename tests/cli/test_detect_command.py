@@ -132,7 +132,7 @@ def test_attacks_that_know_the_guard(call):
     ("options", "kind", "words"),
     [
         (["--detector", "margn"], BadInput, "Did you mean 'margin'"),
-        (["--detector", "signature"], BadInput, "successful adversarial images"),
+        (["--detector", "signature"], BadInput, "needs an attack"),
         (["--detector", "neighbours:k=5000"], BadInput, "k must be at most"),
         (["--detector", "neighbours:layers=fc9"], BadInput, "layer"),
         (["--detector", "margin", "--tune", "pgd:eps=0.1"], BadInput, "only 'neighbours'"),

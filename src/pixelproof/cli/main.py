@@ -24,6 +24,7 @@ from pixelproof.cli import (
     evaluate,
     explore,
     interrupts,
+    report,
     studies,
     train,
 )
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 app.command("demo")(studies.demo)
 app.command("run")(studies.run)
-app.command("report")(studies.report)
+app.command("report")(report.report)
 app.command("explore")(explore.explore)
 app.command("export")(explore.export)
 app.command("attack")(attack.attack)

@@ -1,11 +1,10 @@
-"""Commands on studies and runs: demo, run, report."""
+"""Commands on studies and runs: demo, run."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +12,11 @@ import typer
 
 from pixelproof.cli.explore import explore
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet
-from pixelproof.cli.screen import emit, err, out, percent, progress, table
-from pixelproof.errors import PixelproofError, RunError
+from pixelproof.cli.report import show
+from pixelproof.cli.screen import err, out, progress
 
 if TYPE_CHECKING:
-    from pixelproof.run import Run
     from pixelproof.study import Study
-    from pixelproof.views.robustness import RobustnessRow
 
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/STUDY).")]
 
@@ -62,17 +59,6 @@ def run(
     _conduct(study.load(study_file), out_folder, data_dir, device, quiet, as_json)
 
 
-def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that 'pixelproof run' wrote.")],
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Write report.html, its tables as CSV and its figures as PNG and SVG again from a run folder."""
-    from pixelproof.run import Run
-
-    _show(Run.open(run_folder), quiet, as_json)
-
-
 def _conduct(
     wanted: Study, folder: Path | None, data_dir: Path | None, device: str, quiet: bool, as_json: bool
 ) -> None:
@@ -88,44 +74,6 @@ def _conduct(
             device=device,
             listener=lambda event: tell(event.stage, event.done, event.total, event.note),
         )
-    _show(done, quiet, as_json)
+    show(done, quiet, as_json)
     if not quiet and not as_json:
         err.print(f"{time.perf_counter() - started:.0f} s in all", style="dim")
-
-
-def _show(run: Run, quiet: bool, as_json: bool) -> None:
-    """Write the report and print the summary."""
-    from pixelproof import report, views
-    from pixelproof.views.answer import held
-
-    try:
-        path = report.write(run)
-        opened = views.OpenRun(run, run.folder.name)
-        facts, found = views.overview(opened), held(lambda: views.robustness(opened))
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as reason:
-        if isinstance(reason, PixelproofError):
-            raise
-        do = "Run its study again: what is missing is made anew."
-        raise RunError(str(run.folder), "its results must be whole and of one study", repr(reason), do) from reason
-    rows = () if found is None else found.rows
-    if as_json:
-        emit({"overview": facts, "robustness": rows, "paper": views.paper(opened), "report": str(path)})
-        return
-    if not quiet:
-        out.print(facts.title, style="bold", highlight=False)
-    clean = facts.clean_accuracy
-    out.print(f"clean accuracy {percent(clean)}, n={clean.n}, seed {facts.seed}")
-    if rows:
-        budgets = sorted({row.eps for row in rows}, key=lambda eps: (eps is None, eps))
-        title = f"Robust accuracy on the {rows[0].n} correctly classified images, by eps (upper bounds)"
-        table(
-            title, ["attack", *("no budget" if eps is None else f"{eps:.4g}" for eps in budgets)], _grid(rows, budgets)
-        )
-    out.print(f"report: {path}", soft_wrap=True, highlight=False)
-
-
-def _grid(rows: Sequence[RobustnessRow], budgets: Sequence[float | None]) -> list[list[str]]:
-    """One line per attack, one cell per budget."""
-    cells = {(row.attack, row.eps): f"{100 * float(row.robust_accuracy):.1f} %" for row in rows}
-    names = dict.fromkeys(row.attack for row in rows)
-    return [[name, *(cells.get((name, eps), "-") for eps in budgets)] for name in names]

@@ -10,6 +10,7 @@ from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
 from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
+from pixelproof.report.commands import command_sections
 from pixelproof.report.critical import critical
 from pixelproof.report.defences import defences
 from pixelproof.report.detectors import detectors
@@ -29,6 +30,7 @@ from pixelproof.report.tables import CSV, write_csv
 from pixelproof.report.training import training
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.commands import command, is_command
 
 SECTIONS: tuple[Callable[[OpenRun], Section | None], ...] = (
     summary,
@@ -55,7 +57,8 @@ NAMED = 4  # results of an unfinished run that an error names
 def write(run: Run, folder: Path | None = None) -> Path:
     """Write report.html, tables/*.csv, figures/*.svg and figures/*.png; gives the path of report.html.
 
-    `folder` defaults to the run's own. Sections without data are left out. Each file is written whole or not at all,
+    The folder of a command (evaluate, audit) gets a short report.html alone. `folder` defaults to the run's own.
+    Sections without data are left out. Each file is written whole or not at all,
     report.html last; the same run gives the same bytes. Raises RunError for an unfinished run and a folder that
     cannot be written.
     """
@@ -65,6 +68,10 @@ def write(run: Run, folder: Path | None = None) -> Path:
         got = f"only {', '.join(names[:NAMED]) or 'nothing'}{more}"
         raise RunError(str(run.folder), "a report needs a complete run", got, "Run the study to its end first.")
     folder = run.folder if folder is None else folder
+    if is_command(run):
+        answer = command(run)
+        write_whole(folder / "report.html", html(answer, command_sections(answer)).encode())
+        return folder / "report.html"
     opened = OpenRun(run, run.folder.name)
     sections = [section for make in SECTIONS if (section := make(opened)) is not None]
     files = {f"tables/{name}.csv": text.encode() for name, make in CSV.items() if (text := write_csv(make(opened)))}
