@@ -41,3 +41,20 @@ def test_a_folder_of_an_unknown_command_is_one_sentence(evaluated):
     (folder / "spec.json").write_text(json.dumps(spec))
     found = CliRunner().invoke(app, ["report", str(folder)])
     assert "expected a folder of evaluate or audit" in str(found.exception)
+
+
+def test_an_audit_is_reported_with_its_verdict_and_every_flag(tmp_path):
+    net, folder = tmp_path / "net.py", tmp_path / "kept"
+    net.write_text(LINEAR)
+    call = ["audit", f"{net}:build", "digits", "--eps", "0.02", "--n", "100", "--noise", "50", "--reported", "fgsm"]
+    asked = CliRunner().invoke(app, [*call, "--json", "--out", str(folder)])
+    assert asked.exit_code == 0, asked.output
+    facts = json.loads(asked.stdout)
+    found = CliRunner().invoke(app, ["report", str(folder), "--json"])
+    assert found.exit_code == 0, (found.output, found.exception)
+    answer = json.loads(found.stdout)["answer"]
+    assert answer["about"] == facts["verdict"]
+    assert answer["believable"] == facts["believable"]
+    assert [flag["found"] for flag in answer["flags"]] == [flag["found"] for flag in facts["flags"]]
+    page = (folder / "report.html").read_text()
+    assert all(flag["flag"] in page for flag in facts["flags"])

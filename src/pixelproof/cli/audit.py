@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from pixelproof.cli.amounts import size
+from pixelproof.cli.audit_shown import facts, show
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, err, loud, out, percent, progress, table
-from pixelproof.specs import decimal
+from pixelproof.cli.screen import emit, progress
 
 if TYPE_CHECKING:
     from pixelproof.attacks import Attack
     from pixelproof.data import Dataset
-    from pixelproof.measure import Audit
     from pixelproof.models import Classifier
     from pixelproof.types import Rate
-
-COLOURS = {"raised": "bold red", "noted": "yellow", "clear": "green", "not run": "dim"}
 
 
 def audit(
@@ -96,7 +92,7 @@ def audit(
     if as_json:
         emit(facts(found, proven, eps))
     else:
-        _print(found, proven)
+        show(found, proven)
     if fail and not found.believable:
         raise typer.Exit(GATE)
 
@@ -121,73 +117,3 @@ def _trained(model: Classifier, spec: str | None, eps: float) -> Attack | str | 
     if own or spec is None:
         return defend.trained_with(defend.parse(own))
     return attacks.parse(spec, eps=eps)
-
-
-def warnings(found: Audit) -> list[str]:
-    """What the evaluation says of the network that makes any figure doubtful."""
-    from pixelproof.measure import flags
-
-    kinds = (flags.CHANCE, flags.GRADIENT_FREE, flags.NOT_FINITE)
-    return [flag for flag in found.evaluation.flags if flag.startswith(kinds)]
-
-
-def facts(found: Audit, proven: Rate | None, given: str = "") -> dict[str, Any]:
-    """An audit as JSON-able facts: the verdict, the evaluation in short, what is proven, and every flag."""
-    from pixelproof.views.overview import rate
-
-    return {
-        "verdict": found.verdict,
-        "believable": found.believable,
-        "n": found.evaluation.offered,
-        "seed": found.evaluation.seed,
-        "clean_accuracy": rate(found.evaluation.clean_accuracy),
-        "robust_accuracy_at_most": rate(found.evaluation.robust_accuracy),
-        "left_standing": rate(found.evaluation.left_standing),
-        "eps": found.evaluation.eps,
-        "eps_given": given or decimal(found.evaluation.eps),
-        "warnings": warnings(found),
-        "robust_accuracy_at_least": None if proven is None else rate(proven),
-        "expected_robust_accuracy": round(found.evaluation.expected_robust_accuracy, 6),
-        "attack": found.evaluation.attack,
-        "random": found.random,
-        "reported": found.reported,
-        "trained_with": found.trained_with,
-        "effort": asdict(found.effort),
-        "flags": [
-            {
-                "flag": flag.name,
-                "status": finding.status,
-                "blocks": flag.blocks,
-                "value": finding.value,
-                "found": finding.detail,
-                "test": flag.test,
-                "threshold": flag.threshold,
-                "source": flag.source,
-                "images": finding.images.tolist(),
-            }
-            for flag, finding in found.flags
-        ],
-    }
-
-
-def _print(found: Audit, proven: Rate | None) -> None:
-    summary = facts(found, proven)
-    out.print(found.verdict, style="bold green" if found.believable else "bold red", markup=False, highlight=False)
-    loud(summary["warnings"])
-    out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={summary['n']}", highlight=False)
-    standing = percent(summary["left_standing"])
-    out.print(f"left standing of the correctly classified: {standing}", highlight=False)
-    if proven is not None and proven.hits:
-        at_least = percent(summary["robust_accuracy_at_least"])
-        out.print(f"proven by interval bounds, whatever attacks miss: robust accuracy >= {at_least}", highlight=False)
-    rows = []
-    for number_, (flag, finding) in enumerate(found.flags, 1):
-        status = "noted" if finding.raised and not flag.blocks else finding.status
-        seen = finding.detail.removeprefix("not run: ")
-        if len(finding.images):
-            from pixelproof.measure.redflags.finding import listed
-
-            seen += f"; images {listed(finding.images)}"
-        rows.append((str(number_), flag.name, Text(status, style=COLOURS[status]), seen))
-    table("", ["", "red flag", "result", "what was seen"], rows, words=True)
-    err.print("a raised flag blocks the claim, a noted one is to be kept in mind; tests and thresholds: docs/audit.md")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixelproof.cli.amounts import duration, share, size
+from pixelproof.cli.evaluate_shown import facts, show
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, err, line, loud, out, percent, progress, table
+from pixelproof.cli.screen import emit, line, progress
 from pixelproof.errors import BadInput
-from pixelproof.specs import decimal
 
 if TYPE_CHECKING:
     from pixelproof.attacks import Auto
-    from pixelproof.measure import Evaluation, Live, RobustnessCurve
+    from pixelproof.measure import Live
 
 EVALUATION = 0.8  # share of the time budget, when the curve wants some of it
 
@@ -71,17 +71,17 @@ def evaluate(
     with progress(silent=quiet or as_json) as tell:
         model = chosen_model(model_name, weights, data_name, data_dir, device, seed, tell)
     if points is not None and is_stochastic(model, images[:LOOKED_AT].images):
-        expected = "the model must be deterministic"
-        raise BadInput("--curve", expected, "a random one", "Evaluate it at each budget instead.")
+        raise BadInput(
+            "--curve", "the model must be deterministic", "a random one", "Evaluate it at each budget instead."
+        )
     run = None
     with line(silent=quiet or as_json) as say:
         if out_folder is not None:
             spec = {"command": "evaluate", "model": model.digest(), "data": images.digest(), "attack": str(attack)}
             run = Run.create(out_folder, {**spec, "seed": seed, "target": target})
-
         known = [-1]
 
-        def show(live: Live) -> None:
+        def heard(live: Live) -> None:
             left = "" if live.left is None else f", {live.left:.0f} s left"
             bound = str(live.bound).partition(", n=")[0]
             text = f"robust accuracy <= {bound} after {live.seconds:.1f} s{left}"
@@ -92,7 +92,7 @@ def evaluate(
             return None if seconds is None else max(1e-9, most * (seconds - (time.monotonic() - started)))
 
         part = left(1.0 if points is None else EVALUATION)
-        found = measure.evaluate(model, images, attack, targets=targets, seed=seed, budget=part, run=run, tell=show)
+        found = measure.evaluate(model, images, attack, targets=targets, seed=seed, budget=part, run=run, tell=heard)
         curve = None
         if points is not None:
             curve = measure.curve(
@@ -111,7 +111,7 @@ def evaluate(
     if as_json:
         emit(facts(found, curve, eps))
     else:
-        _print(found, curve)
+        show(found, curve)
     if least is not None and float(found.robust_accuracy) < least:
         raise typer.Exit(GATE)
 
@@ -120,78 +120,3 @@ def budgets_up_to(attack: Auto, points: int) -> list[float]:
     """So many budgets of a curve, up to twice that of the evaluation; in linf no farther than any image is."""
     most = min(2 * attack.eps, 1.0) if attack.norm == "linf" else 2 * attack.eps
     return [most * (k + 1) / points for k in range(points)]
-
-
-def facts(found: Evaluation, curve: RobustnessCurve | None = None, given: str = "") -> dict[str, Any]:
-    """An evaluation as JSON-able facts, image by image, with the curve where there is one."""
-    from pixelproof.views.overview import rate
-
-    return {
-        "attack": found.attack,
-        "data": found.data,
-        "model": found.model,
-        "seed": found.seed,
-        "n": found.offered,
-        "clean_accuracy": rate(found.clean_accuracy),
-        "robust_accuracy_at_most": rate(found.robust_accuracy),
-        "left_standing": rate(found.left_standing),
-        "eps": found.eps,
-        "eps_given": given or decimal(found.eps),
-        "expected_robust_accuracy": round(found.expected_robust_accuracy, 6),
-        "undecided": found.undecided,
-        "ended": found.ended,
-        "seconds": round(found.seconds, 3),
-        "flags": list(found.flags),
-        "curve": None
-        if curve is None
-        else {
-            "eps": list(curve.eps),
-            "robust_accuracy_at_most": [rate(value) for value in curve.robust_accuracy],
-            "searched": curve.searched,
-            "distance": [round(float(d), 6) if d.isfinite() else None for d in curve.distance],
-        },
-        "bounds": [[round(b.seconds, 3), round(b.standing / found.offered, 6), b.part] for b in found.bounds],
-        "parts": [
-            {"part": p.label, "spec": p.spec, "attacked": p.attacked, "broke": p.broke, "seconds": round(p.seconds, 3)}
-            for p in found.parts
-        ],
-        "images": [
-            {
-                "index": int(found.index[row]),
-                "fooled": bool(found.success[row]),
-                "fooled_8bit": bool(found.success_8bit[row]),
-                "rate": round(float(found.rate[row]), 4),
-                "distance": round(float(found.distance[row]), 6) if found.success[row] else None,
-                "broken_by": found.breaker(row),
-                "first_break": int(found.first_break[row]),
-                "forwards": int(found.passes[row, 0]),
-                "backwards": int(found.passes[row, 1]),
-            }
-            for row in range(len(found))
-        ],
-    }
-
-
-def _print(found: Evaluation, curve: RobustnessCurve | None) -> None:
-    from pixelproof.views.overview import rate
-
-    shown = [part for part in found.parts if part.attacked]
-    rows = [(part.label, part.attacked, part.broke, f"{part.seconds:.1f}") for part in shown]
-    table(f"{found.attack}, seed {found.seed}", ["part", "attacked", "broke", "seconds"], rows)
-    summary = facts(found)
-    out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={found.offered}")
-    out.print(f"robust accuracy <= {percent(summary['robust_accuracy_at_most'])}, {found.ended}, {found.seconds:.1f} s")
-    standing = percent(summary["left_standing"])
-    out.print(f"left standing of the correctly classified: {standing}")
-    if curve is not None:
-        points = zip(curve.eps, (rate(value) for value in curve.robust_accuracy), strict=True)
-        shown_points = [(decimal(eps), percent(value)) for eps, value in points]
-        rest = "" if curve.searched == len(found) else f"; time for {curve.searched} of {len(found)} images"
-        table(f"curve, {found.norm}, n={found.offered}{rest}", ["eps", "robust accuracy <="], shown_points)
-    if found.random:
-        out.print(f"expected robust accuracy {100 * found.expected_robust_accuracy:.1f} % (random model)")
-        out.print(f"{found.undecided} images fool in about half of the passes: the interval of their rate holds 50 %")
-    out.print(f"of {int(found.success.sum())} fooled, {int(found.success_8bit.sum())} still are after saving in 8 bits")
-    loud([flag for flag in found.flags if flag.startswith("clean accuracy")])
-    for flag in found.flags:
-        err.print(f"flag: {flag}", style="yellow", markup=False, highlight=False)
