@@ -94,7 +94,7 @@ PAGES: tuple[Page, ...] = (
     Page(paths.ROBUSTNESS, views.robustness, warm=7),
     Page(paths.DEFENCES, views.defences, warm=8),
     Page(paths.DETECTORS, views.detectors, warm=10),
-    Page(paths.THRESHOLDS, explorer.thresholds.thresholds, contract.Thresholds, warm=9),
+    Page(paths.THRESHOLDS, explorer.thresholds.thresholds, warm=9),
     Page(paths.SCORES, explorer.thresholds.scores),
     Page(paths.MAPS, explorer.maps.maps, warm=11),
     Page(paths.MAP, explorer.maps.one),

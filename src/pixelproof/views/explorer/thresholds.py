@@ -2,51 +2,105 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof.detect import Figures, figures, roc
 from pixelproof.detect.neighbours.rules import BETWEEN
 from pixelproof.errors import UnknownName
-from pixelproof.results import GuardRecord, VerdictRecord
+from pixelproof.results import VerdictRecord, catalogue
 from pixelproof.run import slug
 from pixelproof.views import paths
+from pixelproof.views.answer import Answer, Estimate, Numbers
 from pixelproof.views.example_sets import CLEAN
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.roc import Roc
 
-NAMES = ("auroc", "tpr1", "tpr5", "eer", "accuracy")
 RESAMPLES = 200
 
 
-def thresholds(opened: OpenRun) -> dict[str, Any]:
+class Space(Answer):
+    """One layer: its rules, and its ROC on the images that nothing was tuned on.
+
+    The score of an image is the number of strangers (neighbours of another class than the predicted one) plus up to
+    one half, which orders equal counts. The tuned rule, more than `count` strangers, is the same as a score above
+    `threshold`; the calibrated rule is a score above `limit`.
+    """
+
+    name: str
+    k: int
+    count: int
+    threshold: float
+    limit: float
+    figures: dict[str, Estimate] = Field(description="auroc, tpr1, tpr5, eer, accuracy.")
+    eer_threshold: float = Field(description="The score at which false positives and misses are nearest to equal.")
+    roc: Roc
+
+
+class Against(Answer):
+    """Clean images against one attack's successes, none of which anything was tuned on."""
+
+    attack: str
+    clean: int
+    attacked: int
+    spaces: tuple[Space, ...]
+    scores: Numbers = Field(description="(spaces, clean + attacked): clean images first.")
+    examples: tuple[str, ...] = Field(description="The images' example ids, in the order of the scores.")
+
+
+class Accuracy(Answer):
+    """Balanced accuracy over k = 1, 2, ... for one layer, with the threshold tuned for each k on the tuning half.
+
+    `best` is the k chosen on the tuning half, `papers_k` the one the paper would pick from the validation curve.
+    """
+
+    layer: str
+    tuning: tuple[float, ...]
+    validation: tuple[float, ...]
+    eer: tuple[float, ...] = Field(description="Equal error rate over k on the tuning half.")
+    best: int
+    papers_k: int
+
+
+class Thresholds(Answer):
+    """Scores of every layer, so that a slider can move thresholds in the browser."""
+
+    available: Literal[True] = True
+    rate: float = Field(description="The false-alarm rate of the calibrated rule.")
+    tuned_on: str
+    against: tuple[Against, ...]
+    accuracy: tuple[Accuracy, ...]
+    note: str
+
+
+def thresholds(opened: OpenRun) -> Thresholds:
     """Per attack and layer: both rules' thresholds, figures with intervals and the ROC; Lacking without [guards]."""
     view = opened.neighbour_view
     found = {name: record for name, record in view.states.items() if name != CLEAN}
     judged = {name: record for name, record in found.items() if bool(_attacked(record).any())}
     tuned = view.tuned
     accuracy = tuned.tuning.at(tuned.tuning.accuracy, tuned.tuning.thresholds)
-    return {
-        "rate": view.clean.rate,
-        "tuned_on": view.section["focus"],
-        "against": [_against(opened, name, record) for name, record in _ordered(opened, judged)],
-        "accuracy": [
-            {
-                "layer": layer,
-                "tuning": accuracy[row].tolist(),
-                "validation": tuned.validated[row].tolist(),
-                "eer": tuned.tuning.eer[row].tolist(),
-                "best": tuned.best[row],
-                "papers_k": tuned.papers_k[row],
-            }
+    return Thresholds(
+        rate=view.clean.rate,
+        tuned_on=view.section["focus"],
+        against=tuple(_against(opened, name, record) for name, record in _ordered(opened, judged)),
+        accuracy=tuple(
+            Accuracy(
+                layer=layer,
+                tuning=tuple(accuracy[row].tolist()),
+                validation=tuple(tuned.validated[row].tolist()),
+                eer=tuple(tuned.tuning.eer[row].tolist()),
+                best=tuned.best[row],
+                papers_k=tuned.papers_k[row],
+            )
             for row, layer in enumerate(tuned.tuning.layers)
-        ],
-        "note": view.note,
-    }
+        ),
+        note=view.note,
+    )
 
 
 def scores(opened: OpenRun, attack: str) -> Float[Tensor, "spaces n"]:
@@ -55,60 +109,66 @@ def scores(opened: OpenRun, attack: str) -> Float[Tensor, "spaces n"]:
     if attack not in states or attack == CLEAN:
         raise UnknownName("explore", "attack", attack[:80], [name for name in states if name != CLEAN])
     clean, attacked = opened.neighbour_view.clean, states[attack]
-    return torch.cat([clean.score[_quiet(clean)], attacked.score[_attacked(attacked)]]).T.contiguous()
+    return torch.cat([clean.score[_clean(clean)], attacked.score[_attacked(attacked)]]).T.contiguous()
 
 
-def _against(opened: OpenRun, name: str, record: VerdictRecord) -> dict[str, Any]:
-    clean = opened.neighbour_view.clean
+def _against(opened: OpenRun, name: str, record: VerdictRecord) -> Against:
+    view = opened.neighbour_view
     table = scores(opened, name)
-    quiet = int(_quiet(clean).sum())
-    places = [(CLEAN, opened.neighbour_view.places[CLEAN][_quiet(clean)])]
-    places.append((f"guards~sets~{name}", opened.neighbour_view.places[name][_attacked(record)]))
-    return {
-        "attack": name,
-        "clean": quiet,
-        "attacked": table.shape[1] - quiet,
-        "spaces": [
-            _space(opened, name, place, table[place, :quiet], table[place, quiet:])
+    clean = int(_clean(view.clean).sum())
+    places = [(CLEAN, view.places[CLEAN][_clean(view.clean)])]
+    places.append((f"guards~sets~{name}", view.places[name][_attacked(record)]))
+    return Against(
+        attack=name,
+        clean=clean,
+        attacked=table.shape[1] - clean,
+        spaces=tuple(
+            _space(opened, name, place, table[place, :clean], table[place, clean:])
             for place in range(len(record.layers))
-        ],
-        "scores": {"href": paths.at(paths.SCORES, run=opened.name, attack=name), "shape": list(table.shape)},
-        "examples": [f"{found}~{index}" for found, rows in places for index in rows.tolist()],
-    }
+        ),
+        scores=Numbers(href=paths.at(paths.SCORES, run=opened.name, attack=name), shape=tuple(table.shape)),
+        examples=tuple(f"{found}~{index}" for found, rows in places for index in rows.tolist()),
+    )
 
 
-def _space(opened: OpenRun, attack: str, place: int, quiet: Tensor, strange: Tensor) -> dict[str, Any]:
+def _space(opened: OpenRun, attack: str, place: int, clean: Tensor, attacked: Tensor) -> Space:
     record = opened.neighbour_view.clean
-    curve = roc(quiet, strange)
+    curve = roc(clean, attacked)
     crossing = int((curve.fpr - (1 - curve.tpr)).abs().argmin())
+    return Space(
+        name=record.layers[place],
+        k=record.k[place],
+        count=record.thresholds[place],
+        threshold=record.thresholds[place] + BETWEEN,
+        limit=float(record.limit[place]),
+        figures=_figures(opened, attack, record.layers[place], clean, attacked),
+        eer_threshold=float(curve.thresholds[max(crossing, 1)]),
+        roc=Roc.of(curve.thresholds, curve.fpr, curve.tpr),
+    )
+
+
+def estimates(found: Figures) -> dict[str, Estimate]:
+    """The figures that are shown, each with its interval."""
     return {
-        "name": record.layers[place],
-        "k": record.k[place],
-        "count": record.thresholds[place],
-        "threshold": record.thresholds[place] + BETWEEN,
-        "limit": float(record.limit[place]),
-        "figures": _figures(opened, attack, record.layers[place], quiet, strange),
-        "eer_threshold": float(curve.thresholds[max(crossing, 1)]),
-        "roc": Roc.of(curve.thresholds, curve.fpr, curve.tpr),
+        "auroc": found.auroc,
+        "tpr1": found.tpr1,
+        "tpr5": found.tpr5,
+        "eer": found.eer,
+        "accuracy": found.accuracy,
     }
 
 
-def estimates(found: Figures) -> dict[str, dict[str, float]]:
-    """The figures that are shown, each with its interval."""
-    return {name: dataclasses.asdict(getattr(found, name)) for name in NAMES}
-
-
-def _figures(opened: OpenRun, attack: str, layer: str, quiet: Tensor, strange: Tensor) -> dict[str, dict[str, float]]:
+def _figures(opened: OpenRun, attack: str, layer: str, clean: Tensor, attacked: Tensor) -> dict[str, Estimate]:
     """The detector table's own figures where the run has them: they rest on more resamples."""
-    name = f"guards/detectors/{slug(f'neighbours, {layer}')}"
-    if opened.run.has(name):
-        for spec, evaluation in opened.run.load(name, GuardRecord).evaluations.items():
+    record = catalogue.DETECTORS.find(opened.run, name=f"neighbours, {layer}")
+    if record is not None:
+        for spec, evaluation in record.evaluations.items():
             if slug(spec) == attack:
                 return estimates(evaluation.figures)
-    return estimates(figures(quiet, strange, seed=opened.run.spec["seed"], resamples=RESAMPLES))
+    return estimates(figures(clean, attacked, seed=opened.run.spec["seed"], resamples=RESAMPLES))
 
 
-def _quiet(record: VerdictRecord) -> Bool[Tensor, " n"]:
+def _clean(record: VerdictRecord) -> Bool[Tensor, " n"]:
     """Clean images of the judging half that are classified correctly."""
     return record.validation & ~record.fooled
 

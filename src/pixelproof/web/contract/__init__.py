@@ -8,7 +8,6 @@ from pixelproof.web.contract.examples import (
 )
 from pixelproof.web.contract.gallery import DetectorColumn, ExampleSet, Gallery, GalleryDetector
 from pixelproof.web.contract.live import Ask, Job, Judged, LivePage, Mount, Step, Uploaded
-from pixelproof.web.contract.measures import Thresholds
 
 __all__ = [
     "Answer",
@@ -31,6 +30,5 @@ __all__ = [
     "Rate",
     "Refusal",
     "Step",
-    "Thresholds",
     "Uploaded",
 ]
