@@ -7,8 +7,7 @@ import pytest
 from source_nets import LINEAR
 from typer.testing import CliRunner
 
-from pixelproof.cli.amounts import share, size, sizes
-from pixelproof.cli.evaluate import budgets_up_to
+from pixelproof.cli.amounts import budgets_up_to, share, size, sizes
 from pixelproof.cli.main import app
 from pixelproof.errors import BadInput
 

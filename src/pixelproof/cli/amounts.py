@@ -8,6 +8,7 @@ from pixelproof.errors import BadInput
 from pixelproof.specs import number
 
 if TYPE_CHECKING:
+    from pixelproof.attacks import Auto
     from pixelproof.types import Norm
 
 
@@ -52,3 +53,9 @@ def duration(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise BadInput("--budget", "the time must be positive", f"'{text}'")
     return seconds
+
+
+def budgets_up_to(attack: Auto, points: int) -> list[float]:
+    """So many budgets of a curve, up to twice that of the evaluation; in linf no farther than any image is."""
+    most = min(2 * attack.eps, 1.0) if attack.norm == "linf" else 2 * attack.eps
+    return [most * (k + 1) / points for k in range(points)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelproof.cli.amounts import duration, share, size
+from pixelproof.cli.amounts import budgets_up_to, duration, share, size
 from pixelproof.cli.evaluate_shown import facts, show
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
@@ -16,7 +16,6 @@ from pixelproof.cli.screen import emit, line, progress
 from pixelproof.errors import BadInput
 
 if TYPE_CHECKING:
-    from pixelproof.attacks import Auto
     from pixelproof.measure import Live
 
 EVALUATION = 0.8  # share of the time budget, when the curve wants some of it
@@ -114,9 +113,3 @@ def evaluate(
         show(found, curve)
     if least is not None and float(found.robust_accuracy) < least:
         raise typer.Exit(GATE)
-
-
-def budgets_up_to(attack: Auto, points: int) -> list[float]:
-    """So many budgets of a curve, up to twice that of the evaluation; in linf no farther than any image is."""
-    most = min(2 * attack.eps, 1.0) if attack.norm == "linf" else 2 * attack.eps
-    return [most * (k + 1) / points for k in range(points)]

@@ -89,7 +89,8 @@ def _named(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
             except PixelproofError as reason:
                 damaged[each.name] = _said(reason)
         if not own:
-            do = "Give a folder that 'pixelproof run' wrote, or one that holds such folders."
+            do = "Give a folder that 'pixelproof run' wrote, or one that holds such folders; "
+            do += "those of evaluate and audit are read by 'pixelproof report'."
             got = "; ".join(damaged.values()).removesuffix(".") or "none"
             raise RunError(str(folder), "expected a run of a study", got, do)
         found += [each.resolve() for each in own]
