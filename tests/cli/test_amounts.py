@@ -26,7 +26,7 @@ def net(tmp_path):
 def test_a_budget_that_cannot_be_right_is_refused_before_any_work(command, text, monkeypatch):
     """Nothing is loaded: the functions that would do it are gone."""
     for module in ("evaluate", "audit", "compare", "defend"):
-        monkeypatch.delattr(sys.modules[f"pixelproof.cli.{module}"], "_model")
+        monkeypatch.delattr(sys.modules[f"pixelproof.cli.{module}"], "chosen_model")
     words = {
         "evaluate": ["evaluate", "mlp", "digits"],
         "audit": ["audit", "mlp", "digits"],
