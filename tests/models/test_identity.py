@@ -51,6 +51,74 @@ def test_code_is_part_of_the_digest(tmp_path):
     assert written(tmp_path / "e", "x = x + 1e-9") != plain, "too little for the logits, but other code"
 
 
+def test_functions_and_constants_that_the_code_names_are_part_of_it(tmp_path):
+    """Brightest pixels alone, or a shift of 1e-9: no rounded logits of fixed images show these."""
+
+    def helped(helper):
+        return written(tmp_path / "net", "x = outer(x)", f"TOP = 0.99\ndef outer(x):\n    return inner(x)\n{helper}")
+
+    plain = helped("def inner(x):\n    return x + 0.0 * (x > TOP)\n")
+    assert helped("def inner(x):\n    return x + 0.0 * (x > TOP)\n") == plain
+    assert helped("def inner(x):\n    return x + 0.1 * (x > TOP)\n") != plain
+    assert helped("def inner(x):\n    return x + 0.0 * (x > TOP)\nTOP = 0.98\n") != plain
+
+
+def dense(middle=None, **settings):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4, **settings), middle or nn.GELU(), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(256, 3))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (dense(), dense(eps=1.1e-5)),
+        (dense(nn.GELU()), dense(nn.GELU("tanh"))),
+        (dense(nn.LeakyReLU(0.01)), dense(nn.LeakyReLU(0.010001))),
+        (dense(nn.Hardtanh(-1, 1)), dense(nn.Hardtanh(-1, 0.999))),
+        (dense(nn.Softplus(1)), dense(nn.Softplus(1, threshold=19))),
+    ],
+)
+def test_settings_of_layers_are_part_of_it(one, other):
+    digests = [wrap(net.eval(), classes=3, input_shape=SHAPE).digest() for net in (one, one, other)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_what_was_attached_to_a_module_is_part_of_it():
+    net = dense().eval()
+    digests = [wrap(net, classes=3, input_shape=SHAPE).digest()]
+    handle = net[0].register_forward_hook(lambda _module, _inputs, output: output + 1e-9)
+    digests.append(wrap(net, classes=3, input_shape=SHAPE).digest())
+    handle.remove()
+    digests.append(wrap(net, classes=3, input_shape=SHAPE).digest())
+    forward = net[0].forward
+    net[0].forward = lambda x: forward(x) + 1e-9
+    digests.append(wrap(net, classes=3, input_shape=SHAPE).digest())
+    assert digests[0] == digests[2]
+    assert len(set(digests)) == 3
+
+
+class Counting(nn.Module):
+    """Counts its passes, and keeps the size of what it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 3)
+        self.passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        self.size = x.shape[-1]
+        return self.fc(x.flatten(1))
+
+
+def test_what_a_pass_leaves_behind_is_no_part_of_it():
+    model = wrap(Counting().eval(), classes=3, input_shape=SHAPE)
+    before = model.digest()
+    model.predict(TEST.images[:5])
+    assert model.digest() == before
+
+
 def test_what_no_source_shows_is_seen_in_the_logits(tmp_path):
     def helped(body):
         return written(tmp_path / "net", "x = helper(x)", f"def helper(x):\n    return {body}\n" + " " * len(body))

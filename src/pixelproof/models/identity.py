@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,8 +34,9 @@ def digest(classifier: Classifier) -> str:
     """ "2-" and sixteen hex digits that change with anything that decides an answer.
 
     That is: weights and buffers (also those that are not saved), normalisation, class names, the specs of what stands
-    before the network, the classes of all modules, the source of those that are not a library's, the code of exported
-    and scripted programs, and, for what none of these shows, the logits of four fixed random images, coarsely rounded.
+    before the network, the classes of all modules, their settings and hooks, the source of those that
+    are not a library's and of what that source calls, the code of exported and scripted programs, and, for what none of
+    these shows, the logits of four fixed random images, coarsely rounded.
     """
     hashed = hashlib.sha256()
 
@@ -46,11 +49,16 @@ def digest(classifier: Classifier) -> str:
     take(json.dumps([card.classes, card.input_shape, card.preprocessors]))
     for name, part in classifier.named_modules():
         kind = type(part)
-        take(name, kind.__qualname__, *sources(*kind.__mro__), *_code(part))
+        take(name, kind.__qualname__, *sources(*kind.__mro__), *_code(part), *_attached(part))
     tensors: dict[str, Any] = {**dict(classifier.named_buffers()), **classifier.state_dict()}
     for name, value in sorted(tensors.items()):
         take(name, *_content(value))
     take(*_answers(classifier))
+    if not is_own(classifier.net, card.name, card.input_shape, len(card.classes)):
+        # after two passes: what a network keeps of one is there by now, and what each changes, as a count, shows
+        before = _settings(classifier.net)
+        _answers(classifier)
+        take(*(f"{key}={value}" for key, value in _settings(classifier.net).items() if before.get(key) == value))
     return PREFIX + hashed.hexdigest()[:16]
 
 
@@ -79,16 +87,66 @@ def first_digest(classifier: Classifier) -> str:
 
 
 @cache
-def sources(*kinds: type) -> tuple[str, ...]:
-    """The source of classes, as far as they are no library's and can be read."""
-    found = []
-    for base in kinds:
-        try:
-            if not is_library(inspect.getfile(base)):
-                found.append(inspect.getsource(base))
-        except (TypeError, OSError):  # built in, or typed at a prompt
+def sources(*kinds: Callable[..., Any]) -> tuple[str, ...]:
+    """The source of classes and functions and of what these name in their files, as far as it is no library's."""
+    found: dict[str, str] = {}
+    for kind in kinds:
+        _follow(kind, found)
+    return tuple(f"{key} {found[key]}" for key in sorted(found))
+
+
+def _follow(code: Callable[..., Any], found: dict[str, str]) -> None:
+    """Add to `found` the source of a class or function, and the functions, classes and constants that it names."""
+    key = code.__qualname__
+    try:
+        if key in found or is_library(inspect.getfile(code)):
+            return
+        found[key] = inspect.getsource(code)
+    except (TypeError, OSError):  # built in, or typed at a prompt
+        return
+    for part in vars(code).values() if isinstance(code, type) else (code,):
+        function = getattr(part, "__func__", part)
+        if not isinstance(function, FunctionType):
             continue
-    return tuple(found)
+        for name in sorted(_names(function.__code__)):
+            named = function.__globals__.get(name)
+            if isinstance(named, FunctionType | type):
+                _follow(named, found)
+            elif name in function.__globals__ and _is_plain(named):
+                found[name] = repr(named)
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names of other objects in a function, and in the functions inside it."""
+    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _attached(part: nn.Module) -> tuple[str, ...]:
+    """The source of what was attached to one module alone: hooks, and a forward of its own."""
+    hooks = (*part._forward_pre_hooks.values(), *part._forward_hooks.values())
+    attached = [*hooks, *((vars(part)["forward"],) if "forward" in vars(part) else ())]
+    functions = [getattr(each, "__func__", each) for each in attached]
+    return tuple(
+        text for each in functions if isinstance(each, FunctionType) for text in (each.__qualname__, *sources(each))
+    )
+
+
+def _settings(net: nn.Module) -> dict[str, str]:
+    """By name, what modules hold beside tensors: numbers, texts, truth values, such as slopes, strides, paddings."""
+    found = {}
+    for path, part in net.named_modules():
+        if not isinstance(part, torch.jit.ScriptModule):
+            plain = {key: value for key, value in vars(part).items() if key[0] != "_" and key != "training"}
+            found.update({f"{path}.{key}": repr(value) for key, value in plain.items() if _is_plain(value)})
+    return found
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a number, a text, a truth value, None, or holds nothing else."""
+    if isinstance(value, tuple | list):
+        return all(_is_plain(inner) for inner in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def is_library(file: str) -> bool:
