@@ -3,9 +3,12 @@
 import pytest
 import torch
 from attack_toys import linear
+from torch import nn
 
 from pixelproof import lp
-from pixelproof.attacks import SPSA, mount
+from pixelproof.attacks import SPSA, mount, parse
+from pixelproof.data import Dataset
+from pixelproof.models import wrap
 
 GRADIENT = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -34,3 +37,30 @@ def test_spsa_asks_about_images_only():
     handle.remove()
     assert min(float(images.min()) for images in seen) >= 0
     assert max(float(images.max()) for images in seen) <= 1
+
+
+class Excluding(nn.Module):
+    """Three classes of a dense layer, and two that are never to be predicted."""
+
+    def __init__(self, never):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.never = nn.Linear(64, 3), never
+
+    def forward(self, x):
+        logits = 3 * self.fc(x.flatten(1))
+        return torch.cat([logits, torch.full((len(x), 2), self.never)], 1)
+
+
+@pytest.mark.parametrize("spec", ["deepfool", "cw:steps=100", "fmn", "ddn", "pgd:eps=0.1,steps=5,precision=bf16"])
+@pytest.mark.parametrize("never", [-1e4, -1e9, -1e30, torch.finfo(torch.float32).min])
+def test_classes_that_are_put_out_of_reach_cost_no_attack_its_success(spec, never):
+    found = []
+    for value in (-100.0, never):
+        model = wrap(Excluding(value).eval(), classes=5, input_shape=(1, 8, 8))
+        images = 0.3 + 0.4 * torch.rand((12, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+        data = Dataset("toy", images, model.predict(images).argmax(1), model.card.classes)
+        found.append(mount(parse(spec), model, data))
+    assert found[0].success.float().mean() > 0.8
+    assert torch.equal(found[0].success, found[1].success)
+    torch.testing.assert_close(found[0].distance["l2"], found[1].distance["l2"], rtol=0.02, atol=1e-3)

@@ -17,6 +17,8 @@ CPU_CHUNK = 64  # activations of larger batches leave the cache and the allocato
 GPU_CHUNK = 1024
 ORDINARY = (2.0**-6, 2.0**7)  # every attack works at logits of these sizes as they are
 RESCALED = "the logits are smaller or larger than usual; attacked were multiples of them, which decide alike"
+OUT_OF_REACH = 200  # a logit that is so many times further below the first than the one before it is there to exclude
+EVEN = 1e3  # ... where even logits count as apart by this part of the first
 USUAL = 4  # others are brought below 2**USUAL
 
 
@@ -140,12 +142,16 @@ class Watched:
 def usual_factor(logits: Logits) -> PerImage:
     """Per image 1 where the logits are of an ordinary size, else the power of two that brings it into [8, 16).
 
-    Too large is a spread; too small must all of them be, for two classes have no spread at their boundary.
+    Too large is a spread; too small must all of them be, for two classes have no spread at their boundary. Classes
+    that a network has put out of reach, by logits such as -1e30, have no part in the spread.
     """
     low, high = ORDINARY
-    logits = logits.double()
-    spread = logits.amax(1) - logits.amin(1)
-    size = torch.maximum(spread, logits.abs().amax(1))
+    ordered = logits.double().sort(1, descending=True).values
+    gaps = ordered[:, :1] - ordered
+    reach = torch.maximum(gaps[:, 1:-1], ordered[:, :1].abs() / EVEN) * OUT_OF_REACH
+    inside = torch.cat([torch.ones_like(gaps[:, :2], dtype=torch.bool), (gaps[:, 2:] <= reach).cumprod(1).bool()], 1)
+    spread = torch.where(inside, gaps, 0).amax(1)
+    size = torch.maximum(spread, logits.abs().amax(1).double())
     small = (size > 0) & (size < low)
     exponent = (USUAL - torch.frexp(torch.where(small, size, spread)).exponent).clamp(-126, 126)
     return torch.ldexp(torch.ones_like(spread), torch.where(small | (spread > high), exponent, 0)).float()
