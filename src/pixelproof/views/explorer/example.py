@@ -14,7 +14,7 @@ from pixelproof.views.example_sets import CLEAN, Shown
 from pixelproof.views.explorer.attackability import surveyed
 from pixelproof.views.explorer.attributions import attribution_of
 from pixelproof.views.explorer.columns import state_of, verdicts
-from pixelproof.views.explorer.decisions import decisions
+from pixelproof.views.explorer.decisions import Decision, decisions
 from pixelproof.views.explorer.gallery import facts
 from pixelproof.views.explorer.pictures import pixels
 from pixelproof.views.open_run import OpenRun
@@ -96,7 +96,7 @@ def _layers(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dic
     ]
 
 
-def judged(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dict[str, dict[str, Any]]]:
+def judged(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dict[str, Decision]]:
     """The decisions on the clean image and on the attacked one: the run's own, or made now where it has none."""
     if not opened.has("neighbour_view"):
         return [{}, {}]
@@ -106,7 +106,7 @@ def judged(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dict
     return [*said, {}][:2]
 
 
-def _stored(opened: OpenRun, state: str | None, index: int) -> dict[str, dict[str, Any]]:
+def _stored(opened: OpenRun, state: str | None, index: int) -> dict[str, Decision]:
     row = None if state is None else opened.neighbour_view.row(state, index)
     if state is None or row is None:
         return {}
@@ -114,7 +114,7 @@ def _stored(opened: OpenRun, state: str | None, index: int) -> dict[str, dict[st
     return decisions(opened.neighbour_view.states[state], row, predicted, opened.clean.classes)
 
 
-def _now(opened: OpenRun, image: Tensor, label: int) -> dict[str, dict[str, Any]]:
+def _now(opened: OpenRun, image: Tensor, label: int) -> dict[str, Decision]:
     seen = opened.neighbour_view.look(image[None], torch.tensor([label]))
     return decisions(opened.neighbour_view.verdicts(seen), 0, int(seen.predicted[0]), opened.clean.classes)
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pixelproof.views.explorer.decisions import Decision
 from pixelproof.web.contract.common import Answer, Atlas, Missing, Numbers
 from pixelproof.web.contract.gallery import ExampleSet
 
@@ -16,29 +17,6 @@ class Output(Answer):
     predicted: int
     logits: tuple[float, ...]
     probabilities: tuple[float, ...]
-
-
-class Decision(Answer):
-    """What one layer's neighbours say of one image.
-
-    Tuned rule (the paper's): alarm when more than `threshold` of the `k` neighbours belong to another class than the
-    predicted one. Calibrated rule: alarm when `score` (the same count, ties ordered by distance) is above `limit`,
-    which clean images set at the false-alarm rate `rate`.
-    """
-
-    k: int
-    strangers: int
-    threshold: int
-    alarm: bool
-    score: float
-    limit: float
-    p_value: float = Field(description="Conformal: at most p in a share p of clean images.")
-    calibrated_alarm: bool
-    rate: float
-    votes: tuple[int, ...] = Field(description="Neighbours per class, among the k nearest.")
-    recovered: int | None = Field(description="The class of most neighbours where it is not the predicted one.")
-    sentence: str = Field(description="Why, in words, from these numbers (tuned rule).")
-    sentence_calibrated: str
 
 
 class Drift(Answer):

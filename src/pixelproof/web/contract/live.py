@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from pixelproof.views.explorer.decisions import Decision
 from pixelproof.web.contract.common import Answer, Missing
-from pixelproof.web.contract.examples import Decision, Output
+from pixelproof.web.contract.examples import Output
 
 SESSION = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
 
