@@ -22,7 +22,7 @@ RULES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Word:
+class Scores:
     """What a detector says of the images of one state: positions in the test file, scores, alarms, p-values."""
 
     index: Tensor
@@ -33,8 +33,8 @@ class Word:
 
 
 @dataclass(frozen=True, eq=False)
-class Voice:
-    """One detector with its words by state ("clean", or an attack's file name)."""
+class ScoredDetector:
+    """One detector with its scores by state ("clean", or an attack's file name)."""
 
     id: str
     name: str
@@ -44,15 +44,15 @@ class Voice:
     about: str
     threshold: float
     rate: float | None
-    words: dict[str, Word]
+    by_state: dict[str, Scores]
 
 
-def voices(opened: OpenRun) -> tuple[Voice, ...]:
-    """Every detector that the run knows the words of: first the composed layer's two rules."""
+def scored_detectors(opened: OpenRun) -> tuple[ScoredDetector, ...]:
+    """Every detector that the run has scores of: first the composed layer's two rules."""
     return (*_layers(opened), *_table(opened)) if opened.has("neighbour_view") else ()
 
 
-def _layers(opened: OpenRun) -> Iterator[Voice]:
+def _layers(opened: OpenRun) -> Iterator[ScoredDetector]:
     states = opened.neighbour_view.states
     first = opened.neighbour_view.clean
     places = sorted(range(len(first.layers)), key=lambda place: first.layers[place] != "composed")
@@ -60,8 +60,8 @@ def _layers(opened: OpenRun) -> Iterator[Voice]:
         layer = first.layers[place]
         for rule, about in RULES.items():
             tuned = rule == "tuned"
-            words = {
-                name: Word(
+            by_state = {
+                name: Scores(
                     opened.neighbour_view.places[name],
                     record.strangers[:, place].float() if tuned else record.score[:, place],
                     (record.alarm if tuned else record.quiet_alarm)[:, place],
@@ -73,10 +73,12 @@ def _layers(opened: OpenRun) -> Iterator[Voice]:
             limit = float(first.thresholds[place]) if tuned else float(first.limit[place])
             title = f"neighbours in {layer}" if layer != "composed" else "neighbours over all layers"
             rate = None if tuned else first.rate
-            yield Voice(f"{slug(layer)}-{rule}", f"{title} ({rule})", "layer", layer, rule, about, limit, rate, words)
+            yield ScoredDetector(
+                f"{slug(layer)}-{rule}", f"{title} ({rule})", "layer", layer, rule, about, limit, rate, by_state
+            )
 
 
-def _table(opened: OpenRun) -> Iterator[Voice]:
+def _table(opened: OpenRun) -> Iterator[ScoredDetector]:
     """The detectors of the table; its rows about single layers are told by the layers themselves."""
     for stored in opened.run.names("guards/detectors/"):
         record = opened.run.load(stored, GuardRecord)
@@ -84,20 +86,22 @@ def _table(opened: OpenRun) -> Iterator[Voice]:
             yield _detector(record)
 
 
-def _detector(record: GuardRecord) -> Voice:
-    words = {
-        slug(state): Word(each.index, each.score, each.p_value <= record.rate, each.p_value, each.recovered)
+def _detector(record: GuardRecord) -> ScoredDetector:
+    by_state = {
+        slug(state): Scores(each.index, each.score, each.p_value <= record.rate, each.p_value, each.recovered)
         for state, each in record.judged.items()
     }
     about = f"Threshold from {record.calibration} clean images at a false-alarm rate of {100 * record.rate:g} %."
     name = record.name
-    return Voice(slug(name), name, "detector", None, "calibrated", about, record.threshold, record.rate, words)
+    return ScoredDetector(
+        slug(name), name, "detector", None, "calibrated", about, record.threshold, record.rate, by_state
+    )
 
 
 def listed(opened: OpenRun) -> list[dict[str, Any]]:
     """The detectors whose columns can be asked for."""
     fields = ("id", "name", "source", "layer", "rule", "about")
-    return [{field: getattr(voice, field) for field in fields} for voice in opened.kept(voices)]
+    return [{field: getattr(detector, field) for field in fields} for detector in opened.kept(scored_detectors)]
 
 
 def whole(opened: OpenRun) -> dict[str, Any]:
@@ -106,10 +110,10 @@ def whole(opened: OpenRun) -> dict[str, Any]:
 
 
 def column(opened: OpenRun, name: str) -> dict[str, Any]:
-    """One detector's word on every row of the gallery; UnknownName for one that the run does not have."""
-    found = next((voice for voice in opened.kept(voices) if voice.id == name), None)
+    """One detector's told on every row of the gallery; UnknownName for one that the run does not have."""
+    found = next((detector for detector in opened.kept(scored_detectors) if detector.id == name), None)
     if found is None:
-        raise UnknownName("explore", "detector", name[:80], [voice.id for voice in opened.kept(voices)])
+        raise UnknownName("explore", "detector", name[:80], [detector.id for detector in opened.kept(scored_detectors)])
     scores: list[float | None] = []
     alarms: list[bool | None] = []
     cases: list[int] = []
@@ -133,13 +137,13 @@ def column(opened: OpenRun, name: str) -> dict[str, Any]:
     }
 
 
-def spoken(voice: Voice, each: Shown) -> dict[int, tuple[float, bool]]:
+def spoken(detector: ScoredDetector, each: Shown) -> dict[int, tuple[float, bool]]:
     """Score and alarm by position in the test file, for the images of one set of examples."""
-    word = voice.words.get(state_of(each) or "")
-    if word is None:
+    told = detector.by_state.get(state_of(each) or "")
+    if told is None:
         return {}
-    pairs = zip(word.score.tolist(), word.alarm.tolist(), strict=True)
-    return dict(zip(word.index.tolist(), pairs, strict=True))
+    pairs = zip(told.score.tolist(), told.alarm.tolist(), strict=True)
+    return dict(zip(told.index.tolist(), pairs, strict=True))
 
 
 def state_of(each: Shown) -> str | None:
@@ -153,31 +157,33 @@ def verdicts(opened: OpenRun, each: Shown, row: int) -> list[dict[str, Any]]:
     """What every detector says of an example and of its clean image; nulls where it was not asked."""
     index = int(each.index[row])
     found = []
-    for voice in opened.kept(voices):
-        if voice.source == "layer" and voice.layer != "composed":
+    for detector in opened.kept(scored_detectors):
+        if detector.source == "layer" and detector.layer != "composed":
             continue
-        clean = _verdict(voice, CLEAN, index, attacked=False, success=False)
+        clean = _verdict(detector, CLEAN, index, attacked=False, success=False)
         state = state_of(each)
         attacked = None
         if each.attack is not None and state is not None:
-            attacked = _verdict(voice, state, index, attacked=True, success=bool(each.success[row]))
+            attacked = _verdict(detector, state, index, attacked=True, success=bool(each.success[row]))
         if clean or attacked:
             told = {"clean": clean, "adversarial": attacked}
-            found.append({"id": voice.id, "name": voice.name, "about": voice.about, **told})
+            found.append({"id": detector.id, "name": detector.name, "about": detector.about, **told})
     return found
 
 
-def _verdict(voice: Voice, state: str, index: int, *, attacked: bool, success: bool) -> dict[str, Any] | None:
-    word = voice.words.get(state)
-    rows = [] if word is None else (word.index == index).nonzero()[:, 0].tolist()
-    if word is None or not rows:
+def _verdict(
+    detector: ScoredDetector, state: str, index: int, *, attacked: bool, success: bool
+) -> dict[str, Any] | None:
+    told = detector.by_state.get(state)
+    rows = [] if told is None else (told.index == index).nonzero()[:, 0].tolist()
+    if told is None or not rows:
         return None
-    row, alarm = rows[0], bool(word.alarm[rows[0]])
-    recovered = -1 if word.recovered is None else int(word.recovered[row])
+    row, alarm = rows[0], bool(told.alarm[rows[0]])
+    recovered = -1 if told.recovered is None else int(told.recovered[row])
     return {
-        "score": float(word.score[row]),
-        "threshold": voice.threshold,
-        "p_value": None if word.p_value is None else float(word.p_value[row]),
+        "score": float(told.score[row]),
+        "threshold": detector.threshold,
+        "p_value": None if told.p_value is None else float(told.p_value[row]),
         "alarm": alarm,
         "recovered": None if recovered < 0 else recovered,
         "case": CASES[case(attacked=attacked, success=success, alarm=alarm)],
