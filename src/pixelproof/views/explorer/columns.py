@@ -22,7 +22,7 @@ RULES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class StateScores:
     """What a detector says of the images of one state: positions in the test file, scores, alarms, p-values."""
 
     index: Tensor
@@ -44,7 +44,7 @@ class ScoredDetector:
     about: str
     threshold: float
     rate: float | None
-    by_state: dict[str, Scores]
+    by_state: dict[str, StateScores]
 
 
 def scored_detectors(opened: OpenRun) -> tuple[ScoredDetector, ...]:
@@ -61,7 +61,7 @@ def _layers(opened: OpenRun) -> Iterator[ScoredDetector]:
         for rule, about in RULES.items():
             tuned = rule == "tuned"
             by_state = {
-                name: Scores(
+                name: StateScores(
                     opened.neighbour_view.places[name],
                     record.strangers[:, place].float() if tuned else record.score[:, place],
                     (record.alarm if tuned else record.quiet_alarm)[:, place],
@@ -88,7 +88,7 @@ def _table(opened: OpenRun) -> Iterator[ScoredDetector]:
 
 def _detector(record: GuardRecord) -> ScoredDetector:
     by_state = {
-        slug(state): Scores(each.index, each.score, each.p_value <= record.rate, each.p_value, each.recovered)
+        slug(state): StateScores(each.index, each.score, each.p_value <= record.rate, each.p_value, each.recovered)
         for state, each in record.judged.items()
     }
     about = f"Threshold from {record.calibration} clean images at a false-alarm rate of {100 * record.rate:g} %."
@@ -110,7 +110,7 @@ def whole(opened: OpenRun) -> dict[str, Any]:
 
 
 def column(opened: OpenRun, name: str) -> dict[str, Any]:
-    """One detector's told on every row of the gallery; UnknownName for one that the run does not have."""
+    """One detector's scores and alarms on every row of the gallery; UnknownName for one that the run does not have."""
     found = next((detector for detector in opened.kept(scored_detectors) if detector.id == name), None)
     if found is None:
         raise UnknownName("explore", "detector", name[:80], [detector.id for detector in opened.kept(scored_detectors)])
