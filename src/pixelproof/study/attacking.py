@@ -8,11 +8,11 @@ from pixelproof import attacks, specs
 from pixelproof.attacks import Attack
 from pixelproof.results import AttackRecord, catalogue
 from pixelproof.study.context import Context
+from pixelproof.study.spec import AttackSection
 
 
-def attack(context: Context) -> None:
+def attack(context: Context, section: AttackSection) -> None:
     """Every attack at every budget; attacks with their own eps run at that one."""
-    section = context.study.attacks
     for number, spec in enumerate(section.specs):
         own = specs.given(spec, attacks.ATTACKS, "attack").get("eps")
         chosen = specs.parse(spec, attacks.ATTACKS, "attack", {"eps": section.eps[-1]})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
 import torch
 
 from pixelproof import models
+from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.study import (
     critical,
@@ -26,59 +26,80 @@ from pixelproof.study import (
     witnessing,
 )
 from pixelproof.study.attacking import attack
-from pixelproof.study.context import Context, Event, Listener, Stage
+from pixelproof.study.context import Context, Event, Listener
+from pixelproof.study.defence_section import DefenceSection
 from pixelproof.study.fitting import check_settings
 from pixelproof.study.growing import taken_up
-from pixelproof.study.spec import Study
+from pixelproof.study.guard_section import GuardSection
+from pixelproof.study.spec import PixelSection, SignatureSection, Study
+from pixelproof.study.stages import Stage
 from pixelproof.study.training import clean, train
 
-STAGES: Mapping[str, Stage] = MappingProxyType({"train": train, "clean": clean, "attack": attack})
-SIGNATURE_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {
-        "signatures": signatures.signatures,
-        "critical pixels": critical.critical,
-        "proximity to 0": critical.near_zero,
-        "sanity": critical.sanity,
-        "inside": penultimate.inside,
-        "projection": penultimate.project,
-        "detectors": signature_detectors.detect,
-        "adaptive": signature_detectors.adaptive,
-    }
+KNOWN = (catalogue.KNOWN, catalogue.KNOWN_PIXEL)
+HARDENED = (catalogue.HARDENED_MODEL, catalogue.HARDENED_HISTORY)
+AUDITED = (catalogue.AUDITS, catalogue.AUDITS_MASKED)
+
+
+def _whole(study: Study) -> Study:
+    return study
+
+
+def _signatures(study: Study) -> SignatureSection | None:
+    return study.signatures
+
+
+def _pixels(study: Study) -> PixelSection | None:
+    return study.pixels
+
+
+def _guards(study: Study) -> GuardSection | None:
+    return study.guards
+
+
+def _defences(study: Study) -> DefenceSection | None:
+    return study.defences
+
+
+ALWAYS: tuple[Stage[Any], ...] = (
+    Stage("train", _whole, lambda context, _: train(context), (catalogue.MODEL, catalogue.HISTORY)),
+    Stage("clean", _whole, lambda context, _: clean(context), (catalogue.CLEAN, catalogue.MODEL)),
+    Stage("attack", lambda study: study.attacks, attack, (catalogue.ATTACKED,)),
 )
-PIXEL_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {
-        "screen": one_pixel.screen,
-        "twins": one_pixel.pixel_set,
-        "survey": one_pixel.survey,
-        "repair": repair.repair,
-        "certificate": one_pixel.certify,
-    }
+SIGNATURES: tuple[Stage[Any], ...] = (
+    Stage("signatures", _signatures, signatures.signatures, (catalogue.TWINS, catalogue.MAPS)),
+    Stage("critical pixels", _signatures, critical.critical, (catalogue.CRITICAL,)),
+    Stage("proximity to 0", _signatures, critical.near_zero, (catalogue.PROXIMITY,)),
+    Stage("sanity", _signatures, critical.sanity, (catalogue.SANITY,)),
+    Stage("inside", _signatures, penultimate.inside, (catalogue.INSIDE,)),
+    Stage("projection", _signatures, penultimate.project, (catalogue.PROJECTIONS,)),
+    Stage("detectors", _signatures, signature_detectors.detect, (catalogue.ROWS, catalogue.SIGNATURE_DETECTORS)),
+    Stage("adaptive", _signatures, signature_detectors.adaptive, (catalogue.ADAPTIVE,), lambda s: s.adaptive),
 )
-GUARD_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {
-        "guards": guarding.attack,
-        "index": guarding.index,
-        "tune": guarding.tune,
-        "validate": guarding.validate,
-        "examples of each case": witnessing.witness,
-        "near-duplicates": duplicating.duplicates,
-        "detector table": guard_table.compare,
-    }
+PIXELS: tuple[Stage[Any], ...] = (
+    Stage("screen", _pixels, one_pixel.screen, (catalogue.SCREENED, catalogue.SCREENED_BLOCK)),
+    Stage("twins", _pixels, one_pixel.pixel_set, (catalogue.PIXEL_SET,)),
+    Stage("survey", _pixels, one_pixel.survey, (catalogue.SURVEY, catalogue.SURVEY_BLOCK)),
+    Stage("repair", _pixels, repair.repair, (catalogue.REPAIR,), lambda s: s.repair),
+    Stage("certificate", _pixels, one_pixel.certify, (catalogue.CERTIFICATE,), lambda s: s.certify),
 )
-DEFENCE_STAGES: Mapping[str, Stage] = MappingProxyType(
-    {
-        "harden": hardening.harden,
-        "budget": hardening.budget,
-        "search": hardening.search,
-        "harden what was found": hardening.harden,
-        "resist": resisting.resist,
-        "audit": resisting.audit,
-    }
+GUARDS: tuple[Stage[Any], ...] = (
+    Stage("guards", _guards, guarding.attack, (catalogue.SETS,)),
+    Stage("index", _guards, guarding.index, (catalogue.INDEX, catalogue.NEIGHBOURS)),
+    Stage("tune", _guards, guarding.tune, (catalogue.TUNED,)),
+    Stage("validate", _guards, guarding.validate, (catalogue.VERDICTS,)),
+    Stage("examples of each case", _guards, lambda context, _: witnessing.witness(context), (catalogue.CASES,)),
+    Stage("near-duplicates", _guards, lambda context, _: duplicating.duplicates(context), (catalogue.DUPLICATES,)),
+    Stage("detector table", _guards, guard_table.compare, (catalogue.DETECTORS, *KNOWN)),
 )
-# The stages of a section run when a study has the section, in this order.
-SECTION_STAGES: Mapping[str, Mapping[str, Stage]] = MappingProxyType(
-    {"signatures": SIGNATURE_STAGES, "pixels": PIXEL_STAGES, "guards": GUARD_STAGES, "defences": DEFENCE_STAGES}
+DEFENCES: tuple[Stage[Any], ...] = (
+    Stage("harden", _defences, lambda context, _: hardening.harden(context), HARDENED),
+    Stage("budget", _defences, lambda context, _: hardening.budget(context), (catalogue.BUDGETS,)),
+    Stage("search", _defences, lambda context, _: hardening.search(context), (catalogue.SEARCH,)),
+    Stage("harden what was found", _defences, lambda context, _: hardening.harden(context), HARDENED),
+    Stage("resist", _defences, lambda context, _: resisting.resist(context), (catalogue.HARDENED,)),
+    Stage("audit", _defences, lambda context, _: resisting.audit(context), AUDITED),
 )
+STAGES = (*ALWAYS, *SIGNATURES, *PIXELS, *GUARDS, *DEFENCES)
 
 
 def conduct(
@@ -103,18 +124,15 @@ def conduct(
         raise
     for name, why in run.damaged.items():
         context.tell(f"{name} is damaged and made again", 1, 1, why)
-    wanted = dict(STAGES)
-    for section, stages in SECTION_STAGES.items():
-        wanted |= stages if getattr(study, section) is not None else {}
-    for name, stage in wanted.items():
+    for stage in STAGES:
         started = time.perf_counter()
         try:
-            stage(context)
-            if name == "train":
+            stage.conduct(context)
+            if stage.name == "train":
                 check_settings(context)
         finally:
-            if not run.complete:
-                run.spend(name, time.perf_counter() - started)
+            if not run.complete and stage.section(study) is not None:
+                run.spend(stage.name, time.perf_counter() - started)
     if not run.complete:
         place = context.model.device
         facts = {"device": str(place), "native_bf16": models.native_bf16(place), "seconds": run.seconds}
@@ -123,4 +141,4 @@ def conduct(
     return run
 
 
-__all__ = ["SECTION_STAGES", "STAGES", "Event", "Listener", "conduct"]
+__all__ = ["STAGES", "Event", "Listener", "conduct"]

@@ -40,6 +40,3 @@ class Context:
     def tell(self, stage: str, done: int, total: int, note: str = "") -> None:
         """Report progress."""
         self.listener(Event(stage, done, total, note))
-
-
-Stage: TypeAlias = Callable[[Context], None]

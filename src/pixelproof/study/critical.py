@@ -28,8 +28,9 @@ from pixelproof.explain import (
     rankings,
     twin_run,
 )
+from pixelproof.explain.proximity import Proximity
 from pixelproof.models import frozen
-from pixelproof.results import Confined, CriticalRecord, FixedClass, Histogram, SanityRecord, catalogue
+from pixelproof.results import Confined, CriticalRecord, FixedClass, Histogram, SanityRecord
 from pixelproof.study.context import Context
 from pixelproof.study.signatures import TRUE, TRUE_NOISE, background, going_on, maps, twins
 from pixelproof.study.spec import SignatureSection
@@ -43,11 +44,8 @@ DRAWS = 4
 SANITY_IMAGES = 60
 
 
-def critical(context: Context) -> None:
+def critical(context: Context, section: SignatureSection) -> CriticalRecord:
     """Everything about the critical pixels of the focus attack's successes."""
-    section = context.study.signatures
-    if section is None or catalogue.CRITICAL.has(context.run):
-        return
     found, clean, attacked = twins(context, section.focus), maps(context, "clean"), maps(context, section.focus)
     fooled = found.success
     if int(fooled.sum()) < LEAST:
@@ -91,8 +89,8 @@ def critical(context: Context) -> None:
         null=null,
         pixels=pixel_test(change, generator),
     )
-    catalogue.CRITICAL.save(context.run, record)
     context.tell("critical pixels", 5, 5)
+    return record
 
 
 def _fixed(context: Context, fooled: Mask, k: int, generator: torch.Generator) -> FixedClass:
@@ -164,24 +162,18 @@ def _confined(
     return [*done, Confined("critical (the attack's own)", section.critical, Rate(int(wrong.sum()), len(wrong)))]
 
 
-def near_zero(context: Context) -> None:
+def near_zero(context: Context, section: SignatureSection) -> Proximity:
     """Paper 1's Table II on the clean images: do pixels with signatures near 0 matter less than those far from it?"""
-    section = context.study.signatures
-    if section is None or catalogue.PROXIMITY.has(context.run):
-        return
     found, explained = twins(context, section.focus), maps(context, "clean")
     draws = Draws.keyed(context.study.seed, found.index)
     backgrounds = background(context)
     measured = proximity(context.model, found.clean, explained, backgrounds, k=section.critical, draws=draws)
-    catalogue.PROXIMITY.save(context.run, measured)
     context.tell("proximity to 0", 1, 1)
+    return measured
 
 
-def sanity(context: Context) -> None:
+def sanity(context: Context, section: SignatureSection) -> SanityRecord:
     """Do the signatures depend on the model, and how stable are they over backgrounds and over retrained models?"""
-    section = context.study.signatures
-    if section is None or catalogue.SANITY.has(context.run):
-        return
     found = twins(context, section.focus)
     images, labels = found.clean[:SANITY_IMAGES], found.labels[:SANITY_IMAGES]
     generator = torch.Generator().manual_seed(context.study.seed)
@@ -215,5 +207,5 @@ def sanity(context: Context) -> None:
             DeepShap(background(context)), context.model, images, generator, k=k, seed=context.study.seed
         ),
     )
-    catalogue.SANITY.save(context.run, record)
     context.tell("sanity", steps, steps)
+    return record

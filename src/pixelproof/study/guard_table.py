@@ -29,7 +29,7 @@ from pixelproof.errors import BadInput
 from pixelproof.results import GuardRecord, Judgement, KnownRecord, Result, catalogue
 from pixelproof.results.neighbours import CLEAN
 from pixelproof.study.context import Context
-from pixelproof.study.guard_section import PIXELS
+from pixelproof.study.guard_section import PIXELS, GuardSection
 from pixelproof.study.guarding import adversarial, fitted, held, quiet, stored, subjects, wanted
 from pixelproof.types import Mask, Rate
 
@@ -86,9 +86,9 @@ class Spec:
         return guard.calibrated(context.model, calm, rate=section.rate)
 
 
-def compare(context: Context) -> None:
+def compare(context: Context, section: GuardSection) -> None:
     """Fit every detector, judge it on the half that nothing was tuned on, and attack it with its own knowledge."""
-    section, run = wanted(context), context.run
+    run = context.run
     found = detectors(context)
     pixel = bool(section.adaptive) and PIXELS in section.attacks
     store: Store | None = None

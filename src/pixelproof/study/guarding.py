@@ -28,9 +28,8 @@ APART = 7919  # added to the seed: samples drawn with the seed itself would all 
 PORTION = 100  # images looked up between two reports of progress
 
 
-def attack(context: Context) -> None:
+def attack(context: Context, section: GuardSection) -> None:
     """Attack the section's images with every attack."""
-    section = wanted(context)
     for number, spec in enumerate(section.attacks):
         if catalogue.SETS.has(context.run, attack=spec):
             continue
@@ -50,9 +49,9 @@ def _attacked(context: Context, spec: str, which: str) -> AdversarialSet:
     )
 
 
-def index(context: Context) -> None:
+def index(context: Context, section: GuardSection) -> None:
     """Index the training images' activations, and look up the neighbours of every state's images."""
-    section, run = wanted(context), context.run
+    run = context.run
     states = (CALIBRATION, CLEAN, *section.attacks)
     missing = [state for state in states if not catalogue.NEIGHBOURS.has(run, state=state)]
     if not missing and (index_folder(context) / "store.safetensors").exists():
@@ -69,9 +68,9 @@ def index(context: Context) -> None:
         catalogue.NEIGHBOURS.save(run, NeighbourRecord.joined(parts), state=state)
 
 
-def tune(context: Context) -> None:
+def tune(context: Context, section: GuardSection) -> None:
     """k and threshold of every layer, tuned on one half of the images and validated on the other, for every attack."""
-    section, run = wanted(context), context.run
+    run = context.run
     clean = neighbours(context, CLEAN)
     for number, spec in enumerate(section.attacks):
         if not catalogue.TUNED.has(run, attack=spec):
@@ -91,9 +90,9 @@ def tune(context: Context) -> None:
         context.tell("tune", number + 1, len(section.attacks), spec)
 
 
-def validate(context: Context) -> None:
+def validate(context: Context, section: GuardSection) -> None:
     """What every layer says of every image, with the k and threshold tuned on the focus attack."""
-    section, run = wanted(context), context.run
+    run = context.run
     states = (CLEAN, *section.attacks)
     for number, state in enumerate(states):
         if not catalogue.VERDICTS.has(run, state=state):

@@ -21,19 +21,15 @@ COMPLETE = OnePixel(sweep="always")
 RANKED = OnePixel(sweep="never")
 
 
-def survey(context: Context) -> None:
+def survey(context: Context, section: PixelSection) -> None:
     """Every pixel of some of the study's images in every corner colour: rates and attackability maps."""
-    section = context.study.pixels
-    if section is not None:
-        images = subjects(context, section).sample(section.maps, context.study.seed)
-        _search(context, COMPLETE, images, catalogue.SURVEY, catalogue.SURVEY_BLOCK)
+    images = subjects(context, section).sample(section.maps, context.study.seed)
+    _search(context, COMPLETE, images, catalogue.SURVEY, catalogue.SURVEY_BLOCK)
 
 
-def screen(context: Context) -> None:
+def screen(context: Context, section: PixelSection) -> None:
     """The pixels that the gradient points at, of all the study's images: cheap, and it finds nearly all that fall."""
-    section = context.study.pixels
-    if section is not None:
-        _search(context, RANKED, subjects(context, section), catalogue.SCREENED, catalogue.SCREENED_BLOCK)
+    _search(context, RANKED, subjects(context, section), catalogue.SCREENED, catalogue.SCREENED_BLOCK)
 
 
 def _search(
@@ -71,11 +67,8 @@ def subjects(context: Context, section: PixelSection) -> Dataset:
     return context.test[clean.predicted == clean.labels].sample(section.n, context.study.seed)
 
 
-def pixel_set(context: Context) -> None:
+def pixel_set(context: Context, section: PixelSection) -> PixelSet:
     """The data set of paper 3: every attacked image with its twin for one target, in a tuning and a validation half."""
-    section = context.study.pixels
-    if section is None or catalogue.PIXEL_SET.has(context.run):
-        return
     record = catalogue.SCREENED.load(context.run)
     attacked = record.attacked.nonzero()[:, 0]
     if 2 * (len(attacked) // 2) < section.validation:
@@ -101,7 +94,7 @@ def pixel_set(context: Context) -> None:
     half = torch.zeros(len(found), dtype=torch.bool)
     half[stratified(found.labels, len(found) // 2, context.study.seed)] = True
     made = PixelSet(found, fallen.position[rows, targets], fallen.colour[rows, targets], half)
-    catalogue.PIXEL_SET.save(context.run, made.only(found.success))
+    return made.only(found.success)
 
 
 def drawn(record: PixelSurvey, seed: int) -> Labels:
@@ -110,15 +103,12 @@ def drawn(record: PixelSurvey, seed: int) -> Labels:
     return chance.masked_fill(~record.targets, -1.0).argmax(1)
 
 
-def certify(context: Context) -> None:
+def certify(context: Context, section: PixelSection) -> CertificateRecord | None:
     """The first correctly classified test images, each attacked or proven; resumed pixel by pixel.
 
     A network with an operation that no proof can go through gets no certificate, and the study goes on: what was
     computed before is worth a report.
     """
-    section = context.study.pixels
-    if section is None or not section.certify or catalogue.CERTIFICATE.has(context.run):
-        return
     clean = catalogue.CLEAN.load(context.run)
     rows = (clean.predicted == clean.labels).nonzero()[: section.certify, 0]
     images = context.test[rows]
@@ -132,6 +122,5 @@ def certify(context: Context) -> None:
         proof = certify_one_pixel(context.model, images.images, images.labels, budget=section.budget, journal=journal)
     except CertificateRefused as reason:
         context.tell("certificate", 1, 1, str(reason))
-        return
-    record = CertificateRecord(images.index, images.labels, proof, int(rows[-1]) + 1, section.budget)
-    catalogue.CERTIFICATE.save(context.run, record)
+        return None
+    return CertificateRecord(images.index, images.labels, proof, int(rows[-1]) + 1, section.budget)

@@ -13,17 +13,15 @@ from pixelproof.models import evaluating
 from pixelproof.results import InsideRecord, ProjectionRecord, catalogue
 from pixelproof.study.context import Context
 from pixelproof.study.signatures import NOISE, twins
+from pixelproof.study.spec import SignatureSection
 from pixelproof.types import Images
 
 LEAST = 20  # images of which half must suffice to fit a line
 BATCH = 250
 
 
-def inside(context: Context) -> None:
+def inside(context: Context, section: SignatureSection) -> None:
     """The penultimate layer under every attack and under noise, on the images that the attack fools."""
-    section = context.study.signatures
-    if section is None:
-        return
     names = (*section.attacks, NOISE)
     for number, spec in enumerate(names):
         if catalogue.INSIDE.has(context.run, attack=spec):
@@ -50,11 +48,8 @@ def inside(context: Context) -> None:
         context.tell("inside", number + 1, len(names))
 
 
-def project(context: Context) -> None:
+def project(context: Context, section: SignatureSection) -> None:
     """Where clean and attacked images lie among each other: in pixels, and in the penultimate or the given layers."""
-    section = context.study.signatures
-    if section is None:
-        return
     method = section.projection
     if method == "auto":
         method = "umap" if importlib.util.find_spec("umap") else "pca"

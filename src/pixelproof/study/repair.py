@@ -10,6 +10,7 @@ from pixelproof import data
 from pixelproof.detect import Repair, RepairGuard, evade, figures
 from pixelproof.results import RepairRecord, catalogue
 from pixelproof.study.context import Context
+from pixelproof.study.spec import PixelSection
 from pixelproof.types import Images, Mask, Rate
 
 MOST = 8  # pixels that are repaired, those that stick out most; chosen on a tuning half (docs/pixel.md)
@@ -17,11 +18,8 @@ PORTION = 20  # images between two reports of progress
 CALIBRATE = 40  # clean validation images that the p-values rest on; the alarm itself needs none
 
 
-def repair(context: Context) -> None:
+def repair(context: Context, section: PixelSection) -> RepairRecord:
     """Repair on the validation half and as many other correct test images; then evasion with one and two pixels."""
-    section = context.study.pixels
-    if section is None or not section.repair or catalogue.REPAIR.has(context.run):
-        return
     seed = context.study.seed
     clean = catalogue.CLEAN.load(context.run)
     others = context.test[clean.predicted == clean.labels].sample(section.repair, seed + 1)
@@ -48,7 +46,7 @@ def repair(context: Context) -> None:
     caught, quiet, fresh = verdicts.values()
     tried = twins.only(torch.arange(len(twins)) < section.evade)
     evasions = [_evaded(context, guard, tried.found.clean, tried.found.labels, pixels) for pixels in (1, 2)]
-    record = RepairRecord(
+    return RepairRecord(
         caught=_share(caught["alarm"]),
         false_alarms=_share(fresh["alarm"]),
         false_on_twins=_share(quiet["alarm"]),
@@ -60,7 +58,6 @@ def repair(context: Context) -> None:
         fooled=tuple(fooled for fooled, _ in evasions),
         unseen=tuple(unseen for _, unseen in evasions),
     )
-    catalogue.REPAIR.save(context.run, record)
 
 
 def _evaded(

@@ -61,11 +61,8 @@ DETECTORS: Mapping[str, tuple[str, Candidate]] = MappingProxyType(
 STRONG = "statistics of signatures"
 
 
-def detect(context: Context) -> None:
+def detect(context: Context, section: SignatureSection) -> None:
     """Every detector against every attack, on images it was not fitted on."""
-    section = context.study.signatures
-    if section is None:
-        return
     if all(catalogue.SIGNATURE_DETECTORS.has(context.run, name=name) for name in DETECTORS):
         return
     split = splitting(context, section)
@@ -138,11 +135,8 @@ def _rows(context: Context, images: Images, space: str) -> Tensor:
     return images.flatten(1) if space == "pixels" else images[:, :, 0].mean((1, 2))[:, None]
 
 
-def adaptive(context: Context) -> None:
+def adaptive(context: Context, section: SignatureSection) -> AdaptiveRecord:
     """Attacks that fool the classifier and lower the strong detector's score at once, its weight swept."""
-    section = context.study.signatures
-    if section is None or not section.adaptive or catalogue.ADAPTIVE.has(context.run):
-        return
     split = splitting(context, section)
     rows = table(context, section, "evidence")
     guard = strong_guard(context, section, split, rows)
@@ -180,8 +174,8 @@ def adaptive(context: Context) -> None:
         ),
         lost=result.lost,
     )
-    catalogue.ADAPTIVE.save(context.run, record)
     context.tell("adaptive attack", 1, 1)
+    return record
 
 
 def strong_guard(context: Context, section: SignatureSection, split: Split, rows: RowTable) -> ScoreGuard:

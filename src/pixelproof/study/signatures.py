@@ -20,11 +20,8 @@ TRUE, TRUE_NOISE = "attacked, true class", "noise, true class"
 CHUNK = 25  # images between two reports of progress
 
 
-def signatures(context: Context) -> None:
+def signatures(context: Context, section: SignatureSection) -> None:
     """Attack the study's images, and explain the predicted class of each clean and each attacked image."""
-    section = context.study.signatures
-    if section is None:
-        return
     deep = going_on(section)
     attacked = (*section.attacks, *((deep,) if deep and deep not in section.attacks else ()))
     names = (*attacked, NOISE)
