@@ -15,7 +15,7 @@ from pixelproof.models import open_saved
 from pixelproof.report.defences import advice
 from pixelproof.results import AuditRecord, HardenedRecord
 from pixelproof.run import Run, slug
-from pixelproof.study import hardening, resisting
+from pixelproof.study.conduct import STAGES
 from pixelproof.study.context import Context
 from pixelproof.views import OpenRun
 from pixelproof.views.hardened import ClaimedRow, HardenedRow, Held, RowAudit, Spread
@@ -175,12 +175,17 @@ def test_nothing_before_the_judging_touches_the_test_images(tmp_path, monkeypatc
         return load(name, split, *rest)
 
     monkeypatch.setattr(data, "load", guarded)
-    for stage in (hardening.harden, hardening.budget, hardening.search, hardening.harden):
-        stage(context)
+    for name in ("harden", "budget", "search", "harden what was found"):
+        stage_of(name).conduct(context)
     assert context.run.has("defences/search")
     assert context.run.has("defences/history/mlp/found-0")
     with pytest.raises(AssertionError, match="a test image was asked for"):
-        resisting.resist(context)
+        stage_of("resist").conduct(context)
+
+
+def stage_of(name):
+    """The stage of that name."""
+    return next(stage for stage in STAGES if stage.name == name)
 
 
 class Untouchable:

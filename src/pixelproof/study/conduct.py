@@ -92,12 +92,12 @@ GUARDS: tuple[Stage[Any], ...] = (
     Stage("detector table", _guards, guard_table.compare, (catalogue.DETECTORS, *KNOWN)),
 )
 DEFENCES: tuple[Stage[Any], ...] = (
-    Stage("harden", _defences, lambda context, _: hardening.harden(context), HARDENED),
-    Stage("budget", _defences, lambda context, _: hardening.budget(context), (catalogue.BUDGETS,)),
-    Stage("search", _defences, lambda context, _: hardening.search(context), (catalogue.SEARCH,)),
-    Stage("harden what was found", _defences, lambda context, _: hardening.harden(context), HARDENED),
-    Stage("resist", _defences, lambda context, _: resisting.resist(context), (catalogue.HARDENED,)),
-    Stage("audit", _defences, lambda context, _: resisting.audit(context), AUDITED),
+    Stage("harden", _defences, hardening.harden, HARDENED),
+    Stage("budget", _defences, hardening.budget, (catalogue.BUDGETS,)),
+    Stage("search", _defences, hardening.search, (catalogue.SEARCH,), lambda s: s.search),
+    Stage("harden what was found", _defences, hardening.harden, HARDENED),
+    Stage("resist", _defences, resisting.resist, (catalogue.HARDENED,)),
+    Stage("audit", _defences, resisting.audit, AUDITED, lambda s: s.audit),
 )
 STAGES = (*ALWAYS, *SIGNATURES, *PIXELS, *GUARDS, *DEFENCES)
 

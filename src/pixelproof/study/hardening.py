@@ -12,7 +12,6 @@ from pixelproof import attacks, defend, models, specs
 from pixelproof.attacks import FGSM, PGD
 from pixelproof.data import Dataset
 from pixelproof.defend import Hardening
-from pixelproof.errors import BadInput
 from pixelproof.models import Card, Classifier, History, Training, suited
 from pixelproof.models.nets import build
 from pixelproof.results import BudgetRecord, SearchRecord, catalogue
@@ -25,10 +24,10 @@ CALIBRATION = 2000  # validation images on which eps is found
 SHARPNESS = 1e-4  # in eps; finer than one 8-bit step by far
 
 
-def harden(context: Context) -> None:
+def harden(context: Context, section: DefenceSection) -> None:
     """Every row on every network from every seed; each model is kept. A searched row waits for the search."""
     train, validation = load(context, "train"), load(context, "val")
-    places = jobs(context)
+    places = jobs(context, section)
     for number, (net, row, seed) in enumerate(places):
         where = place(net, row, seed)
         if catalogue.HARDENED_HISTORY.has(context.run, **where):
@@ -68,12 +67,12 @@ def trainer(context: Context, row: DefenceRow, net: str, images: int, seed: int)
     return replace(settings, seed=(context.study.seed + seed) % 2**63)
 
 
-def budget(context: Context) -> None:
+def budget(context: Context, section: DefenceSection) -> None:
     """The eps at which FGSM leaves the baseline of each network the wanted accuracy, on up to 2000 validation images.
 
     The search below uses this eps, so no test image may have a say in it.
     """
-    section, validation = wanted(context), load(context, "val")
+    validation = load(context, "val")
     images = validation.sample(min(CALIBRATION, len(validation)), context.study.seed)
     for net in section.nets:
         if catalogue.BUDGETS.has(context.run, net=net):
@@ -96,16 +95,14 @@ def budget(context: Context) -> None:
         catalogue.BUDGETS.save(context.run, record, net=net)
 
 
-def search(context: Context) -> None:
+def search(context: Context, section: DefenceSection) -> SearchRecord:
     """Masks and training settings drawn at random; judged on validation images, clean and under PGD.
 
     Each trial is one network of the section's first kind, from one seed, trained on a part of the training images.
     """
-    section, run = wanted(context), context.run
     asked, net = section.search, section.nets[0]
-    if asked is None or catalogue.SEARCH.has(run):
-        return
-    eps = catalogue.BUDGETS.load(run, net=net).eps
+    assert asked is not None  # the stage is left out without
+    eps = catalogue.BUDGETS.load(context.run, net=net).eps
     train = load(context, "train")
     train = train.sample(asked.train, context.study.seed)
     validation = load(context, "val")
@@ -123,10 +120,7 @@ def search(context: Context) -> None:
     masks, trainings, clean_, robust_, spent_ = zip(*found, strict=True)
     values = torch.tensor(clean_), torch.tensor(robust_)
     gain = (1 - section.weight) * values[0] + section.weight * values[1]
-    catalogue.SEARCH.save(
-        run,
-        SearchRecord(net, eps, len(few), masks, trainings, *values, gain, torch.tensor(spent_)),
-    )
+    return SearchRecord(net, eps, len(few), masks, trainings, *values, gain, torch.tensor(spent_))
 
 
 def drawn(rng: np.random.Generator, epochs: int, seed: int) -> tuple[str, Training]:
@@ -140,9 +134,9 @@ def drawn(rng: np.random.Generator, epochs: int, seed: int) -> tuple[str, Traini
     return mask, settings
 
 
-def rows(context: Context, net: str) -> list[DefenceRow]:
+def rows(context: Context, section: DefenceSection, net: str) -> list[DefenceRow]:
     """The rows of a network; a searched one, of the network searched on, has what the search found, once there is."""
-    section, run = wanted(context), context.run
+    run = context.run
     own = [row for row in section.own(net) if not row.searched]
     if not catalogue.SEARCH.has(run):
         return own
@@ -154,10 +148,10 @@ def rows(context: Context, net: str) -> list[DefenceRow]:
     return own + [row.model_copy(update=given) for row in section.own(net) if row.searched and net == record.net]
 
 
-def jobs(context: Context) -> list[tuple[str, DefenceRow, int]]:
+def jobs(context: Context, section: DefenceSection) -> list[tuple[str, DefenceRow, int]]:
     """Every network, row and seed, in order; the baseline's first seed comes before all."""
-    section = wanted(context)
-    return [(net, row, seed) for net in section.nets for seed in range(section.seeds) for row in rows(context, net)]
+    seeds = range(section.seeds)
+    return [(net, row, seed) for net in section.nets for seed in seeds for row in rows(context, section, net)]
 
 
 def opened(context: Context, net: str, row: DefenceRow, seed: int) -> Classifier:
@@ -168,11 +162,3 @@ def opened(context: Context, net: str, row: DefenceRow, seed: int) -> Classifier
 def place(net: str, row: DefenceRow, seed: int) -> dict[str, str | int]:
     """What names a row's model in a run, its training, and what was measured of it."""
     return {"net": net, "row": row.name, "seed": seed}
-
-
-def wanted(context: Context) -> DefenceSection:
-    """The section; its stages run only when there is one."""
-    section = context.study.defences
-    if section is None:
-        raise BadInput("study", "needs a section [defences]", "none")
-    return section

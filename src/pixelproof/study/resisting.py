@@ -17,16 +17,16 @@ from pixelproof.models import PREPROCESSORS, Classifier
 from pixelproof.results import AuditRecord, HardenedRecord, catalogue
 from pixelproof.study.context import Context
 from pixelproof.study.defence_section import DefenceRow, DefenceSection
-from pixelproof.study.hardening import jobs, opened, place, rows, wanted
+from pixelproof.study.hardening import jobs, opened, place, rows
 from pixelproof.types import Goal
 
 EFFORT = Effort(probes=100, draws=20, doubled=20, noisy=3, noise=1000, planted=5, inner=99, width=0.25)
 
 
-def resist(context: Context) -> None:
+def resist(context: Context, section: DefenceSection) -> None:
     """Every trained row under every attack, with its mask off at test and, where the row has one, on."""
-    section, labels = wanted(context), context.test.labels
-    places = jobs(context)
+    labels = context.test.labels
+    places = jobs(context, section)
     for number, (net, row, seed) in enumerate(places):
         where = place(net, row, seed)
         if catalogue.HARDENED.has(context.run, **where):
@@ -34,13 +34,15 @@ def resist(context: Context) -> None:
         context.tell("resist", number, len(places), f"{net}, {row.name}, seed {seed}")
         eps = catalogue.BUDGETS.load(context.run, net=net).eps
         chosen = stratified(labels, min(section.size(net), len(labels)), context.study.seed)
-        catalogue.HARDENED.save(context.run, judged(context, net, row, seed, eps, chosen), **where)
+        catalogue.HARDENED.save(context.run, judged(context, section, (net, row, seed), eps, chosen), **where)
     context.tell("resist", len(places), len(places))
 
 
-def judged(context: Context, net: str, row: DefenceRow, seed: int, eps: float, rows: Tensor) -> HardenedRecord:
+def judged(
+    context: Context, section: DefenceSection, job: tuple[str, DefenceRow, int], eps: float, rows: Tensor
+) -> HardenedRecord:
     """One trained row, attacked."""
-    section, test = wanted(context), context.test
+    (net, row, seed), test = job, context.test
     model, sample = opened(context, net, row, seed), context.test[rows]
     started = time.process_time()
     predicted = torch.cat([model.predict(part.images).argmax(1) for part in test.batches(1000)])
@@ -109,16 +111,13 @@ def standing(found: attacks.AdversarialSet | measure.Evaluation, sample: Dataset
     return torch.isin(sample.index, found.index[~found.success]).float()
 
 
-def audit(context: Context) -> None:
+def audit(context: Context, section: DefenceSection) -> None:
     """What the audit says of every row, first seed, at its network's eps; attacks are transferred from its baseline.
 
     A row with a mask on at test is audited twice: as it was trained, and with that mask on.
     """
-    section = wanted(context)
-    if not section.audit:
-        return
     sample = context.test.sample(section.audit, context.study.seed)
-    places = [(net, row, on) for net in section.nets for row in rows(context, net) for on in row.sides]
+    places = [(net, row, on) for net in section.nets for row in rows(context, section, net) for on in row.sides]
     for number, (net, row, mask_on) in enumerate(places):
         kind = catalogue.audits(mask_on)
         if kind.has(context.run, net=net, row=row.name):
