@@ -63,6 +63,17 @@ def test_functions_and_constants_that_the_code_names_are_part_of_it(tmp_path):
     assert helped("def inner(x):\n    return x + 0.0 * (x > TOP)\nTOP = 0.98\n") != plain
 
 
+def test_a_class_without_a_source_counts_as_it_was_compiled():
+    def typed(shift):
+        names = {"nn": nn}
+        body = f"return nn.Linear.forward(self, x.flatten(1)) + {shift}"
+        exec(f"class Net(nn.Linear):\n    def forward(self, x):\n        {body}", names)
+        torch.manual_seed(0)
+        return wrap(names["Net"](64, 3).eval(), classes=3, input_shape=SHAPE).digest()
+
+    assert typed(1e-9) == typed(1e-9) != typed(2e-9)
+
+
 def dense(middle=None, **settings):
     torch.manual_seed(0)
     layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4, **settings), middle or nn.GELU(), nn.Flatten()]

@@ -298,6 +298,7 @@ BATCHWISE = {
     ),
     "normalised over the batch": lambda: Does(lambda x: (x - x.mean()) / x.std()),
     "ranked within the batch": lambda: Does(after=lambda z: z - z.mean(0)),
+    "only within a large batch": lambda: Does(after=lambda z: z - z.mean(0) if len(z) > 32 else z),
 }
 
 

@@ -103,7 +103,7 @@ def _follow(code: Callable[..., Any], found: dict[str, str]) -> None:
             return
         found[key] = inspect.getsource(code)
     except (TypeError, OSError):  # built in, or typed at a prompt
-        return
+        found[key] = _compiled(code)
     for part in vars(code).values() if isinstance(code, type) else (code,):
         function = getattr(part, "__func__", part)
         if not isinstance(function, FunctionType):
@@ -114,6 +114,13 @@ def _follow(code: Callable[..., Any], found: dict[str, str]) -> None:
                 _follow(named, found)
             elif name in function.__globals__ and _is_plain(named):
                 found[name] = repr(named)
+
+
+def _compiled(code: Callable[..., Any]) -> str:
+    """What was typed at a prompt, as it was compiled; empty for what is built in."""
+    parts = vars(code).values() if isinstance(code, type) else (code,)
+    codes = [part.__code__ for part in parts if isinstance(part, FunctionType)]
+    return " ".join(f"{each.co_code.hex()} {[part for part in each.co_consts if _is_plain(part)]}" for each in codes)
 
 
 def _names(code: CodeType) -> set[str]:

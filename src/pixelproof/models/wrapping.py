@@ -18,7 +18,7 @@ from pixelproof.types import Images, Logits
 
 PROBE_IMAGES = 8
 MANY = 65  # one more than prediction and attacks take at once; asked only of networks for small images
-ALONE = 4  # images whose answer alone is compared with that among others
+ALONE = 4  # images whose answer alone, and among 65, is compared with that among eight
 SMALL = 64 * 64 * 3
 APART = 5e-3  # logits of an image alone and among others that lie further apart, in sizes of the logits, differ
 APART_HALF = 5e-2  # the same where the network or the processor computes with fewer digits
@@ -81,7 +81,7 @@ def probe(classifier: Classifier) -> None:
         numbers.append(MANY)
     images = fixed_images(card.input_shape, max(numbers)).to(classifier.device)
     first = images[:: len(images) // PROBE_IMAGES][:PROBE_IMAGES]
-    logits, one, *_ = [_asked(classifier, part) for part in (first, first[:1], images)[: len(numbers)]]
+    logits, one, *more = [_asked(classifier, part) for part in (first, first[:1], images)[: len(numbers)]]
     if not torch.isfinite(logits).all():
         raise BadInput(card.name, "must return finite logits", "NaN or infinity", "Check the weights.")
     if _probabilities(classifier, first, logits):
@@ -93,7 +93,8 @@ def probe(classifier: Classifier) -> None:
         )
     if not card.stochastic and torch.equal(logits, _asked(classifier, first)):
         alone = torch.cat([one, *(_asked(classifier, row) for row in first[1:ALONE, None])])
-        _check_alone(classifier, logits[:ALONE], alone)
+        many = [row[:: len(images) // PROBE_IMAGES][:ALONE] for row in more]
+        _check_alone(classifier, torch.cat([logits[:ALONE]] * (1 + len(many))), torch.cat([alone, *many]))
 
 
 def check_classes(card: Card) -> None:
