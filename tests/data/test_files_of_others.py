@@ -155,6 +155,13 @@ def test_pipes_and_devices_are_refused_and_not_read(tmp_path):
         data.load(folder)
 
 
+def test_a_link_to_nothing_is_named_as_one(tmp_path):
+    folder = pictures(tmp_path / "pics")
+    (folder / "a" / "x.png").symlink_to("gone.png")
+    with pytest.raises(BadInput, match=r"got the link to nothing x\.png"):
+        data.load(folder)
+
+
 def test_a_folder_inside_a_class_folder_is_not_passed_over(tmp_path):
     folder = pictures(tmp_path / "pics")
     (folder / "b" / "more").mkdir()

@@ -98,7 +98,8 @@ def _image_files(folder: Path) -> list[Path]:
     found = [path for path in visible if path.suffix.lower() in READ]
     odd = [path for path in entries if path not in visible] if found else []
     if odd:
-        got = f"the {'folder' if odd[0].is_dir() else 'pipe or device'} {odd[0].name}"
+        kind = "folder" if odd[0].is_dir() else "pipe or device" if odd[0].exists() else "link to nothing"
+        got = f"the {kind} {odd[0].name}"
         do = "Move its images into the class folder, or remove it."
         raise BadInput(str(folder), "a class folder holds its images directly", got, do)
     if not found:
