@@ -50,6 +50,16 @@ CONTENT = {
             {"name": "found", "searched": True},
         ],
     },
+    "paper": [
+        {
+            "source": "Table II",
+            "measure": "printed",
+            "what": "accuracy",
+            "text": "0.95",
+            "row": "random 50 %",
+            "values": [0.95],
+        }
+    ],
 }
 
 
