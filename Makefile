@@ -4,8 +4,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 
-.PHONY: demo test fast lint bench web clean
+.PHONY: demo test fast lint pages bench web clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pixelproof demo
@@ -16,7 +17,7 @@ test: lint
 fast: $(VENV)/.tested
 	UNCHECKED=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
-lint: $(VENV)/.tested
+lint: $(VENV)/.tested pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -24,8 +25,16 @@ lint: $(VENV)/.tested
 bench: $(VENV)/.tested
 	$(BIN)/python -m benchmarks
 
-web:
-	cd frontend && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+# The browser's code: format, types, tests. node and npm come with the test extra, so that nothing else is needed.
+pages: frontend/node_modules/.package-lock.json
+	cd frontend && $(NPM) run --silent formatted && $(NPM) run --silent check && $(NPM) run --silent test
+
+web: pages
+	cd frontend && $(NPM) run build
+
+frontend/node_modules/.package-lock.json: frontend/package-lock.json $(VENV)/.tested
+	cd frontend && $(NPM) ci --no-audit --no-fund --silent
+	touch $@
 
 clean:
 	rm -rf $(VENV) dist build
