@@ -14,9 +14,20 @@ export default defineConfig(({ mode }) => ({
           emptyOutDir: true,
           target: 'es2022',
           cssCodeSplit: false,
-          lib: { entry: 'src/main.ts', formats: ['iife'], name: 'pixelproof', fileName: () => 'app.js', cssFileName: 'app' },
+          lib: {
+            entry: 'src/main.ts',
+            formats: ['iife'],
+            name: 'pixelproof',
+            fileName: () => 'app.js',
+            cssFileName: 'app',
+          },
         }
-      : { outDir: '../src/pixelproof/web/static', emptyOutDir: true, target: 'es2022', modulePreload: { polyfill: false } },
+      : {
+          outDir: '../src/pixelproof/web/static',
+          emptyOutDir: true,
+          target: 'es2022',
+          modulePreload: { polyfill: false },
+        },
   server: { proxy: { '/api': 'http://127.0.0.1:8477' } },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },
 }));

@@ -78,7 +78,11 @@ export async function send<T>(address: string, body: unknown, signal?: AbortSign
 
 /** Send a file as it is, for uploads. */
 export async function sendFile<T>(address: string, file: Blob): Promise<T> {
-  const answer = await ask(address, { method: 'POST', headers: { 'Content-Type': 'application/octet-stream' }, body: file });
+  const answer = await ask(address, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/octet-stream' },
+    body: file,
+  });
   return (await answer.json()) as T;
 }
 

@@ -25,9 +25,19 @@ const CLASSES = [
 ];
 
 /** One colour per class; classes beyond ten begin again, so a label always stands beside the colour. */
-export const classColour = (label: number): string => CLASSES[((label % CLASSES.length) + CLASSES.length) % CLASSES.length] ?? '#7f7f7f';
+export const classColour = (label: number): string =>
+  CLASSES[((label % CLASSES.length) + CLASSES.length) % CLASSES.length] ?? '#7f7f7f';
 
-export const LINES = [OKABE.blue, OKABE.vermillion, OKABE.green, OKABE.purple, OKABE.orange, OKABE.sky, '#8c613c', '#7f7f7f'];
+export const LINES = [
+  OKABE.blue,
+  OKABE.vermillion,
+  OKABE.green,
+  OKABE.purple,
+  OKABE.orange,
+  OKABE.sky,
+  '#8c613c',
+  '#7f7f7f',
+];
 export const DASHES = ['', '6 3', '2 3', '8 3 2 3'];
 
 export const lineColour = (place: number): string => LINES[place % LINES.length] ?? '#7f7f7f';
@@ -53,4 +63,10 @@ export function hexRgb(hex: string): Rgb {
 }
 
 export const rgbHex = (colour: readonly number[]): string =>
-  `#${colour.map((part) => Math.round(Math.min(255, Math.max(0, part))).toString(16).padStart(2, '0')).join('')}`;
+  `#${colour
+    .map((part) =>
+      Math.round(Math.min(255, Math.max(0, part)))
+        .toString(16)
+        .padStart(2, '0'),
+    )
+    .join('')}`;

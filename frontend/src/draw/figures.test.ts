@@ -11,8 +11,20 @@ import { at, limitOf, minus, photo, signed, slice } from './image';
 import { held } from '../views/example/lens.svelte';
 
 test('figures have three significant digits, a true minus, and never pretend to be exact', () => {
-  expect([figure(0.12345), figure(-2), figure(0), figure(null), figure(1234567)]).toEqual(['0.123', '−2', '0', '–', '1.23e+6']);
-  expect([percent(0.001), percent(0.999), percent(1), percent(0), percent(0.5)]).toEqual(['< 1 %', '> 99 %', '100 %', '0 %', '50 %']);
+  expect([figure(0.12345), figure(-2), figure(0), figure(null), figure(1234567)]).toEqual([
+    '0.123',
+    '−2',
+    '0',
+    '–',
+    '1.23e+6',
+  ]);
+  expect([percent(0.001), percent(0.999), percent(1), percent(0), percent(0.5)]).toEqual([
+    '< 1 %',
+    '> 99 %',
+    '100 %',
+    '0 %',
+    '50 %',
+  ]);
   expect(rate({ value: 0.5, low: 0.4, high: 0.6, hits: 50, n: 100 })).toBe('50.0 % (40.0–60.0 %; 50 of 100)');
   expect(rate({ value: null, low: 0, high: 1, hits: 0, n: 0 })).toBe('none counted');
 });
@@ -22,7 +34,13 @@ test('ticks are round and lie inside; scales go both ways', () => {
   expect(ticks(0.03, 0.27, 4).every((tick) => tick >= 0.03 && tick <= 0.27)).toBe(true);
   const scale = linear([0, 10], [100, 0]);
   expect(scale.invert(scale(7))).toBeCloseTo(7);
-  expect(path([[0, 0], [1, NaN], [2, 2]])).toBe('M0.00,0.00M2.00,2.00');
+  expect(
+    path([
+      [0, 0],
+      [1, NaN],
+      [2, 2],
+    ]),
+  ).toBe('M0.00,0.00M2.00,2.00');
 });
 
 test('labels keep their order and their distance', () => {
@@ -57,13 +75,56 @@ test('the window of a zoom stays inside the image', () => {
 
 test('rows become CSV that a spreadsheet reads', () => {
   expect(csv([{ a: -1, b: '=1+1', c: '-0.5' }])).toBe("a,b,c\r\n-1,'=1+1,-0.5\r\n"); // names are no formulas
-  expect(csv([{ a: 1, b: 'x, "y"' }, { a: null, c: true }])).toBe('a,b,c\r\n1,"x, ""y""",\r\n,,true\r\n');
+  expect(
+    csv([
+      { a: 1, b: 'x, "y"' },
+      { a: null, c: true },
+    ]),
+  ).toBe('a,b,c\r\n1,"x, ""y""",\r\n,,true\r\n');
 });
 
 test('runs are joined by attack, budget and test image, each pair once', () => {
-  const set = (attack: string | null, eps: number | null) => ({ id: '', label: '', source: '', attack, family: null, control: false, spec: '', norm: 'linf', eps, seed: 0, kept: 0, attacked: 0 });
-  const base = { run: '', cases: [], atlas: { href: '', tile: [1, 1] as [number, number], columns: 1, rows: 1, pages: 1, tiles: 1 }, label: [], predicted: [], clean: [], success_8bit: [], margin: [], distance: {}, detectors: [] };
-  const one: Gallery = { ...base, n: 4, sets: [set(null, null), set('pgd', 0.1)], set: [0, 1, 1, 1], index: [7, 7, 8, 7], success: [false, true, false, true] };
-  const two: Gallery = { ...base, n: 2, sets: [set('pgd', 0.1), set('pgd', 0.2)], set: [0, 1], index: [7, 8], success: [false, true] };
+  const set = (attack: string | null, eps: number | null) => ({
+    id: '',
+    label: '',
+    source: '',
+    attack,
+    family: null,
+    control: false,
+    spec: '',
+    norm: 'linf',
+    eps,
+    seed: 0,
+    kept: 0,
+    attacked: 0,
+  });
+  const base = {
+    run: '',
+    cases: [],
+    atlas: { href: '', tile: [1, 1] as [number, number], columns: 1, rows: 1, pages: 1, tiles: 1 },
+    label: [],
+    predicted: [],
+    clean: [],
+    success_8bit: [],
+    margin: [],
+    distance: {},
+    detectors: [],
+  };
+  const one: Gallery = {
+    ...base,
+    n: 4,
+    sets: [set(null, null), set('pgd', 0.1)],
+    set: [0, 1, 1, 1],
+    index: [7, 7, 8, 7],
+    success: [false, true, false, true],
+  };
+  const two: Gallery = {
+    ...base,
+    n: 2,
+    sets: [set('pgd', 0.1), set('pgd', 0.2)],
+    set: [0, 1],
+    index: [7, 8],
+    success: [false, true],
+  };
   expect(joined(one, two)).toEqual([{ a: 1, b: 0, attack: 'pgd', eps: 0.1, kind: 'first' }]);
 });

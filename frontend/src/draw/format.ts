@@ -9,7 +9,8 @@ export function figure(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–';
   if (value === 0) return '0';
   const size = Math.abs(value);
-  const text = size >= 1e5 || size < 1e-4 ? value.toExponential(digits - 1) : Number(value.toPrecision(digits)).toString();
+  const text =
+    size >= 1e5 || size < 1e-4 ? value.toExponential(digits - 1) : Number(value.toPrecision(digits)).toString();
   return text.replace('-', MINUS);
 }
 
@@ -25,18 +26,22 @@ export function percent(share: number | null | undefined, digits = 0): string {
 export const count = (value: number): string => value.toLocaleString('en-US').replaceAll(',', '\u00a0');
 
 export const rate = (found: Rate): string =>
-  found.value === null ? `none counted` : `${percent(found.value, 1)} (${(100 * found.low).toFixed(1)}–${percent(found.high, 1)}; ${count(found.hits)} of ${count(found.n)})`;
+  found.value === null
+    ? `none counted`
+    : `${percent(found.value, 1)} (${(100 * found.low).toFixed(1)}–${percent(found.high, 1)}; ${count(found.hits)} of ${count(found.n)})`;
 
 export const estimate = (found: Estimate, digits = 3): string =>
   `${found.value.toFixed(digits)} (${found.low.toFixed(digits)}–${found.high.toFixed(digits)})`;
 
-export const plural = (value: number, one: string, many = `${one}s`): string => `${count(value)} ${value === 1 ? one : many}`;
+export const plural = (value: number, one: string, many = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : many}`;
 
 /** A difference of two shares in percentage points, with its sign. */
 export const points = (value: number): string => `${value < 0 ? MINUS : '+'}${(100 * Math.abs(value)).toFixed(1)}`;
 
 /** Seconds since 1970 as a date and time of the reader's place. */
-export const moment = (seconds: number): string => new Date(1000 * seconds).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+export const moment = (seconds: number): string =>
+  new Date(1000 * seconds).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
 export const NORMS: Readonly<Record<string, string>> = { l0: 'L0', l1: 'L1', l2: 'L2', linf: 'L∞' };
 export const norm = (name: string): string => NORMS[name] ?? name;

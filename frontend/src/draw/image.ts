@@ -29,14 +29,16 @@ export function minus(a: Image, b: Image): Image {
   return { ...a, values: a.values.map((value, i) => value - (b.values[i] ?? 0)) };
 }
 
-export const largest = (image: Image): number => image.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+export const largest = (image: Image): number =>
+  image.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
 /** Values in [0, 1] as they look: grey or RGB. */
 export function photo(image: Image): Uint8ClampedArray<ArrayBuffer> {
   const plane = image.height * image.width;
   const out = new Uint8ClampedArray(plane * 4);
   for (let i = 0; i < plane; i += 1) {
-    for (let c = 0; c < 3; c += 1) out[4 * i + c] = 255 * (image.values[(image.channels >= 3 ? c : 0) * plane + i] ?? 0);
+    for (let c = 0; c < 3; c += 1)
+      out[4 * i + c] = 255 * (image.values[(image.channels >= 3 ? c : 0) * plane + i] ?? 0);
     out[4 * i + 3] = 255;
   }
   return out;

@@ -29,7 +29,13 @@ export function joined(first: Gallery, second: Gallery): Pair[] {
     seen.add(own);
     const set = first.sets[first.set[a] ?? 0];
     const [one, two] = [first.success[a], second.success[b]];
-    found.push({ a, b, attack: set?.attack ?? '', eps: set?.eps ?? null, kind: one ? (two ? 'both' : 'first') : two ? 'second' : 'neither' });
+    found.push({
+      a,
+      b,
+      attack: set?.attack ?? '',
+      eps: set?.eps ?? null,
+      kind: one ? (two ? 'both' : 'first') : two ? 'second' : 'neither',
+    });
   }
   return found;
 }

@@ -37,11 +37,24 @@ export function simplified(corners: readonly Corner[], most = MOST): Corner[] {
 }
 
 /** `map:x,y,x,y,…` with four significant figures. */
-export const lassoText = (lasso: Lasso): string => `${lasso.map}:${lasso.corners.flat().map((value) => Number(value.toPrecision(4))).join(',')}`;
+export const lassoText = (lasso: Lasso): string =>
+  `${lasso.map}:${lasso.corners
+    .flat()
+    .map((value) => Number(value.toPrecision(4)))
+    .join(',')}`;
 
 export function polygonOf(text: string): Lasso | null {
   const cut = text.lastIndexOf(':');
-  const numbers = text.slice(cut + 1).split(',').map(Number);
+  const numbers = text
+    .slice(cut + 1)
+    .split(',')
+    .map(Number);
   if (cut < 1 || numbers.length < 6 || numbers.length % 2 === 1 || !numbers.every(Number.isFinite)) return null;
-  return { map: text.slice(0, cut), corners: Array.from({ length: numbers.length / 2 }, (_, i) => [numbers[2 * i] ?? 0, numbers[2 * i + 1] ?? 0] as const) };
+  return {
+    map: text.slice(0, cut),
+    corners: Array.from(
+      { length: numbers.length / 2 },
+      (_, i) => [numbers[2 * i] ?? 0, numbers[2 * i + 1] ?? 0] as const,
+    ),
+  };
 }

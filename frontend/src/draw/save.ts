@@ -2,16 +2,32 @@
 
 export type Row = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
-const LOOKS = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-opacity', 'fill-opacity', 'opacity', 'font-size', 'font-family', 'font-weight', 'text-anchor', 'dominant-baseline'];
+const LOOKS = [
+  'fill',
+  'stroke',
+  'stroke-width',
+  'stroke-dasharray',
+  'stroke-opacity',
+  'fill-opacity',
+  'opacity',
+  'font-size',
+  'font-family',
+  'font-weight',
+  'text-anchor',
+  'dominant-baseline',
+];
 
 export function csv(rows: readonly Row[]): string {
   const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const cell = (value: unknown): string => {
     const said = value === null || value === undefined ? '' : String(value);
-    const text = typeof value === 'string' && /^[=+\-@\t\r]/.test(said) && !/^[-+.\deE\s]+$/.test(said) ? `'${said}` : said; // else a formula
+    const text =
+      typeof value === 'string' && /^[=+\-@\t\r]/.test(said) && !/^[-+.\deE\s]+$/.test(said) ? `'${said}` : said; // else a formula
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  return [keys.map(cell).join(','), ...rows.map((row) => keys.map((key) => cell(row[key])).join(','))].join('\r\n') + '\r\n';
+  return (
+    [keys.map(cell).join(','), ...rows.map((row) => keys.map((key) => cell(row[key])).join(','))].join('\r\n') + '\r\n'
+  );
 }
 
 export function hand(content: Blob | string, name: string, type = 'text/csv;charset=utf-8'): void {
@@ -80,4 +96,9 @@ export async function savePng(figure: SVGSVGElement | HTMLCanvasElement, name: s
   if (blob) hand(blob, `${name}.png`);
 }
 
-export const fileName = (title: string): string => title.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-').replaceAll(/^-|-$/g, '').slice(0, 60);
+export const fileName = (title: string): string =>
+  title
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '')
+    .slice(0, 60);

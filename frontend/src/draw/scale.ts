@@ -56,6 +56,9 @@ export function path(points: readonly (readonly [number, number])[]): string {
 }
 
 /** A closed band between two lines over the same places. */
-export function band(low: readonly (readonly [number, number])[], high: readonly (readonly [number, number])[]): string {
+export function band(
+  low: readonly (readonly [number, number])[],
+  high: readonly (readonly [number, number])[],
+): string {
   return low.length === 0 ? '' : `${path(low)}${path([...high].reverse()).replace('M', 'L')}Z`;
 }

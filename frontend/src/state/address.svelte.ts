@@ -5,7 +5,6 @@ import { isView, type View } from '../views/pages';
 export type Query = Readonly<Record<string, string>>;
 export type Patch = Readonly<Record<string, string | number | null | undefined>>;
 
-
 const FIRST = ['view', 'run', 'example'];
 
 export function parse(hash: string): Query {
@@ -14,10 +13,21 @@ export function parse(hash: string): Query {
 
 /** `#view=…&run=…`, in a stable order so that equal states have equal addresses. */
 export function format(query: Query): string {
-  const keys = [...FIRST, ...Object.keys(query).filter((key) => !FIRST.includes(key)).sort()];
+  const keys = [
+    ...FIRST,
+    ...Object.keys(query)
+      .filter((key) => !FIRST.includes(key))
+      .sort(),
+  ];
   const parts = keys
     .filter((key) => query[key])
-    .map((key) => `${key}=${encodeURIComponent(query[key] ?? '').replaceAll('%2C', ',').replaceAll('%3A', ':').replaceAll('%20', '+')}`);
+    .map(
+      (key) =>
+        `${key}=${encodeURIComponent(query[key] ?? '')
+          .replaceAll('%2C', ',')
+          .replaceAll('%3A', ':')
+          .replaceAll('%20', '+')}`,
+    );
   return `#${parts.join('&')}`;
 }
 

@@ -28,7 +28,12 @@ export class Choice {
   /** The asked layer; else the first judged one that raises an alarm, else the last judged one. */
   get layer(): Layer | undefined {
     const asked = this.page.layers.find((layer) => layer.name === address.text('layer'));
-    return asked ?? this.judged.find((layer) => this.alarms(this.decision(layer))) ?? this.judged.at(-1) ?? this.page.layers.at(-1);
+    return (
+      asked ??
+      this.judged.find((layer) => this.alarms(this.decision(layer))) ??
+      this.judged.at(-1) ??
+      this.page.layers.at(-1)
+    );
   }
 
   get metric(): string {
@@ -52,7 +57,9 @@ export class Choice {
     return address.text('b') || (this.page.adversarial ? (this.a === 'clean' ? 'adversarial' : 'clean') : null);
   }
 
-  output = $derived.by(() => (this.side === 'adversarial' && this.page.adversarial ? this.page.adversarial : this.page.clean));
+  output = $derived.by(() =>
+    this.side === 'adversarial' && this.page.adversarial ? this.page.adversarial : this.page.clean,
+  );
 
   decision(layer: Layer): Decision | null {
     return this.side === 'adversarial' ? layer.adversarial : layer.clean;
@@ -78,6 +85,14 @@ export class Choice {
 /** In words: a decision, and the limit it was made with. */
 export function limits(decision: Decision, rule: Rule): { value: number; limit: number; text: string } {
   return rule === 'tuned'
-    ? { value: decision.strangers, limit: decision.threshold, text: `${decision.strangers} of ${decision.k} strangers, alarm above ${decision.threshold}` }
-    : { value: decision.score, limit: decision.limit, text: `score ${decision.score.toFixed(2)}, alarm above ${decision.limit.toFixed(2)}` };
+    ? {
+        value: decision.strangers,
+        limit: decision.threshold,
+        text: `${decision.strangers} of ${decision.k} strangers, alarm above ${decision.threshold}`,
+      }
+    : {
+        value: decision.score,
+        limit: decision.limit,
+        text: `score ${decision.score.toFixed(2)}, alarm above ${decision.limit.toFixed(2)}`,
+      };
 }

@@ -18,7 +18,9 @@ export interface Hood {
 export function neighbours(choice: () => Choice): Hood {
   const found = load<Neighbourhood>(() => {
     const { page, layer, metric } = choice();
-    return layer?.clean ? addressOf(PATHS.NEIGHBOURS, { run: page.run, example: page.id, layer: layer.name, metric: metric }) : null;
+    return layer?.clean
+      ? addressOf(PATHS.NEIGHBOURS, { run: page.run, example: page.id, layer: layer.name, metric: metric })
+      : null;
   });
 
   // Without a choice of one's own, the metric is the guard's.
@@ -27,7 +29,13 @@ export function neighbours(choice: () => Choice): Hood {
     if (own && !address.query.metric && own !== choice().metric) address.set({ metric: own });
   });
 
-  const side = $derived(found.value ? (choice().side === 'adversarial' && found.value.adversarial ? found.value.adversarial : found.value.clean) : null);
+  const side = $derived(
+    found.value
+      ? choice().side === 'adversarial' && found.value.adversarial
+        ? found.value.adversarial
+        : found.value.clean
+      : null,
+  );
   return {
     found,
     get side() {

@@ -25,7 +25,14 @@ export class Lens {
 
   get pinned(): Spot | null {
     const [row, column] = address.list('pixel').map(Number);
-    return row !== undefined && column !== undefined && row >= 0 && row < this.height && column >= 0 && column < this.width ? { row, column } : null;
+    return row !== undefined &&
+      column !== undefined &&
+      row >= 0 &&
+      row < this.height &&
+      column >= 0 &&
+      column < this.width
+      ? { row, column }
+      : null;
   }
 
   get spot(): Spot | null {
@@ -34,7 +41,9 @@ export class Lens {
 
   look(scale: number, x: number, y: number): void {
     const next = held(scale, x, y);
-    address.set({ zoom: next.scale <= 1 ? null : [next.scale, next.x, next.y].map((value) => Number(value.toFixed(3))).join(',') });
+    address.set({
+      zoom: next.scale <= 1 ? null : [next.scale, next.x, next.y].map((value) => Number(value.toFixed(3))).join(','),
+    });
   }
 
   pin(spot: Spot | null): void {
@@ -44,7 +53,10 @@ export class Lens {
   step(rows: number, columns: number): void {
     const from = this.pinned ?? { row: Math.floor(this.height / 2), column: Math.floor(this.width / 2) };
     this.over = null;
-    this.pin({ row: Math.min(this.height - 1, Math.max(0, from.row + rows)), column: Math.min(this.width - 1, Math.max(0, from.column + columns)) });
+    this.pin({
+      row: Math.min(this.height - 1, Math.max(0, from.row + rows)),
+      column: Math.min(this.width - 1, Math.max(0, from.column + columns)),
+    });
   }
 
   /** The pixel under a place given in shares of the frame. */

@@ -3,7 +3,12 @@ import type { Graph } from '../../api/contract';
 import { settle } from './settle';
 
 const graph: Graph = {
-  available: true, layer: 'fc1', metric: 'euclidean', side: 'clean', near: 1, stress: 0.1,
+  available: true,
+  layer: 'fc1',
+  metric: 'euclidean',
+  side: 'clean',
+  near: 1,
+  stress: 0.1,
   nodes: [0, 1, 2, 3, 4, 5].map((i) => ({ index: i === 0 ? null : 100 + i, label: 1, distance: i, x: 0.1 * i, y: 0 })),
   links: [1, 2, 3, 4, 5].map((b) => ({ a: 0, b, distance: b })),
 };
@@ -13,7 +18,9 @@ test('tiles do not overlap once the graph has settled, and keep whose image they
   const placed = nodes();
   expect(placed.map((node) => node.image)).toEqual([null, 101, 102, 103, 104]);
   expect(links).toHaveLength(4);
-  placed.forEach((a, i) => placed.slice(i + 1).forEach((b) => expect(Math.hypot(a.x - b.x, a.y - b.y)).toBeGreaterThan(30)));
+  placed.forEach((a, i) =>
+    placed.slice(i + 1).forEach((b) => expect(Math.hypot(a.x - b.x, a.y - b.y)).toBeGreaterThan(30)),
+  );
   expect(placed.every((node) => node.x >= 0 && node.x <= 800 && node.y >= 0 && node.y <= 400)).toBe(true);
 });
 

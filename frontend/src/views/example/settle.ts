@@ -36,19 +36,35 @@ export function settle(graph: Graph, kept: number, width: number, height: number
   const half = Math.min(width, height) / 2 - 34;
   const wide = Math.min(1.9, width / height);
   const nodes: Placed[] = graph.nodes.slice(0, kept).map((node, place) => ({
-    place, image: node.index, label: node.label, distance: node.distance, x: width / 2 + node.x * half * wide, y: height / 2 + node.y * half,
+    place,
+    image: node.index,
+    label: node.label,
+    distance: node.distance,
+    x: width / 2 + node.x * half * wide,
+    y: height / 2 + node.y * half,
   }));
   const links = graph.links.filter((link) => link.a < kept && link.b < kept);
   const longest = Math.max(1e-9, ...links.map((link) => link.distance));
   const springs: Spring[] = links.map((link) => ({ source: link.a, target: link.b, distance: link.distance }));
   const force = forceSimulation<Placed>(nodes)
-    .force('spring', forceLink<Placed, Spring>(springs).id((_, i) => i).distance((link) => 40 + (link.distance / longest) * half * 0.95).strength(0.12))
+    .force(
+      'spring',
+      forceLink<Placed, Spring>(springs)
+        .id((_, i) => i)
+        .distance((link) => 40 + (link.distance / longest) * half * 0.95)
+        .strength(0.12),
+    )
     .force('room', forceCollide<Placed>(GAP))
     .force('x', forceX<Placed>(width / 2).strength(0.02))
     .force('y', forceY<Placed>(height / 2).strength(0.05))
     .stop();
   force.tick(ROUNDS);
-  const inside = (): Placed[] => nodes.map((node) => ({ ...node, x: Math.min(width - 20, Math.max(20, node.x)), y: Math.min(height - 26, Math.max(20, node.y)) }));
+  const inside = (): Placed[] =>
+    nodes.map((node) => ({
+      ...node,
+      x: Math.min(width - 20, Math.max(20, node.x)),
+      y: Math.min(height - 26, Math.max(20, node.y)),
+    }));
 
   return {
     links,
@@ -59,7 +75,11 @@ export function settle(graph: Graph, kept: number, width: number, height: number
       node.fx = node.x = x;
       node.fy = node.y = y;
       if (still) paint(inside());
-      else force.on('tick', () => paint(inside())).alphaTarget(0.2).restart();
+      else
+        force
+          .on('tick', () => paint(inside()))
+          .alphaTarget(0.2)
+          .restart();
     },
     release(place, still) {
       const node = nodes[place];

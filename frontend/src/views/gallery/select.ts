@@ -27,7 +27,9 @@ export const OUTCOMES = ['clean', 'fooled', 'fooled, not after 8-bit rounding', 
 export function facets(gallery: Gallery, column: DetectorColumn | null): Record<Facet, string[]> {
   const sets = gallery.sets;
   const attack = sets.map((set) => set.attack ?? 'clean');
-  const eps = sets.map((set) => (set.attack === null ? 'clean' : set.eps === null ? 'no budget' : `${set.norm ?? ''}:${set.eps}`));
+  const eps = sets.map((set) =>
+    set.attack === null ? 'clean' : set.eps === null ? 'no budget' : `${set.norm ?? ''}:${set.eps}`,
+  );
   const of = <T>(make: (row: number) => T): T[] => Array.from({ length: gallery.n }, (_, row) => make(row));
   const set = (row: number): number => gallery.set[row] ?? 0;
   return {
@@ -36,14 +38,24 @@ export function facets(gallery: Gallery, column: DetectorColumn | null): Record<
     case: of((row) => String(column?.case[row] ?? 0)),
     class: of((row) => String(gallery.label[row])),
     predicted: of((row) => String(gallery.predicted[row])),
-    outcome: of((row) => (sets[set(row)]?.attack === null ? OUTCOMES[0] : !gallery.success[row] ? OUTCOMES[3] : gallery.success_8bit[row] ? OUTCOMES[1] : OUTCOMES[2])),
+    outcome: of((row) =>
+      sets[set(row)]?.attack === null
+        ? OUTCOMES[0]
+        : !gallery.success[row]
+          ? OUTCOMES[3]
+          : gallery.success_8bit[row]
+            ? OUTCOMES[1]
+            : OUTCOMES[2],
+    ),
     source: of((row) => sets[set(row)]?.source ?? ''),
   };
 }
 
 /** Rows that pass every filter; `but` leaves one facet out, to count what its choices would give. */
 export function passing(values: Record<Facet, string[]>, gallery: Gallery, wanted: Wanted, but?: Facet): number[] {
-  const active = FACETS.filter((facet) => facet !== but && (wanted.filters[facet]?.length ?? 0) > 0).map((facet) => [values[facet], new Set(wanted.filters[facet])] as const);
+  const active = FACETS.filter((facet) => facet !== but && (wanted.filters[facet]?.length ?? 0) > 0).map(
+    (facet) => [values[facet], new Set(wanted.filters[facet])] as const,
+  );
   const rows: number[] = [];
   for (let row = 0; row < gallery.n; row += 1) {
     if (wanted.image !== null && gallery.index[row] !== wanted.image) continue;
@@ -54,7 +66,12 @@ export function passing(values: Record<Facet, string[]>, gallery: Gallery, wante
 }
 
 /** The choices of a facet with counts, in the given order or by first appearance. */
-export function options(column: readonly string[], rows: readonly number[], name: (value: string) => string, order: readonly string[] = []): Option[] {
+export function options(
+  column: readonly string[],
+  rows: readonly number[],
+  name: (value: string) => string,
+  order: readonly string[] = [],
+): Option[] {
   const counts = new Map<string, number>(order.map((value) => [value, 0]));
   for (const value of column) if (!counts.has(value)) counts.set(value, 0);
   for (const row of rows) counts.set(column[row] ?? '', (counts.get(column[row] ?? '') ?? 0) + 1);
@@ -62,7 +79,13 @@ export function options(column: readonly string[], rows: readonly number[], name
 }
 
 /** Rows in order; what has no value comes last either way. Equal values keep their place. */
-export function sorted(rows: readonly number[], gallery: Gallery, column: DetectorColumn | null, order: Order, down: boolean): number[] {
+export function sorted(
+  rows: readonly number[],
+  gallery: Gallery,
+  column: DetectorColumn | null,
+  order: Order,
+  down: boolean,
+): number[] {
   if (order === 'place') return down ? [...rows].reverse() : [...rows];
   const values = order === 'score' ? column?.score : order === 'margin' ? gallery.margin : gallery.distance[order];
   const sign = down ? -1 : 1;

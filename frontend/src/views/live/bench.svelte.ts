@@ -34,10 +34,16 @@ export class Bench {
     this.pixels = shape[1] * shape[2];
     this.base = start;
     this.#asking = new Latest(
-      ({ pixels }) => send<Found<Judged>>(addressOf(PATHS.JUDGE, { run }), { session: this.#session, sequence: (this.#sequence += 1), pixels: pack(pixels) } satisfies Ask),
+      ({ pixels }) =>
+        send<Found<Judged>>(addressOf(PATHS.JUDGE, { run }), {
+          session: this.#session,
+          sequence: (this.#sequence += 1),
+          pixels: pack(pixels),
+        } satisfies Ask),
       (found, { first }) => this.#told(found, first),
       (reason) => {
-        if (!(reason instanceof Refused && reason.status === 409)) this.error = reason instanceof Error ? reason.message : String(reason);
+        if (!(reason instanceof Refused && reason.status === 409))
+          this.error = reason instanceof Error ? reason.message : String(reason);
       },
     );
   }
@@ -97,7 +103,11 @@ export class Bench {
     this.running = true;
     address.set({ edits: null });
     try {
-      const job = await send<Found<Job>>(addressOf(PATHS.JOBS, { run: this.run }), { ...mount, session: this.#session, pixels: pack(pixels) } satisfies Mount);
+      const job = await send<Found<Job>>(addressOf(PATHS.JOBS, { run: this.run }), {
+        ...mount,
+        session: this.#session,
+        pixels: pack(pixels),
+      } satisfies Mount);
       if (isMissing(job)) {
         this.error = `${job.why} ${job.add}`;
         this.running = false;
@@ -136,7 +146,8 @@ export class Bench {
       const step = JSON.parse(event.data) as Step;
       if (step.error) this.error = step.error;
       const last = this.steps.at(-1);
-      const next = step.pixels === null && last ? { ...step, pixels: last.pixels, output: step.output ?? last.output } : step;
+      const next =
+        step.pixels === null && last ? { ...step, pixels: last.pixels, output: step.output ?? last.output } : step;
       this.steps = [...(this.steps.length >= MOST_STEPS ? this.steps.filter((_, i) => i % 2 === 0) : this.steps), next];
       this.at = this.steps.length - 1;
       if (step.done) {

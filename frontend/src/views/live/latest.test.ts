@@ -6,7 +6,11 @@ test('questions between the first and the last are left out', async () => {
   const told: number[] = [];
   const open: (() => void)[] = [];
   const latest = new Latest<number, number>(
-    (question) => new Promise((resolve) => { asked.push(question); open.push(() => resolve(question)); }),
+    (question) =>
+      new Promise((resolve) => {
+        asked.push(question);
+        open.push(() => resolve(question));
+      }),
     (answer) => told.push(answer),
     () => undefined,
   );
@@ -23,7 +27,11 @@ test('questions between the first and the last are left out', async () => {
 test('a failure does not stop what follows', async () => {
   const told: number[] = [];
   const failed: unknown[] = [];
-  const latest = new Latest<number, number>((question) => (question < 0 ? Promise.reject(new Error('no')) : Promise.resolve(question)), (answer) => told.push(answer), (reason) => failed.push(reason));
+  const latest = new Latest<number, number>(
+    (question) => (question < 0 ? Promise.reject(new Error('no')) : Promise.resolve(question)),
+    (answer) => told.push(answer),
+    (reason) => failed.push(reason),
+  );
   latest.put(-1);
   await new Promise((resolve) => setTimeout(resolve));
   latest.put(2);

@@ -25,7 +25,12 @@ const OUTCOME = [
 ] as const;
 
 /** The value of every point, and the legend: only what occurs, with counts. */
-export function meaning(map: Projection, rows: Gallery, classes: readonly string[], by: By): { values: string[]; legend: Entry[] } {
+export function meaning(
+  map: Projection,
+  rows: Gallery,
+  classes: readonly string[],
+  by: By,
+): { values: string[]; legend: Entry[] } {
   const attacks = [...new Set(rows.sets.map((set) => set.attack ?? 'clean'))];
   const attack = (i: number): string => rows.sets[map.set[i] ?? 0]?.attack ?? 'clean';
   const values = Array.from({ length: map.n }, (_, i) => {
@@ -42,5 +47,8 @@ export function meaning(map: Projection, rows: Gallery, classes: readonly string
       : by === 'attack'
         ? attacks.map((name, i) => ({ value: name, name, colour: name === 'clean' ? '#7f7f7f' : lineColour(i) }))
         : classes.map((name, i) => ({ value: String(i), name, colour: classColour(i) }));
-  return { values, legend: all.flatMap((entry) => (counts.has(entry.value) ? [{ ...entry, n: counts.get(entry.value) ?? 0 }] : [])) };
+  return {
+    values,
+    legend: all.flatMap((entry) => (counts.has(entry.value) ? [{ ...entry, n: counts.get(entry.value) ?? 0 }] : [])),
+  };
 }

@@ -53,7 +53,10 @@ export function painter(canvas: HTMLCanvasElement): Painter | null {
 
 function compiled(gl: WebGL2RenderingContext): WebGLProgram | null {
   const program = gl.createProgram();
-  for (const [kind, text] of [[gl.VERTEX_SHADER, POINT], [gl.FRAGMENT_SHADER, DISC]] as const) {
+  for (const [kind, text] of [
+    [gl.VERTEX_SHADER, POINT],
+    [gl.FRAGMENT_SHADER, DISC],
+  ] as const) {
     const shader = gl.createShader(kind);
     if (!shader) return null;
     gl.shaderSource(shader, text);
@@ -76,7 +79,11 @@ function byGpu(canvas: HTMLCanvasElement, gl: WebGL2RenderingContext): Painter |
     kind: 'webgl',
     load(scene) {
       const pick = (list: Uint32Array, alpha: (i: number) => number): [Float32Array, Uint8Array, Float32Array] => {
-        const [places, colours, sizes] = [new Float32Array(2 * list.length), new Uint8Array(4 * list.length), new Float32Array(list.length)];
+        const [places, colours, sizes] = [
+          new Float32Array(2 * list.length),
+          new Uint8Array(4 * list.length),
+          new Float32Array(list.length),
+        ];
         list.forEach((point, i) => {
           places.set(scene.points.subarray(2 * point, 2 * point + 2), 2 * i);
           colours.set(scene.colours.subarray(4 * point, 4 * point + 4), 4 * i);
@@ -110,7 +117,10 @@ function byGpu(canvas: HTMLCanvasElement, gl: WebGL2RenderingContext): Painter |
   };
 }
 
-function batch(gl: WebGL2RenderingContext, program: WebGLProgram): { fill(places: Float32Array, colours: Uint8Array, sizes: Float32Array): void; draw(mode: number): void } {
+function batch(
+  gl: WebGL2RenderingContext,
+  program: WebGLProgram,
+): { fill(places: Float32Array, colours: Uint8Array, sizes: Float32Array): void; draw(mode: number): void } {
   const array = gl.createVertexArray();
   const buffers = [gl.createBuffer(), gl.createBuffer(), gl.createBuffer()] as const;
   let n = 0;
@@ -118,7 +128,11 @@ function batch(gl: WebGL2RenderingContext, program: WebGLProgram): { fill(places
     fill(places, colours, sizes) {
       n = sizes.length;
       gl.bindVertexArray(array);
-      const parts = [['place', 2, gl.FLOAT, false, places], ['colour', 4, gl.UNSIGNED_BYTE, true, colours], ['size', 1, gl.FLOAT, false, sizes]] as const;
+      const parts = [
+        ['place', 2, gl.FLOAT, false, places],
+        ['colour', 4, gl.UNSIGNED_BYTE, true, colours],
+        ['size', 1, gl.FLOAT, false, sizes],
+      ] as const;
       parts.forEach(([name, wide, type, unit, values], i) => {
         gl.bindBuffer(gl.ARRAY_BUFFER, buffers[i] ?? null);
         gl.bufferData(gl.ARRAY_BUFFER, values, gl.STATIC_DRAW);
@@ -150,8 +164,10 @@ function byHand(canvas: HTMLCanvasElement): Painter | null {
       if (!scene) return;
       const { points, colours, sizes, order, arrows } = scene;
       pen.setTransform(density, 0, 0, density, 0, 0);
-      const place = (i: number): [number, number] => onScreen(plane, width, height, points[2 * i] ?? 0, points[2 * i + 1] ?? 0);
-      const shade = (i: number, alpha: number): string => `rgb(${colours[4 * i]} ${colours[4 * i + 1]} ${colours[4 * i + 2]} / ${((colours[4 * i + 3] ?? 0) / 255) * alpha})`;
+      const place = (i: number): [number, number] =>
+        onScreen(plane, width, height, points[2 * i] ?? 0, points[2 * i + 1] ?? 0);
+      const shade = (i: number, alpha: number): string =>
+        `rgb(${colours[4 * i]} ${colours[4 * i + 1]} ${colours[4 * i + 2]} / ${((colours[4 * i + 3] ?? 0) / 255) * alpha})`;
       for (let i = 0; i < arrows.length; i += 2) {
         pen.beginPath();
         pen.moveTo(...place(arrows[i] ?? 0));

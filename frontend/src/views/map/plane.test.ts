@@ -19,7 +19,12 @@ test('the nearest point is found within reach, coloured ones before grey ones', 
 });
 
 test('a lasso survives the address', () => {
-  const corners = [[0, 0], [2, 0], [2, 2], [0, 2]] as const;
+  const corners = [
+    [0, 0],
+    [2, 0],
+    [2, 2],
+    [0, 2],
+  ] as const;
   expect(polygonOf(lassoText({ map: 'pca~fc1', corners: [...corners] }))).toEqual({ map: 'pca~fc1', corners });
   expect(polygonOf('nonsense')).toBeNull();
   expect(inPolygon(1, 1, corners)).toBe(true);
@@ -27,7 +32,10 @@ test('a lasso survives the address', () => {
 });
 
 test('a long line keeps its shape in few corners', () => {
-  const circle = Array.from({ length: 400 }, (_, i) => [Math.cos((i / 200) * Math.PI), Math.sin((i / 200) * Math.PI)] as const);
+  const circle = Array.from(
+    { length: 400 },
+    (_, i) => [Math.cos((i / 200) * Math.PI), Math.sin((i / 200) * Math.PI)] as const,
+  );
   const few = simplified(circle, 24);
   expect(few).toHaveLength(24);
   expect(inPolygon(0.95, 0, few)).toBe(true);

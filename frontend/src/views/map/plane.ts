@@ -23,20 +23,43 @@ export function fitted(points: Float32Array, width: number, height: number): Pla
   return { x: (left + right) / 2, y: (low + high) / 2, scale };
 }
 
-export const onScreen = (plane: Plane, width: number, height: number, x: number, y: number): [number, number] => [width / 2 + (x - plane.x) * plane.scale, height / 2 - (y - plane.y) * plane.scale];
+export const onScreen = (plane: Plane, width: number, height: number, x: number, y: number): [number, number] => [
+  width / 2 + (x - plane.x) * plane.scale,
+  height / 2 - (y - plane.y) * plane.scale,
+];
 
-export const inData = (plane: Plane, width: number, height: number, x: number, y: number): [number, number] => [plane.x + (x - width / 2) / plane.scale, plane.y - (y - height / 2) / plane.scale];
+export const inData = (plane: Plane, width: number, height: number, x: number, y: number): [number, number] => [
+  plane.x + (x - width / 2) / plane.scale,
+  plane.y - (y - height / 2) / plane.scale,
+];
 
 /** The plane after zooming by `factor` around a place on the screen, which stays where it is. */
-export function zoomed(plane: Plane, width: number, height: number, at: readonly [number, number], factor: number): Plane {
+export function zoomed(
+  plane: Plane,
+  width: number,
+  height: number,
+  at: readonly [number, number],
+  factor: number,
+): Plane {
   const [x, y] = inData(plane, width, height, at[0], at[1]);
   const scale = plane.scale * factor;
   return { scale, x: x - (at[0] - width / 2) / scale, y: y + (at[1] - height / 2) / scale };
 }
 
 /** The point nearest to a place, no farther than `reach` units away; `pale` points only where no other is near. */
-export function nearest(points: Float32Array, x: number, y: number, reach: number, pale: (i: number) => boolean): number | null {
-  let [best, bestPale, least, leastPale]: [number | null, number | null, number, number] = [null, null, reach * reach, reach * reach];
+export function nearest(
+  points: Float32Array,
+  x: number,
+  y: number,
+  reach: number,
+  pale: (i: number) => boolean,
+): number | null {
+  let [best, bestPale, least, leastPale]: [number | null, number | null, number, number] = [
+    null,
+    null,
+    reach * reach,
+    reach * reach,
+  ];
   for (let i = 0; 2 * i < points.length; i += 1) {
     const far = ((points[2 * i] ?? 0) - x) ** 2 + ((points[2 * i + 1] ?? 0) - y) ** 2;
     if (far >= leastPale && far >= least) continue;
