@@ -6,7 +6,7 @@ from linear_nets import linear, smallest
 
 from pixelproof import attacks
 from pixelproof.attacks import APGD, FAB, Auto, MarginPGD, Square
-from pixelproof.attacks.auto.ensemble import Ledger, Stage
+from pixelproof.attacks.auto.ensemble import EnsembleStage, Ledger
 
 
 def test_standard_is_the_published_schedule():
@@ -33,9 +33,9 @@ def test_no_part_heads_for_a_rival_that_does_not_exist(classes, rivals):
 def test_a_later_round_takes_only_images_on_which_the_last_one_made_progress():
     ledger = Ledger.begin(torch.zeros(3, 1, 2, 2), torch.ones(3))
     opening, probe, later = (
-        Stage(MarginPGD(0.1), 0, False),
-        Stage(Square(0.1), 0, True),
-        Stage(Square(0.1, 5000), 1, True),
+        EnsembleStage(MarginPGD(0.1), 0, False),
+        EnsembleStage(Square(0.1), 0, True),
+        EnsembleStage(Square(0.1, 5000), 1, True),
     )
     every, found, held = torch.arange(3), torch.ones(3, 1, 2, 2), torch.zeros(3, dtype=torch.bool)
     assert ledger.due(opening).tolist() == [0, 1, 2]
@@ -49,7 +49,7 @@ def test_a_later_round_takes_only_images_on_which_the_last_one_made_progress():
 
 def test_more_starts_go_only_to_images_that_are_almost_broken():
     ledger = Ledger.begin(torch.zeros(3, 1, 2, 2), torch.tensor([1.0, 10.0, 1.0]))
-    opening, near = Stage(MarginPGD(0.1), 0, False), Stage(APGD(0.1), 0, False, near=True)
+    opening, near = EnsembleStage(MarginPGD(0.1), 0, False), EnsembleStage(APGD(0.1), 0, False, near=True)
     assert ledger.due(near).tolist() == []
     ledger.due(opening)
     held = torch.zeros(3, dtype=torch.bool)

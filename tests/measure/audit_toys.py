@@ -8,7 +8,7 @@ from torch import nn
 
 from pixelproof import models
 from pixelproof.attacks import PGD, Auto, MarginPGD, Square
-from pixelproof.attacks.auto.ensemble import Stage
+from pixelproof.attacks.auto.ensemble import EnsembleStage
 from pixelproof.data import Dataset
 from pixelproof.measure.audit import prepare
 from pixelproof.measure.redflags import Claim, Effort
@@ -156,7 +156,7 @@ class Short(Auto):
 
     def stages(self, classes, *, targeted=False, gradient=True):
         parts = (MarginPGD(self.eps), Square(self.eps, 200))
-        return tuple(Stage(part, 0, False) for part in (parts if gradient else parts[1:]))
+        return tuple(EnsembleStage(part, 0, False) for part in (parts if gradient else parts[1:]))
 
 
 def subject(toy, eps=0.05, *, reported=None, trained_with=None, surrogate=None, missed=False, effort=SMALL):

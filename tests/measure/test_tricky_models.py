@@ -13,7 +13,7 @@ from torch import nn
 
 from pixelproof import measure
 from pixelproof.attacks import Auto, MarginPGD
-from pixelproof.attacks.auto.ensemble import Stage
+from pixelproof.attacks.auto.ensemble import EnsembleStage
 from pixelproof.types import Rate
 
 EPS = 0.04
@@ -25,7 +25,7 @@ class Blindfold(Auto):
     """An ensemble of one gradient attack, which every trick escapes: what the flags are for."""
 
     def stages(self, classes, *, targeted=False, gradient=True):
-        return (Stage(MarginPGD(self.eps, 10), 0, False),)
+        return (EnsembleStage(MarginPGD(self.eps, 10), 0, False),)
 
 
 class Trick(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp, specs
-from pixelproof.attacks.auto.ensemble import Auto, Ledger, Stage
+from pixelproof.attacks.auto.ensemble import Auto, EnsembleStage, Ledger
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.mount import LOOKED_AT, Prepared
 from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, fooling_rates, seeded
@@ -189,7 +189,7 @@ class Evaluator:
         stage, broke = self.stages[self.stage], int((self.broken_by == self.stage).sum())
         return EvaluationPart(stage.label, specs.write(stage.attack), self.position, broke, seconds)
 
-    def _attack(self, stage: Stage, batch: Tensor) -> None:
+    def _attack(self, stage: EnsembleStage, batch: Tensor) -> None:
         """One part on one batch, judged in float32."""
         part = replace(self.field, data=self.field.data[batch], goal=self.field.goal[batch])
         outcome = part.run(stage.attack, Draws.keyed(subseed(self.seed, self.stage), part.data.index))
@@ -207,11 +207,11 @@ class Evaluator:
             self.field.random or self.model, images, goal, draws=JUDGE_DRAWS if self.random else 1
         ).per_image
 
-    def _note(self, stage: Stage, clock: Clock) -> None:
+    def _note(self, stage: EnsembleStage, clock: Clock) -> None:
         if not self.bounds or self.bounds[-1].standing != self.bound.hits:
             self.bounds += (Bound(clock.seconds, self.bound.hits, stage.label),)
 
-    def _live(self, stage: Stage, clock: Clock) -> Live:
+    def _live(self, stage: EnsembleStage, clock: Clock) -> Live:
         return Live(self.bound, stage.label, self.position, len(self.rows), clock.seconds, clock.left)
 
     def _save(self, run: Run) -> None:

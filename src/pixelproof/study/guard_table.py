@@ -49,7 +49,7 @@ class Making(Protocol):
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerRule:
     """The alarm rule of one layer or the composed one, with the k that the study tuned and a clean threshold."""
 
     layer: str
@@ -122,7 +122,7 @@ def detectors(context: Context) -> Mapping[str, Making]:
     section = wanted(context)
     tuned = catalogue.TUNED.load(context.run, attack=section.focus)
     found: dict[str, Making] = {
-        f"neighbours, {layer}": Layer(layer, k, section.focus)
+        f"neighbours, {layer}": LayerRule(layer, k, section.focus)
         for layer, k in zip(tuned.tuning.layers, tuned.best, strict=True)
     }
     return found | {spec: Spec(spec) for spec in section.detectors}

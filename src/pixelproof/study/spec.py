@@ -161,7 +161,7 @@ class PixelSection(Section):
     evade: int = Field(default=60, ge=0)
 
 
-class Figure(Section):
+class PaperFigure(Section):
     """One row of a paper's figure or table: its values, to be printed beside ours.
 
     "neighbours k": the k that a paper chose for `layer` in its alarm rule. "printed": one number that is no share,
@@ -201,7 +201,7 @@ class Study(Section):
     pixels: PixelSection | None = None
     guards: GuardSection | None = None
     defences: DefenceSection | None = None
-    paper: tuple[Figure, ...] = ()
+    paper: tuple[PaperFigure, ...] = ()
     paper_of: str = Field(default="", exclude=True)
 
     @model_validator(mode="before")

@@ -31,7 +31,7 @@ WORTH = 0.1  # share of its margin that an image must have lost in a round to be
 
 
 @dataclass(frozen=True)
-class Stage:
+class EnsembleStage:
     """One part of the ensemble: an attack, its round, and whether its progress decides about the next round.
 
     A `near` part is only for images that have almost nothing left of their margin.
@@ -80,16 +80,16 @@ class Auto:
     def __post_init__(self) -> None:
         check_settings(self.name, eps=self.eps, norm=self.norm)
 
-    def stages(self, classes: int, *, targeted: bool = False, gradient: bool = True) -> tuple[Stage, ...]:
+    def stages(self, classes: int, *, targeted: bool = False, gradient: bool = True) -> tuple[EnsembleStage, ...]:
         """Every part in order, the rounds one after the other, for a model with so many classes.
 
         For a model without a `gradient` that is what works by queries: scores, then bare decisions (not for l1).
         """
         if not gradient:
-            square = Stage(Square(self.eps, norm=self.norm), 0, False)
+            square = EnsembleStage(Square(self.eps, norm=self.norm), 0, False)
             if self.norm == "l1":
                 return (square,)
-            return square, Stage(HopSkipJump(norm=self.norm, eps=self.eps), 0, False)
+            return square, EnsembleStage(HopSkipJump(norm=self.norm, eps=self.eps), 0, False)
         plan = self._standard() if self.version == "standard" else self._fast()
         rivals = classes - 1
         kept = []
@@ -98,40 +98,42 @@ class Auto:
             skipped = isinstance(attack, APGD | FAB) and attack.targets > 0 and (attack.first >= rivals or targeted)
             needs = 4 if isinstance(attack, APGD) and attack.targets else 3
             if isinstance(attack, APGD) and attack.loss == "dlr" and classes < needs:
-                stage = Stage(APGD(attack.eps, attack.steps, "margin", norm=attack.norm), stage.round, stage.probes)
+                stage = EnsembleStage(
+                    APGD(attack.eps, attack.steps, "margin", norm=attack.norm), stage.round, stage.probes
+                )
                 skipped = skipped or attack.first > 0
             if not skipped:
                 kept.append(stage)
         return tuple(kept)
 
-    def _standard(self) -> Iterator[Stage]:
+    def _standard(self) -> Iterator[EnsembleStage]:
         sparse = self.norm == "l1"
-        yield Stage(APGD(self.eps, restarts=5 if sparse else 1, norm=self.norm), 0, False)
+        yield EnsembleStage(APGD(self.eps, restarts=5 if sparse else 1, norm=self.norm), 0, False)
         for k in range(5 if sparse else 9):
-            yield Stage(APGD(self.eps, loss="dlr", targets=1, first=k, norm=self.norm), 0, False)
+            yield EnsembleStage(APGD(self.eps, loss="dlr", targets=1, first=k, norm=self.norm), 0, False)
         for k in range(9):
-            yield Stage(FAB(targets=1, first=k, norm=self.norm, eps=self.eps), 0, False)
-        yield Stage(Square(self.eps, norm=self.norm), 0, False)
+            yield EnsembleStage(FAB(targets=1, first=k, norm=self.norm, eps=self.eps), 0, False)
+        yield EnsembleStage(Square(self.eps, norm=self.norm), 0, False)
 
-    def _fast(self) -> Iterator[Stage]:
+    def _fast(self) -> Iterator[EnsembleStage]:
         exact: Precision = "auto"
         if self.norm == "l1":  # which values are steepest is all that matters there, and bfloat16 cannot tell
             exact = "float32"
         else:
-            yield Stage(MarginPGD(self.eps, norm=self.norm), 0, False)
-        yield Stage(APGD(self.eps, loss="probability", norm=self.norm), 0, False, near=True)
-        yield Stage(APGD(self.eps, precision=exact, norm=self.norm), 0, False)
-        yield Stage(APGD(self.eps, restarts=2, norm=self.norm), 0, False, near=True)
+            yield EnsembleStage(MarginPGD(self.eps, norm=self.norm), 0, False)
+        yield EnsembleStage(APGD(self.eps, loss="probability", norm=self.norm), 0, False, near=True)
+        yield EnsembleStage(APGD(self.eps, precision=exact, norm=self.norm), 0, False)
+        yield EnsembleStage(APGD(self.eps, restarts=2, norm=self.norm), 0, False, near=True)
         for number, (steps, rivals, queries) in enumerate(((20, 3, 100), (50, 9, 500), (100, 9, 5000))):
             if number:
-                yield Stage(APGD(self.eps, steps, "margin", precision=exact, norm=self.norm), number, True)
+                yield EnsembleStage(APGD(self.eps, steps, "margin", precision=exact, norm=self.norm), number, True)
             for k in range(rivals):
                 attack = APGD(self.eps, steps, "dlr", targets=1, first=k, precision=exact, norm=self.norm)
-                yield Stage(attack, number, True)
+                yield EnsembleStage(attack, number, True)
             for k in range(1 if not number else 3):
                 attack_fab = FAB(steps // 2, targets=1, first=k, norm=self.norm, eps=self.eps)
-                yield Stage(attack_fab, number, True)
-            yield Stage(Square(self.eps, queries, norm=self.norm), number, True)
+                yield EnsembleStage(attack_fab, number, True)
+            yield EnsembleStage(Square(self.eps, queries, norm=self.norm), number, True)
 
     def __call__(self, model: Model, images: Images, goal: Goal, rng: Rng) -> Images:
         """The first image that reaches the goal, else the one with the smallest margin over all parts."""
@@ -185,7 +187,7 @@ class Ledger:
         far = torch.full((len(images),), float("inf"), device=images.device)
         return cls(images.clone(), false, ~false, margin, far, far.clone())
 
-    def due(self, stage: Stage) -> Rows:
+    def due(self, stage: EnsembleStage) -> Rows:
         """The images that a stage must attack; stages are asked for in order."""
         if stage.round != self.round:
             self.active = self.nearest < (1 - WORTH) * self.mark

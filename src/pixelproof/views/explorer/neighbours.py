@@ -27,7 +27,7 @@ SideName: TypeAlias = Literal["clean", "adversarial"]
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
+class JudgedSpace:
     """One layer by one metric: its index, or all of them with their weights for the composed layer."""
 
     layer: str
@@ -49,7 +49,7 @@ class Space:
         return parts[0] if len(parts) == 1 else join(parts, self.weights, self.metric)
 
 
-def space(opened: OpenRun, layer: str, metric: Metric) -> Space:
+def space(opened: OpenRun, layer: str, metric: Metric) -> JudgedSpace:
     """A judged layer by a metric; UnknownName for another layer, Lacking without [guards]."""
     view = opened.neighbour_view
     store = view.store
@@ -57,12 +57,12 @@ def space(opened: OpenRun, layer: str, metric: Metric) -> Space:
         raise UnknownName("explore", "judged layer", layer[:80], store.spaces)
     indexes = view.by(metric)
     if layer == COMPOSED:
-        return Space(layer, metric, store.layers, indexes, store.weights)
+        return JudgedSpace(layer, metric, store.layers, indexes, store.weights)
     place = store.layers.index(layer)
-    return Space(layer, metric, (layer,), [indexes[place]], (1.0,))
+    return JudgedSpace(layer, metric, (layer,), [indexes[place]], (1.0,))
 
 
-def rows_of(opened: OpenRun, where: Space, images: Images) -> list[Tensor]:
+def rows_of(opened: OpenRun, where: JudgedSpace, images: Images) -> list[Tensor]:
     """Activations of images in a space's layers."""
     found, _ = activations(opened.model, images, where.layers)
     return [found[layer] for layer in where.layers]
