@@ -15,14 +15,12 @@ from pixelproof.detect.neighbours.neighbourhood import neighbourhood
 from pixelproof.errors import BadInput, CorruptFile, UnknownName
 from pixelproof.models import open_saved
 from pixelproof.results import (
-    CaseRecord,
-    DuplicateRecord,
     GuardRecord,
     KnownRecord,
     NeighbourRecord,
     VerdictRecord,
 )
-from pixelproof.results.catalogue import PIXEL_SET
+from pixelproof.results.catalogue import CASES, DUPLICATES, PIXEL_SET
 from pixelproof.run import Run, slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_table import Spec
@@ -89,7 +87,7 @@ def near(run, state="clean"):
 
 
 def test_near_duplicates_are_listed_and_left_out(run, model):
-    record = run.load("guards/duplicates", DuplicateRecord)
+    record = DUPLICATES.load(run)
     images = load("digits", "train").sample(1000, 0)
     assert record.images == len(images) == 1000
     place = {int(index): row for row, index in enumerate(images.index)}
@@ -228,7 +226,7 @@ def test_moved_is_the_distance_from_the_original_in_units_of_its_nearest_neighbo
 
 
 def test_witnesses_are_the_first_of_each_case(run):
-    kept, said, record = run.load("guards/witnesses", CaseRecord), verdict(run, PGD), near(run, PGD)
+    kept, said, record = CASES.load(run), verdict(run, PGD), near(run, PGD)
     alarmed = said.validation & said.fooled & said.alarm[:, -1]
     wanted = record.index[alarmed].sort().values[:3].tolist()
     assert [int(kept.index[row]) for row, case in enumerate(kept.case) if case == "true positive"] == wanted

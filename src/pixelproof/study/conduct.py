@@ -12,8 +12,9 @@ from pixelproof import models
 from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.study import (
+    cases,
     critical,
-    duplicating,
+    duplicates,
     guard_table,
     guarding,
     hardening,
@@ -23,7 +24,6 @@ from pixelproof.study import (
     resisting,
     signature_detectors,
     signatures,
-    witnessing,
 )
 from pixelproof.study.attacking import attack
 from pixelproof.study.context import Context, Event, Listener
@@ -87,8 +87,14 @@ GUARDS: tuple[Stage[Any], ...] = (
     Stage("index", _guards, guarding.index, (catalogue.INDEX, catalogue.NEIGHBOURS)),
     Stage("tune", _guards, guarding.tune, (catalogue.TUNED,)),
     Stage("validate", _guards, guarding.validate, (catalogue.VERDICTS,)),
-    Stage("examples of each case", _guards, lambda context, _: witnessing.witness(context), (catalogue.CASES,)),
-    Stage("near-duplicates", _guards, lambda context, _: duplicating.duplicates(context), (catalogue.DUPLICATES,)),
+    Stage("examples of each case", _guards, cases.cases, (catalogue.CASES,)),
+    Stage(
+        "near-duplicates",
+        _guards,
+        duplicates.duplicates,
+        (catalogue.DUPLICATES,),
+        lambda s: s.duplicates is not None,
+    ),
     Stage("detector table", _guards, guard_table.compare, (catalogue.DETECTORS, *KNOWN)),
 )
 DEFENCES: tuple[Stage[Any], ...] = (

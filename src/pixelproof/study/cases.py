@@ -8,7 +8,8 @@ from torch import Tensor
 from pixelproof.results import CaseRecord, NeighbourRecord, VerdictRecord, catalogue
 from pixelproof.results.neighbours import CLEAN
 from pixelproof.study.context import Context
-from pixelproof.study.guarding import images_of, neighbours, wanted
+from pixelproof.study.guard_section import GuardSection
+from pixelproof.study.guarding import images_of, neighbours
 from pixelproof.study.training import load
 from pixelproof.types import Mask
 
@@ -22,11 +23,9 @@ CASES = {
 DISAGREE = "layers disagree"
 
 
-def witness(context: Context) -> None:
+def cases(context: Context, section: GuardSection) -> CaseRecord:
     """The first images, in file order, of each of the four cases, and of those on which the layers disagree."""
-    attack, name = wanted(context).focus, "guards/witnesses"
-    if context.run.has(name):
-        return
+    attack = section.focus
     records = {state: neighbours(context, state) for state in (CLEAN, attack)}
     said = {state: catalogue.VERDICTS.load(context.run, state=state) for state in (CLEAN, attack)}
     chosen = [
@@ -36,8 +35,9 @@ def witness(context: Context) -> None:
     ]
     chosen += [(DISAGREE, attack, row) for row in _first(records, said, attack, alarm=None)]
     context.tell("examples of each case", 0, 1, f"{len(chosen)} images")
-    context.run.save(name, _record(context, attack, chosen, records, said))
+    record = _record(context, attack, chosen, records, said)
     context.tell("examples of each case", 1, 1)
+    return record
 
 
 def _first(
