@@ -225,7 +225,7 @@ def test_moved_is_the_distance_from_the_original_in_units_of_its_nearest_neighbo
     assert (near(run).moved == 0).all()
 
 
-def test_witnesses_are_the_first_of_each_case(run):
+def test_images_of_cases_are_the_first_of_each_case(run):
     kept, said, record = CASES.load(run), verdict(run, PGD), near(run, PGD)
     alarmed = said.validation & said.fooled & said.alarm[:, -1]
     wanted = record.index[alarmed].sort().values[:3].tolist()

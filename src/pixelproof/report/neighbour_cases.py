@@ -39,14 +39,14 @@ def cases(rows: list[dict[str, Any]], attack: str, name: str) -> Table:
 
 def galleries(run: Run) -> list[Block]:
     """A few images of each case, and of those on which the layers disagree, with their nearest training images."""
-    shown = views.witnesses(run)
+    shown = views.case_images(run)
     found: list[Block] = []
-    for case in dict.fromkeys(witness.case for witness in shown):
-        shots = tuple(_shot(witness) for witness in shown if witness.case == case)
+    for case in dict.fromkeys(one.case for one in shown):
+        shots = tuple(_shot(one) for one in shown if one.case == case)
         title = f"{case.capitalize()}: {IN_WORDS.get(case, 'attacked, some layers alarm and others do not')}"
         found.append(Gallery(f"case-{case.replace(' ', '-')}", title, shots, ""))
     if found:
-        most = max(len(witness.neighbours) for witness in shown)
+        most = max(len(one.neighbours) for one in shown)
         said = (
             f"The first images of each case in file order, judged by the composed layer: the image, then its {most} "
             "nearest correctly classified training images, nearest first."
@@ -55,20 +55,20 @@ def galleries(run: Run) -> list[Block]:
     return found
 
 
-def _shot(witness: views.Witness) -> Shot:
-    what = f"test image {witness.index}"
-    pictures = [Picture(photo(witness.image), f"{what}, a {witness.label} taken for {witness.predicted}")]
+def _shot(one: views.CaseImage) -> Shot:
+    what = f"test image {one.index}"
+    pictures = [Picture(photo(one.image), f"{what}, a {one.label} taken for {one.predicted}")]
     pictures += [
         Picture(photo(picture), f"neighbour {place + 1} of {what}, a {label}")
-        for place, (picture, label) in enumerate(witness.neighbours)
+        for place, (picture, label) in enumerate(one.neighbours)
     ]
-    named = f"; neighbours say {witness.named}" if witness.named else ""
-    layers = ", ".join(witness.alarms) or "none"
+    named = f"; neighbours say {one.named}" if one.named else ""
+    layers = ", ".join(one.alarms) or "none"
     return Shot(
         tuple(pictures),
         what,
-        f"{witness.label} → {witness.predicted}",
-        f"#{witness.index} · {witness.strangers} of {witness.k} neighbours of other classes{named} · alarms: {layers}",
-        witness.case.endswith("positive"),
-        "alarm" if witness.case.endswith("positive") else "layers disagree" if "layers" in witness.case else "quiet",
+        f"{one.label} → {one.predicted}",
+        f"#{one.index} · {one.strangers} of {one.k} neighbours of other classes{named} · alarms: {layers}",
+        one.case.endswith("positive"),
+        "alarm" if one.case.endswith("positive") else "layers disagree" if "layers" in one.case else "quiet",
     )

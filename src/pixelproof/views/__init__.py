@@ -1,9 +1,11 @@
 """Pure functions from an OpenRun to typed answers, one per subject; nothing here trains, attacks or prints."""
 
+from pixelproof.views.cases import CaseImage, case_images
 from pixelproof.views.classes import classes, confusion
 from pixelproof.views.critical import critical
 from pixelproof.views.defences import defences, front
 from pixelproof.views.detectors import detectors
+from pixelproof.views.duplicates import duplicates
 from pixelproof.views.examples import Example, examples, images
 from pixelproof.views.neighbours import (
     alarm_rule,
@@ -27,15 +29,15 @@ from pixelproof.views.robustness import robustness
 from pixelproof.views.signature_detectors import signature_detectors
 from pixelproof.views.signatures import ExplainedImage, critical_of_all, explained_images, signatures
 from pixelproof.views.training import training
-from pixelproof.views.witnesses import Witness, duplicates, witnesses
 
 __all__ = [
+    "CaseImage",
     "Example",
     "ExplainedImage",
     "OpenRun",
     "PixelExample",
-    "Witness",
     "alarm_rule",
+    "case_images",
     "cases",
     "classes",
     "confusion",
@@ -66,5 +68,4 @@ __all__ = [
     "signatures",
     "threshold_curves",
     "training",
-    "witnesses",
 ]

@@ -1,21 +1,17 @@
-"""Pictures behind the alarm rule: images of each case with their nearest training images, and near-duplicates."""
+"""Pictures behind the alarm rule: images of each of its cases with their nearest training images."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from pixelproof.results import catalogue
 from pixelproof.run import Run
 
-SHOWN = 50  # pairs of near-duplicates
-
 
 @dataclass(frozen=True, eq=False)
-class Witness:
+class CaseImage:
     """One image of one case, its nearest training images in the composed layer, and everything in words."""
 
     case: str
@@ -30,14 +26,14 @@ class Witness:
     neighbours: tuple[tuple[Tensor, str], ...]
 
 
-def witnesses(run: Run) -> list[Witness]:
+def case_images(run: Run) -> list[CaseImage]:
     """The kept images of each of the four cases, and of those on which the layers disagree."""
     if not catalogue.CASES.has(run):
         return []
     kept = catalogue.CASES.load(run)
     classes = catalogue.CLEAN.load(run).classes
     return [
-        Witness(
+        CaseImage(
             case=case,
             image=kept.images[row],
             index=int(kept.index[row]),
@@ -54,32 +50,3 @@ def witnesses(run: Run) -> list[Witness]:
         )
         for row, case in enumerate(kept.case)
     ]
-
-
-def duplicates(run: Run) -> dict[str, Any] | None:
-    """Near-duplicates among the indexed training images and what leaving them out changes; None where not asked for.
-
-    `pairs` holds at most the `SHOWN` nearest ones.
-    """
-    if not catalogue.DUPLICATES.has(run):
-        return None
-    found = catalogue.DUPLICATES.load(run)
-    rows = zip(found.layers, found.k, found.with_them, found.without, found.change, strict=True)
-    return {
-        "limit": found.limit,
-        "images": found.images,
-        "pairs_n": len(found.first),
-        "same_n": int(found.same.sum()),
-        "left_out": len(found.left_out),
-        "attack": found.attack,
-        "pairs": [
-            {"first": int(one), "second": int(other), "distance": float(apart), "same": bool(same)}
-            for one, other, apart, same in zip(
-                found.first[:SHOWN], found.second[:SHOWN], found.distance[:SHOWN], found.same[:SHOWN], strict=True
-            )
-        ],
-        "layers": [
-            {"layer": layer, "k": k, "with": before, "without": after, "change": dataclasses.asdict(change)}
-            for layer, k, before, after, change in rows
-        ],
-    }
