@@ -19,7 +19,7 @@ SETTABLE = [attack for attack in ALL if attack.kind != "fixed"]
 def test_a_linf_budget_above_one_is_refused_with_the_hint(attack):
     model, _, data = linear()
     with pytest.raises(BadInput, match=HINT):
-        mount(replace(attack, eps=8), model, data)
+        mount(replace(attack, eps=8.0), model, data)
     assert replace(attack, eps=1.0).eps == 1.0
 
 
@@ -31,12 +31,12 @@ def test_other_norms_may_be_larger_than_one(attack):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda model, data: sweep(PGD(0.1), model, data, [0.2, 8]),
-        lambda model, data: sweep(FMN("linf"), model, data, [0.5, 8]),
+        lambda model, data: sweep(PGD(0.1), model, data, [0.2, 8.0]),
+        lambda model, data: sweep(FMN("linf"), model, data, [0.5, 8.0]),
         lambda model, data: mount(PGD(0.1), model, data, eps=torch.full((len(data),), 8.0)),
-        lambda model, data: measure.curve(model, data, norm="linf", eps=[0.1, 8]),
-        lambda _model, _data: (UniformNoise(0.1), UniformNoise(8)),
-        lambda _model, _data: SignNoise(8),
+        lambda model, data: measure.curve(model, data, norm="linf", eps=[0.1, 8.0]),
+        lambda _model, _data: (UniformNoise(0.1), UniformNoise(8.0)),
+        lambda _model, _data: SignNoise(8.0),
     ],
 )
 def test_wherever_it_is_given(ask):
@@ -76,4 +76,4 @@ def test_the_hint_is_given_for_numbers_that_are_none_as_well():
     for spec in ("fgsm:eps=-1", "fgsm:eps=inf", "fgsm:eps=255"):
         with pytest.raises(BadInput, match="8/255"):
             parse(spec)
-    assert FGSM(0).eps == 0
+    assert FGSM(0.0).eps == 0

@@ -130,6 +130,7 @@ def test_an_attack_that_asks_nothing_stops(model, monkeypatch, how):
 
 def test_the_steps_of_a_job_have_a_size(model, monkeypatch):
     monkeypatch.setattr(task, "TOLD_BYTES", 4000)
+    monkeypatch.setattr(task, "UNHEARD", 60.0)  # nobody listens here, and the checks of types make it slow
     work, thread = running(model, specs.parse("pgd:eps=0.001,steps=60,early_stop=false", offer.TABLE))
     thread.join(30)
     assert sum(len(step["pixels"] or "") for step in work.job.steps) < 4000 + 2 * 400
@@ -175,6 +176,10 @@ def test_only_so_many_files_arrive_at_once():
             pass
 
 
+async def silent(*_):
+    """An application, or a way to send, of which nothing comes."""
+
+
 def test_a_body_that_does_not_come_is_given_up(monkeypatch):
     monkeypatch.setattr(gate, "SLOW", 0.05)
     said = []
@@ -192,7 +197,7 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch):
 
     scope = {"type": "http", "headers": [(b"host", b"localhost")], "query_string": b"", "path": "/"}
     with pytest.raises(gate.HTTPException) as ended:
-        asyncio.run(asyncio.wait_for(Gate(application)(scope, receive, None), 20))
+        asyncio.run(asyncio.wait_for(Gate(application)(scope, receive, silent), 20))
     assert ended.value.status_code == 408
 
 
@@ -207,7 +212,7 @@ def test_the_token_leads_to_this_server_only(path, leads):
         "query_string": b"token=secret-token&a=b",
         "path": path,
     }
-    answer = Gate(None, token="secret-token").refuse(scope)
+    answer = Gate(silent, token="secret-token").refuse(scope)
     assert answer.status_code == 303
     assert answer.headers["location"] == f"{leads}?a=b"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from pixelproof.run import Run
 from pixelproof.types import Rate
@@ -181,14 +181,14 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
 
 
-def interval(rate: Rate | dict[str, float] | None) -> str:
+def interval(rate: Rate | dict[str, Any] | None) -> str:
     """A rate with its 95 % interval, such as "66.5 % [62.0, 70.7]"; an en dash where there is none."""
     if rate is None:
         return "–"
     return f"{percent(rate.value if isinstance(rate, Rate) else rate['value'])} {bounds(rate)}"
 
 
-def bounds(rate: Rate | dict[str, float]) -> str:
+def bounds(rate: Rate | dict[str, Any]) -> str:
     """The 95 % interval of a rate, in percent."""
     low, high = rate.interval if isinstance(rate, Rate) else (rate["low"], rate["high"])
     return f"[{100 * low:.1f}, {100 * high:.1f}]"

@@ -244,5 +244,5 @@ def _tuned(run: Run) -> Iterator[tuple[str, Tuned]]:
             yield attack, catalogue.TUNED.load(run, attack=attack)
 
 
-def _rate(mask: Tensor) -> dict[str, float]:
+def _rate(mask: Tensor) -> dict[str, Any]:
     return rate(Rate(int(mask.sum()), len(mask)))
