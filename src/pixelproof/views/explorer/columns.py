@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pixelproof.errors import UnknownName
-from pixelproof.results import GuardRecord
+from pixelproof.results import GuardRecord, catalogue
 from pixelproof.run import slug
 from pixelproof.views.example_sets import CLEAN, Shown
 from pixelproof.views.explorer.gallery import CASES, UNKNOWN, case, gallery
@@ -80,8 +80,7 @@ def _layers(opened: OpenRun) -> Iterator[ScoredDetector]:
 
 def _table(opened: OpenRun) -> Iterator[ScoredDetector]:
     """The detectors of the table; its rows about single layers are told by the layers themselves."""
-    for stored in opened.run.names("guards/detectors/"):
-        record = opened.run.load(stored, GuardRecord)
+    for record in catalogue.DETECTORS.all(opened.run):
         if not record.name.startswith("neighbours, "):
             yield _detector(record)
 

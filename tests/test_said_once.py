@@ -1,0 +1,37 @@
+"""What stands in one place only: the names of results, and how a spec becomes a part of one."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from pixelproof.results import RESULTS
+
+SOURCE = Path(__file__).parents[1] / "src" / "pixelproof"
+FILES = sorted(SOURCE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
+# Folders of results: what a name in a run begins with.
+FOLDERS = tuple(sorted({kind.pattern.partition("{")[0] for kind in RESULTS.values() if "/" in kind.pattern}))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_other_module_spells_a_name_of_a_result(path):
+    if path == SOURCE / "results" / "catalogue.py":
+        return
+    said = {
+        node.value for node in ast.walk(TREES[path]) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    } - {ast.get_docstring(node, clean=False) for node in ast.walk(TREES[path]) if isinstance(node, DOCUMENTED)}
+    assert not {text for text in said if text.startswith(FOLDERS)}
+
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def test_a_spec_becomes_a_part_of_a_name_in_one_place():
+    slugs = [path for path, tree in TREES.items() for node in ast.walk(tree) if named(node, "slug")]
+    assert slugs == [SOURCE / "run.py"]
+
+
+def named(node: ast.AST, name: str) -> bool:
+    """Whether this is the definition of a function of that name."""
+    return isinstance(node, ast.FunctionDef) and node.name == name
