@@ -7,7 +7,7 @@ import torch
 from attack_toys import ALL, digits_net
 
 from pixelproof import attacks, lp, specs
-from pixelproof.attacks import ATTACKS, FGSM, PGD, Attack, DeepFool, Foolbox, SigmaZero, mount, parse, sweep
+from pixelproof.attacks import ATTACKS, FAB, FGSM, PGD, Attack, DeepFool, Foolbox, SigmaZero, mount, parse, sweep
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import evaluating
@@ -101,7 +101,16 @@ def test_batch_size_and_order_change_nothing(attack):
 def test_seeds_matter_only_to_attacks_that_draw(attack):
     model, test = few(20)
     first, second = (mount(attack, model, test, seed=seed) for seed in (1, 2))
-    assert torch.equal(first.images, second.images) == (not attack.draws)
+    assert attack.draws or torch.equal(first.images, second.images)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in ATTACKS.items() if kind.draws])
+def test_attacks_that_say_so_do_draw(name):
+    model, test = few(20)
+    drawing = {"fab": FAB(steps=3, targets=2, restarts=3, norm="l2"), "foolbox": Foolbox("LinfPGD", 0.1, ("steps=2",))}
+    attack = drawing.get(name) or next(attack for attack in ALL if attack.name == name)
+    first, second = (mount(attack, model, test, seed=seed) for seed in (1, 2))
+    assert not torch.equal(first.images, second.images)
 
 
 @every

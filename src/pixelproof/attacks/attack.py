@@ -71,8 +71,8 @@ class Attack(Protocol):
     best image found, in [0, 1] and inside the budget, whether or not it reaches the goal.
 
     What it is: `kind` "budget" needs a budget, "minimal" looks for the smallest perturbation and only cuts it back to a
-    budget, "fixed" has one that follows from other settings; `draws`, whether its results depend on the seed (as it is
-    by default); `targetable`, whether it can head for a given class.
+    budget, "fixed" has one that follows from other settings; `draws`, whether its results may depend on the seed;
+    `targetable`, whether it can head for a given class.
     """
 
     name: ClassVar[str]

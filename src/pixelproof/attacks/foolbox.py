@@ -12,7 +12,7 @@ import torch
 from pixelproof import specs
 from pixelproof.attacks.attack import Kind, Model, check_budget, check_settings
 from pixelproof.attacks.watch import Watched, watch
-from pixelproof.draws import Draws, Rng
+from pixelproof.draws import Draws, Rng, seeded
 from pixelproof.errors import BadInput, NoGradient, UnknownName
 from pixelproof.types import Goal, Images, Norm
 
@@ -36,7 +36,7 @@ class Foolbox:
 
     name: ClassVar[str] = "foolbox"
     kind: ClassVar[Kind] = "budget"
-    draws: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
     targetable: ClassVar[bool] = True
     rest: ClassVar[str] = "settings"
 
@@ -58,17 +58,16 @@ class Foolbox:
         attack = self._attack(library)
         kind = library.criteria.TargetedMisclassification if goal.targeted else library.criteria.Misclassification
         found = []
-        with torch.random.fork_rng(devices=[]):
-            for part in watched.parts():
-                torch.manual_seed(int(2**31 * draws[part].uniform()[0]))
-                wrapped = library.PyTorchModel(_Net(watched[part]), bounds=(0, 1), device=images.device)
+        for part in watched.parts():
+            wrapped = library.PyTorchModel(_Net(watched[part]), bounds=(0, 1), device=images.device)
+            with seeded(int(2**31 * draws[part].uniform()[0])):
                 try:
                     _, clipped, _ = attack(wrapped, images[part], kind(goal[part].labels), epsilons=self.eps)
                 except NoGradient:
                     raise
                 except ValueError as reason:
                     raise BadInput(self.name, f"{self.attack} must accept this goal", reason) from reason
-                found.append(clipped.detach())
+            found.append(clipped.detach())
         return torch.cat(found)
 
     def _attack(self, library: Any) -> Any:

@@ -41,7 +41,7 @@ class FAB:
 
     name: ClassVar[str] = "fab"
     kind: ClassVar[Kind] = "minimal"
-    draws: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
     targetable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
