@@ -7,15 +7,53 @@ is made on the CPU, so the same seed gives the same numbers at any batch size, i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from operator import index
+from typing import SupportsIndex, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pixelproof.errors import BadInput
+
 Rng: TypeAlias = "torch.Generator | Draws"
+
+SEEDS = 2**63  # how many seeds there are: what --seed accepts, and all that every generator takes
+_GLOBAL = threading.RLock()
+
+
+def check_seed(seed: SupportsIndex) -> int:
+    """`seed` itself; BadInput for one that is not a whole number from 0 to 2**63 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or not 0 <= index(seed) < SEEDS:
+        raise BadInput("seed", "must be a whole number from 0 to 2**63 - 1", seed, "Take it modulo 2**63.")
+    return index(seed)
+
+
+def rng_of(seed: int) -> torch.Generator:
+    """A generator of torch's on the CPU that draws from `seed`."""
+    return torch.Generator().manual_seed(check_seed(seed))
+
+
+def numpy_rng(seed: int, kind: type[np.random.BitGenerator] = np.random.PCG64) -> np.random.Generator:
+    """A generator of numpy's that draws from `seed`."""
+    return np.random.Generator(kind(check_seed(seed)))
+
+
+@contextmanager
+def seeded(seed: int | None, devices: Sequence[torch.device] | None = ()) -> Iterator[None]:
+    """Inside, torch's own generators draw from `seed` (None: from where they stand); afterwards they are as they were.
+
+    `devices` are the GPUs whose generators count, None all of them. There is one such generator per process: threads
+    wait for each other here.
+    """
+    with _GLOBAL, torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            torch.manual_seed(check_seed(seed))
+        yield
 
 
 def subseed(seed: int, part: int, parts: int = 1000) -> int:
@@ -23,7 +61,7 @@ def subseed(seed: int, part: int, parts: int = 1000) -> int:
 
     Every seed that a user may give (0 to 2**63 - 1) has its parts, and parts of neighbouring seeds do not meet.
     """
-    return (parts * seed + part) % 2**63
+    return (parts * seed + part) % SEEDS
 
 
 class Draws:
@@ -34,7 +72,8 @@ class Draws:
 
     @classmethod
     def keyed(cls, seed: int, index: Tensor) -> Draws:
-        """Streams for the images at positions `index` of their original file."""
+        """Streams for the images at positions `index` of their original file; BadInput as `check_seed`."""
+        seed = check_seed(seed)
         return cls([np.random.Generator(np.random.Philox(key=[seed, position])) for position in index.tolist()])
 
     @classmethod

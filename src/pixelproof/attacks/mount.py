@@ -18,13 +18,13 @@ from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.stochastic import (
     JUDGE_DRAWS,
     Untiring,
+    drawing,
     fooling_rates,
     in_expectation,
-    seeded,
 )
 from pixelproof.attacks.watch import Watched
 from pixelproof.data import Dataset
-from pixelproof.draws import Draws
+from pixelproof.draws import Draws, check_seed
 from pixelproof.errors import BadInput, BrokenPromise
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Goal, Images, Labels, Mask, Norm, PerImage, check_labels
@@ -63,9 +63,11 @@ def mount(
     A model whose passes differ is attacked in expectation and judged by many draws (`AdversarialSet.rate`); its
     numbers are repeatable from the seed, but they do depend on batch size and order.
 
-    Raises BadInput for data that does not fit the model, and BrokenPromise when the attack leaves range or budget.
+    Raises BadInput for data that does not fit the model and for a seed outside 0..2**63 - 1, and BrokenPromise when
+    the attack leaves range or budget.
     """
     _check_kinds(attack, model, data)
+    check_seed(seed)
     if targets is not None and not attack.targetable:
         raise BadInput(attack.name, "is untargeted", "targets", "Use pgd for targeted attacks.")
     field = Prepared.of(model, data, targets, batch, eps=eps)
@@ -147,7 +149,7 @@ class Prepared:
             raise BadInput(who, "batch must be at least 1", batch)
         size = batch or _batch(model)
         model, random = in_expectation(model, data[: min(len(data), LOOKED_AT)].images)
-        with seeded(0, wanted=random is not None):
+        with drawing(0, wanted=random is not None):
             correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(1000)])
         if not correct.any():
             raise BadInput(
@@ -160,7 +162,7 @@ class Prepared:
 
     def seeded(self, seed: int) -> AbstractContextManager[None]:
         """Inside, the draws of a random model come from `seed`."""
-        return seeded(seed, wanted=self.random is not None)
+        return drawing(seed, wanted=self.random is not None)
 
     @cached_property
     def clean(self) -> Images:

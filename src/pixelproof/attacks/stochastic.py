@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pixelproof.draws import seeded
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating, frozen
 from pixelproof.types import Goal, Images, Logits, Mask, PerImage, Rate
@@ -25,7 +25,7 @@ def unsteady(model: Classifier, images: Images) -> Mask:
 
     All passes of an image share one scale: scaled one by one, the logits of two opposite classes would never differ.
     """
-    with seeded(0, wanted=True):
+    with seeded(0, None):
         passes = torch.stack([model.predict(images) for _ in range(PASSES)])
     answers = passes.argmax(2)
     scale = passes.norm(dim=2).amax(0).clamp_min(1e-12)
@@ -149,12 +149,6 @@ def descend(model: Classifier, images: Images, goal: Goal, *, eps: float, steps:
     return moved.detach()
 
 
-@contextmanager
-def seeded(seed: int, *, wanted: bool) -> Iterator[None]:
-    """Inside, a random model draws from a seeded generator; torch's own is left as it was."""
-    if not wanted:
-        yield
-        return
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+def drawing(seed: int, *, wanted: bool) -> AbstractContextManager[None]:
+    """Inside, where `wanted`, a random model draws from `seed`."""
+    return seeded(seed, None) if wanted else nullcontext()

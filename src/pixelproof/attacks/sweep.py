@@ -16,7 +16,7 @@ from pixelproof.attacks.mount import Outcome, Prepared, Progress, mount, verify
 from pixelproof.attacks.result import AdversarialSet
 from pixelproof.attacks.watch import Watched
 from pixelproof.data import Dataset
-from pixelproof.draws import Draws
+from pixelproof.draws import Draws, check_seed
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Goal, Images, Mask, PerImage
@@ -45,6 +45,7 @@ def sweep(
     """
     if not len(eps):
         raise BadInput("sweep", "at least one eps is needed", "none")
+    check_seed(seed)
     at = [within(attack, float(value)) for value in eps]
     if independent and attack.kind != "minimal":
         return [mount(each, model, data, seed=seed, progress=_part(progress, k, len(at))) for k, each in enumerate(at)]

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from pixelproof.draws import rng_of
 from pixelproof.errors import BadInput
 from pixelproof.types import Images, Labels, check_images, check_labels
 
@@ -127,7 +128,7 @@ def stratified(labels: Labels, n: int, seed: int) -> Tensor:
     """Sorted positions of `n` images in which each class keeps its share (largest remainders are rounded up)."""
     if not 0 <= n <= len(labels):
         raise BadInput("stratified", f"n must lie in 0..{len(labels)}, the number of images", n)
-    generator = torch.Generator().manual_seed(seed)
+    generator = rng_of(seed)
     counts = torch.bincount(labels)
     exact = counts.double() * n / max(len(labels), 1)
     quota = exact.floor().long()

@@ -14,6 +14,7 @@ from torch import Tensor
 from pixelproof.data import Dataset
 from pixelproof.defend.defence import Role, Setting, TrainingPart, check_positive, check_share
 from pixelproof.defend.harden import Hardening
+from pixelproof.draws import numpy_rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
 
@@ -115,7 +116,7 @@ class Noising:
 
     def __init__(self, settings: GradientNoise, seed: int) -> None:
         self.settings, self.steps = settings, 0
-        self.rng = np.random.Generator(np.random.SFC64(seed))
+        self.rng = numpy_rng(seed, np.random.SFC64)
         self.numbers = torch.empty(0)
 
     def __call__(self, gradients: list[Tensor], step: Step) -> None:

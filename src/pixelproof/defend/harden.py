@@ -12,7 +12,7 @@ import torch
 from pixelproof import specs
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend.defence import Defence, Role, Setting, TrainingDefence, TrainingPart
-from pixelproof.draws import subseed
+from pixelproof.draws import rng_of, subseed
 from pixelproof.errors import BadInput
 from pixelproof.models import NETS, Classifier, History, Preprocessor, Recipe, Training, duplicate, suited, train
 from pixelproof.models.nets import build, is_own
@@ -110,7 +110,7 @@ class Hardening:
                 trained.append(made)
                 histories.append(history)
             hardened = trained[0] if members == 1 else Committee(members).of(trained)
-        rng = torch.Generator().manual_seed(seed)
+        rng = rng_of(seed)
         for preprocessor in reversed([item for item in preprocessors if item not in present]):
             hardened = preprocessor(hardened, data, rng)
         spent = time.process_time() - started

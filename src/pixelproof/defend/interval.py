@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pixelproof.data import Dataset
 from pixelproof.defend.defence import Role, Setting, TrainingPart, check_eps, check_share
 from pixelproof.defend.harden import Hardening
+from pixelproof.draws import seeded
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
 from pixelproof.prove.interval import layers, proven, rivals
@@ -50,8 +51,7 @@ class IntervalTraining:
         """One objective, judged by what is certified. Raises BadInput for a layer without interval bounds."""
         chain = layers(setting.model)
         if setting.fresh:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(setting.training.seed)
+            with seeded(setting.training.seed):
                 shrink(chain)
 
         def loss(images: Images, step: Step) -> tuple[Tensor, Logits]:

@@ -12,6 +12,7 @@ from pixelproof import masks
 from pixelproof.data import Dataset
 from pixelproof.defend.defence import Role, Setting, TrainingPart, check_share, unchanged
 from pixelproof.defend.harden import Hardening
+from pixelproof.draws import check_seed, numpy_rng
 from pixelproof.errors import BadInput
 from pixelproof.masks import Fill, Noise, Pattern, Per, Tape, generate_mask
 from pixelproof.models import Classifier, Recipe, Step
@@ -47,6 +48,7 @@ class Mask:
     roles: ClassVar[tuple[Role, ...]] = ("mask",)
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         masks.check_ratio(self.name, self.ratio)
         masks.check_fill(self.name, self.fill, self.pattern)
         check_share(self.name, variability=self.variability)
@@ -85,7 +87,7 @@ class Masking:
         self.settings, shape = settings, setting.model.card.input_shape
         self.device = setting.model.device
         self.shape, batch = shape, min(setting.training.batch, len(setting.data))
-        self.rng = np.random.Generator(np.random.SFC64(setting.training.seed))
+        self.rng = numpy_rng(setting.training.seed, np.random.SFC64)
         self.tape: Tape | None = None
         if settings.pattern == "random":
             self.tape = Tape(shape, settings.ratio, per=settings.per, batch=batch, rng=self.rng)

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pixelproof import attacks
 from pixelproof.atomic import write_whole
 from pixelproof.attacks import AdversarialSet
@@ -19,6 +17,7 @@ from pixelproof.detect import DeepNeighbours, Detector, Guard, Store, divide, lo
 from pixelproof.detect.guards.guard import Recalibrated
 from pixelproof.detect.keeping import GUARD
 from pixelproof.detect.neighbours.layers import default_layers
+from pixelproof.draws import rng_of
 from pixelproof.errors import BadInput, RunError
 from pixelproof.models import Classifier
 
@@ -70,7 +69,7 @@ def build(asked: Asked, model: Classifier, data: tuple[Dataset, Dataset], *, fol
         return Built(load_guard(folder, model), new=False, tuned=_checked(folder, wanted))
     chosen = parse(asked.detector)
     tuned: list[dict[str, Any]] = []
-    train, rng = train.sample(asked.fit, asked.seed), torch.Generator().manual_seed(asked.seed)
+    train, rng = train.sample(asked.fit, asked.seed), rng_of(asked.seed)
     if asked.tune is not None:
         held, half = divide(held, rng, share=0.5)
         chosen, tuned = tuned_on(asked, model, train, half, tell)

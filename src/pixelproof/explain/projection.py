@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pixelproof.draws import check_seed
 from pixelproof.errors import BadInput
 
 LEAST = 3  # rows that a projection needs
+SEEDS_OF_UMAP = 2**32  # its seeds begin again here
 
 Points = Float[Tensor, "n 2"]
 
@@ -72,6 +74,7 @@ class UMAP:
     def __post_init__(self) -> None:
         if self.neighbours < 2:
             raise BadInput(self.name, "neighbours must be at least 2", self.neighbours)
+        check_seed(self.seed)
         if not 0 <= self.min_dist <= 1:
             raise BadInput(self.name, "min_dist must lie in [0, 1]", self.min_dist)
 
@@ -86,7 +89,9 @@ class UMAP:
             ) from reason
         near = min(self.neighbours, len(rows) - 1)
         start = "spectral" if len(rows) > LEAST else "random"  # three eigenvectors need a fourth row
-        map_ = umap.UMAP(n_neighbors=near, min_dist=self.min_dist, random_state=self.seed, n_jobs=1, init=start)
+        map_ = umap.UMAP(
+            n_neighbors=near, min_dist=self.min_dist, random_state=self.seed % SEEDS_OF_UMAP, n_jobs=1, init=start
+        )
         return Manifold(map_.fit(rows.cpu().numpy()))
 
 

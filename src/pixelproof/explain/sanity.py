@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 from torch import Tensor
 
-from pixelproof.draws import Rng
+from pixelproof.draws import Rng, rng_of
 from pixelproof.errors import BadInput
 from pixelproof.explain.attribution import Attribution, Explainer
 from pixelproof.explain.critical import jaccard
@@ -48,7 +48,7 @@ def randomisation(
     intact = explainer(model, images, None, rng)
     other = duplicate(model)
     modules = dict(other.net.named_modules())
-    generator = torch.Generator().manual_seed(seed)
+    generator = rng_of(seed)
     layers = tuple(reversed(model.layers))
     before, rows = size(intact), []
     k = min(k, before.shape[1])

@@ -10,7 +10,7 @@ import torch
 from pixelproof import specs
 from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
 from pixelproof.attacks.mount import Prepared
-from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, expect, is_stochastic, seeded
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, drawing, expect, is_stochastic
 from pixelproof.data import Dataset
 from pixelproof.draws import subseed
 from pixelproof.errors import BadInput
@@ -131,7 +131,7 @@ def audit(
             flags=tuple(f"{flag.name}: {flag.test}; {flag.threshold}" for flag in RED_FLAGS),
         )
         check_question(run, question)
-    with seeded(seed, wanted=True):
+    with drawing(seed, wanted=True):
         subject = prepare(model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, run=run, tell=tell)
     findings = []
     for number, flag in enumerate(RED_FLAGS):
@@ -225,7 +225,7 @@ def _looked(subject: AuditSubject, flag: RedFlag, number: int, run: Run | None) 
     name = f"flag/{number + 1:02d}"
     if run is not None and run.has(name):
         return run.load(name, Finding)
-    with seeded(subseed(subject.seed, number), wanted=True):
+    with drawing(subseed(subject.seed, number), wanted=True):
         finding = flag.look(subject)
     if run is not None:
         run.save(name, finding)

@@ -12,9 +12,9 @@ from pixelproof import lp, specs
 from pixelproof.attacks.auto.ensemble import Auto, EnsembleStage, Ledger
 from pixelproof.attacks.auto.square import Square
 from pixelproof.attacks.mount import LOOKED_AT, Prepared
-from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, fooling_rates, seeded
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, drawing, fooling_rates
 from pixelproof.data import Dataset
-from pixelproof.draws import Draws, subseed
+from pixelproof.draws import Draws, check_seed, subseed
 from pixelproof.errors import BadInput
 from pixelproof.measure import flags
 from pixelproof.measure.clock import Clock, TimeUp
@@ -69,6 +69,7 @@ def evaluate(
     """
     if budget is not None and not budget > 0:
         raise BadInput("evaluate", "the time budget must be positive", budget)
+    check_seed(seed)
     clock = Clock(budget)
     evaluator = Evaluator(model, data, attack, targets, seed, clock)
     if run is not None and run.has("progress"):
@@ -88,7 +89,7 @@ class Evaluator:
         self.digests = model.digest(), data.digest()
         self.random = self.field.random is not None
         probe = data[: min(len(data), FLAG_IMAGES)]
-        with seeded(seed, wanted=True):
+        with drawing(seed, wanted=True):
             self.flags = flags.before(model, probe.images, probe.labels, random=self.random)
         if warning := flags.chance(Rate(len(self.field.data), self.field.offered), len(model.card.classes)):
             self.flags += (warning,)
@@ -99,7 +100,7 @@ class Evaluator:
             self.stages = tuple(stage for stage in self.stages if stage.attack.name in ("apgd", "margin-pgd"))
         n = len(self.field.data)
         before = clock.seconds
-        with seeded(seed, wanted=self.random):
+        with drawing(seed, wanted=self.random):
             margins = self.field.goal.margin(self.field.model.predict(self.field.data.images))
         clock.reserve = JUDGINGS * (clock.seconds - before) * (JUDGE_DRAWS / ATTACK_DRAWS if self.random else 1.0)
         self.ledger = Ledger.begin(self.field.data.images, margins)
@@ -145,7 +146,7 @@ class Evaluator:
         """Run the parts that are left until they are done, nothing stands, or the time is up."""
         ended, saved_at = "finished", clock.seconds
         try:
-            with clock.watching(self.field.model), seeded(self.seed, wanted=self.random):
+            with clock.watching(self.field.model), drawing(self.seed, wanted=self.random):
                 for live in self._batches(clock):
                     tell(live)
                     if run is not None and clock.seconds - saved_at > SAVE_EVERY:
@@ -157,7 +158,7 @@ class Evaluator:
             self.seconds = clock.seconds
             if run is not None:
                 self._save(run)
-        with seeded(subseed(self.seed, 1, parts=1), wanted=self.random):
+        with drawing(subseed(self.seed, 1, parts=1), wanted=self.random):
             result = self._result(ended, clock)
         if run is not None:
             run.save("evaluation", result)

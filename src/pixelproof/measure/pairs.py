@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pixelproof.detect import Estimate
+from pixelproof.draws import rng_of
 
 RESAMPLES = 1000
 LEVELS = (0.025, 0.975)
@@ -49,7 +50,7 @@ def joint(groups: list[list[Pair]], *, seed: int) -> Estimate:
     intervals of single pairs could not be averaged.
     """
     n = len(groups[0][0].quiet)
-    chosen = torch.randint(n, (RESAMPLES, n), generator=torch.Generator().manual_seed(seed))
+    chosen = torch.randint(n, (RESAMPLES, n), generator=rng_of(seed))
     weights = torch.zeros(RESAMPLES, n, dtype=torch.float64).scatter_add_(1, chosen, torch.ones(RESAMPLES, n).double())
     value = torch.stack([torch.cat([pair.auroc() for pair in group]).mean() for group in groups]).mean()
     drawn = torch.stack([torch.stack([pair.auroc(weights) for pair in group]).nanmean(0) for group in groups]).mean(0)

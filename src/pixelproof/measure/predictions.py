@@ -12,7 +12,7 @@ from torch import Tensor
 from pixelproof import attacks as attacking
 from pixelproof.attacks import Attack
 from pixelproof.attacks.mount import Progress
-from pixelproof.attacks.stochastic import ATTACK_DRAWS, expect, is_stochastic, seeded
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, drawing, expect, is_stochastic
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.measure.evaluate import FLAG_IMAGES
@@ -75,7 +75,7 @@ def predictions(
     A random model is attacked in expectation over 20 draws, and answers by the majority of ten passes.
     """
     tell = tell or (lambda what, done, total, note: None)
-    with seeded(seed, wanted=True):
+    with drawing(seed, wanted=True):
         random = is_stochastic(model, data[:FLAG_IMAGES].images)
         attacked = expect(model, ATTACK_DRAWS) if random else model
         found = [_predicted(model, data, CLEAN, data.images, random)]

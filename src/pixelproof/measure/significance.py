@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from pixelproof.draws import numpy_rng
 from pixelproof.errors import BadInput
 
 DRAWS = 10_000
@@ -55,7 +56,7 @@ def paired(only_first: int, only_second: int, n: int, *, seed: int = 0) -> Diffe
         room = 1 - ((1 - LEVEL) / 2) ** (1 / n)
         return Difference(value, -room, room)
     shares = np.array([only_first, only_second, n - only_first - only_second]) / n
-    drawn = np.random.default_rng(seed).multinomial(n, shares, size=DRAWS)
+    drawn = numpy_rng(seed).multinomial(n, shares, size=DRAWS)
     low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Difference(value, float(low), float(high))
 
@@ -92,7 +93,7 @@ def nested(first: np.ndarray, second: np.ndarray, *, seed: int = 0, draws: int =
     """
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
         raise BadInput("nested", "needs (seeds, images) twice, on the same images", (first.shape, second.shape))
-    rng = np.random.default_rng(seed)
+    rng = numpy_rng(seed)
     n = first.shape[1]
     found = np.empty(draws)
     for k in range(draws):

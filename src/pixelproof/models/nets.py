@@ -9,6 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from pixelproof.draws import seeded
 from pixelproof.errors import BadInput
 
 Shape = tuple[int, int, int]
@@ -156,8 +157,7 @@ def build(name: str, shape: Shape, classes: int, seed: int) -> nn.Module:
     side = SMALLEST.get(name, 1)
     if min(shape[1:]) < side:
         raise BadInput(name, f"needs images of at least {side} x {side} pixels", shape, "Use cnn, mlp or resnet18.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return NETS[name](shape, classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

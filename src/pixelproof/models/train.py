@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixelproof.data import Dataset
+from pixelproof.draws import check_seed, seeded
 from pixelproof.errors import BadInput
 from pixelproof.models.augmentation import augment
 from pixelproof.models.average import Average
@@ -23,8 +24,6 @@ from pixelproof.models.recipe import PLAIN, Recipe, Step
 from pixelproof.models.saving import check_savable
 from pixelproof.scores import Scores, confusion
 from pixelproof.types import Images
-
-LARGEST_SEED = 2**63
 
 Progress = Callable[[int, int, str], None]
 
@@ -57,9 +56,10 @@ class Training:
         for key in ("epochs", "batch"):
             if getattr(self, key) < 1:
                 raise BadInput(self.name, f"{key} must be at least 1", getattr(self, key))
-        for key in ("weight_decay", "momentum", "patience", "seed"):
-            if not 0 <= getattr(self, key) < LARGEST_SEED:
+        for key in ("weight_decay", "momentum", "patience"):
+            if not 0 <= getattr(self, key) < float("inf"):
                 raise BadInput(self.name, f"{key} must be a number >= 0", getattr(self, key))
+        check_seed(self.seed)
         if not 0 < self.learning_rate < float("inf"):
             raise BadInput(self.name, "learning_rate must be positive", self.learning_rate)
 
@@ -117,8 +117,7 @@ def train(
     devices = [classifier.device] if classifier.device.type == "cuda" else []
     modes = [(part, part.training) for part in classifier.modules()]
     try:
-        with torch.random.fork_rng(devices=devices), ExitStack() as stack:
-            torch.manual_seed(training.seed)
+        with seeded(training.seed, devices), ExitStack() as stack:
             for during in recipe.during:
                 stack.enter_context(during(classifier))
             history = _Loop(classifier, data, training, recipe, progress).run(validation)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pixelproof import attacks
 from pixelproof.attacks import AdversarialSet
-from pixelproof.draws import Draws
+from pixelproof.draws import Draws, rng_of
 from pixelproof.errors import BadInput
 from pixelproof.explain import (
     Attribution,
@@ -56,7 +56,7 @@ def critical(context: Context, section: SignatureSection) -> CriticalRecord:
     k, seed = section.critical, context.study.seed
     senses = {s: critical_pixels(before, after, sense=s, k=k) for s in ("generation", "detection")}
     change = (after.values - before.values).sum(1)
-    generator = torch.Generator().manual_seed(seed)
+    generator = rng_of(seed)
     pooled = pooled_test(change, k)
     context.tell("critical pixels", 1, 5, "null runs")
     null = null_run(clean.values.sum(1), k, runs=NULL_RUNS, rng=generator)
@@ -118,7 +118,7 @@ def _curves(context: Context, section: SignatureSection, spec: str) -> tuple[tup
         found.labels[fooled],
         scores=scores,
         sizes=[0, *section.k],
-        rng=torch.Generator().manual_seed(context.study.seed),
+        rng=rng_of(context.study.seed),
     )
     return tuple(shown), scores
 
@@ -176,7 +176,7 @@ def sanity(context: Context, section: SignatureSection) -> SanityRecord:
     """Do the signatures depend on the model, and how stable are they over backgrounds and over retrained models?"""
     found = twins(context, section.focus)
     images, labels = found.clean[:SANITY_IMAGES], found.labels[:SANITY_IMAGES]
-    generator = torch.Generator().manual_seed(context.study.seed)
+    generator = rng_of(context.study.seed)
     k = section.critical
     steps = DRAWS + section.models + 1
     first = []

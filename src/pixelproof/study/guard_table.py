@@ -25,6 +25,7 @@ from pixelproof.detect import (
 )
 from pixelproof.detect.evaluation.evaluate import on_attack, on_clean, summary
 from pixelproof.detect.guards.guard import Recalibrated, Verdict
+from pixelproof.draws import rng_of
 from pixelproof.errors import BadInput
 from pixelproof.results import GuardRecord, Judgement, KnownRecord, Result, catalogue
 from pixelproof.results.neighbours import CLEAN
@@ -209,4 +210,4 @@ def _judgement(verdict: Verdict, index: torch.Tensor, fooled: Mask) -> Judgement
 
 
 def _generator(context: Context) -> torch.Generator:
-    return torch.Generator().manual_seed(context.study.seed)
+    return rng_of(context.study.seed)

@@ -12,6 +12,7 @@ from pixelproof import attacks, defend, models, specs
 from pixelproof.attacks import FGSM, PGD
 from pixelproof.data import Dataset
 from pixelproof.defend import Hardening
+from pixelproof.draws import numpy_rng
 from pixelproof.models import Card, Classifier, History, Training, suited
 from pixelproof.models.nets import build
 from pixelproof.results import BudgetRecord, SearchRecord, catalogue
@@ -107,7 +108,7 @@ def search(context: Context, section: DefenceSection) -> SearchRecord:
     train = train.sample(asked.train, context.study.seed)
     validation = load(context, "val")
     few = validation.sample(asked.n, context.study.seed)
-    rng = np.random.default_rng(context.study.seed)
+    rng = numpy_rng(context.study.seed)
     found: list[tuple[str, str, float, float, float]] = []
     for number in range(asked.trials):
         mask, settings = drawn(rng, asked.epochs, context.study.seed)

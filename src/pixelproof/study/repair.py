@@ -8,6 +8,7 @@ import torch
 
 from pixelproof import data
 from pixelproof.detect import Repair, RepairGuard, evade, figures
+from pixelproof.draws import rng_of
 from pixelproof.results import RepairRecord, catalogue
 from pixelproof.study.context import Context
 from pixelproof.study.spec import PixelSection
@@ -26,9 +27,7 @@ def repair(context: Context, section: PixelSection) -> RepairRecord:
     half = catalogue.PIXEL_SET.load(context.run).half("validation")
     twins = half.only(torch.arange(len(half)) < section.repair)
     held = data.load(context.study.data.name, "val", context.root).sample(4 * CALIBRATE, seed)
-    guard = Repair(rate=None, calibrate=CALIBRATE, most=MOST).fit(
-        context.model, held, None, torch.Generator().manual_seed(seed)
-    )
+    guard = Repair(rate=None, calibrate=CALIBRATE, most=MOST).fit(context.model, held, None, rng_of(seed))
     groups = {"twins": twins.found.images, "their clean images": twins.found.clean, "others": others.images}
     began, total = time.process_time(), sum(map(len, groups.values()))
     done, verdicts = 0, {}

@@ -12,6 +12,7 @@ from pixelproof.attacks import FGSM, PGD, Auto
 from pixelproof.attacks.stochastic import descend, expect, fooling_rates
 from pixelproof.data import Dataset, stratified
 from pixelproof.defend import kept_features
+from pixelproof.draws import seeded
 from pixelproof.measure import Effort
 from pixelproof.models import PREPROCESSORS, Classifier
 from pixelproof.results import AuditRecord, HardenedRecord, catalogue
@@ -86,8 +87,7 @@ def masked(model: Classifier, sample: Dataset, eps: float, section: DefenceSecti
     random = model.card.stochastic
     mean, scored = (expect(model, section.draws), section.scored) if random else (model, 1)
     held = {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         tries = {
             "on:clean": images,
             "on:naive fgsm": in_parts(model, images, goal, eps, 1),

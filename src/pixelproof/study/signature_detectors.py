@@ -15,6 +15,7 @@ from pixelproof.detect.detectors.heads import HeadHistory, fit_line, fit_network
 from pixelproof.detect.detectors.signature import FITTED, SignatureScorer, rows_of
 from pixelproof.detect.evaluation.noise import KINDS
 from pixelproof.detect.guards.guard import SameModel
+from pixelproof.draws import rng_of
 from pixelproof.measure import Candidate, Examination, Split
 from pixelproof.measure.signature_detectors import CALIBRATE, CLEAN, FIT, JUDGE, Score, check_enough, fitting_rows, twin
 from pixelproof.results import AdaptiveRecord, RowTable, catalogue
@@ -36,7 +37,7 @@ def line(rows: Tensor, wanted: Tensor, held: tuple[Tensor, Tensor]) -> Fitted:
 
 def network(rows: Tensor, wanted: Tensor, held: tuple[Tensor, Tensor]) -> Fitted:
     """The paper's kind of network; its seed is fixed, so that only the rows differ between detectors."""
-    return fit_network(rows, wanted, epochs=EPOCHS, rng=torch.Generator().manual_seed(0), held=held)
+    return fit_network(rows, wanted, epochs=EPOCHS, rng=rng_of(0), held=held)
 
 
 def as_is(rows: Tensor, wanted: Tensor, held: tuple[Tensor, Tensor]) -> Fitted:
@@ -118,7 +119,7 @@ def states_of(context: Context, section: SignatureSection) -> dict[str, Images]:
     """The same images clean, attacked, and with every kind of noise, each as large as the attack on that image."""
     found = {spec: twins(context, spec) for spec in section.attacks}
     states = {CLEAN: found[section.focus].clean, **{spec: each.images for spec, each in found.items()}}
-    generator = torch.Generator().manual_seed(context.study.seed)
+    generator = rng_of(context.study.seed)
     for spec, each in found.items():
         for kind in KINDS:
             states[twin(kind, spec)] = matched_noise(each.clean, each.images, generator, kind=kind)

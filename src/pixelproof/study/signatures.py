@@ -8,6 +8,7 @@ from pixelproof import attacks, data, specs
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
 from pixelproof.detect import matched_noise
+from pixelproof.draws import rng_of
 from pixelproof.errors import RunError
 from pixelproof.explain import Attribution, DeepShap
 from pixelproof.results import catalogue
@@ -42,7 +43,7 @@ def _state(context: Context, section: SignatureSection, state: str) -> tuple[Ima
     if state == "clean":
         return found.clean, None
     if state == TRUE_NOISE:
-        generator = torch.Generator().manual_seed(context.study.seed)
+        generator = rng_of(context.study.seed)
         return matched_noise(found.clean, found.images, generator), found.labels
     return found.images, found.labels if state == TRUE else None
 

@@ -16,6 +16,7 @@ from pixelproof.attacks.pixel.graph import capture
 from pixelproof.attacks.pixel.incremental import Incremental
 from pixelproof.attacks.pixel.plan import Plan, draw
 from pixelproof.attacks.pixel.words import Unreadable, brief
+from pixelproof.draws import rng_of
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 
@@ -143,7 +144,7 @@ def discrepancy(engine: Executor, model: Classifier, image: Float[Tensor, "ch h 
     Compared on pixels spread over the image and its border, in black, white and a colour of their own.
     """
     channels, height, width = image.shape
-    generator = torch.Generator().manual_seed(0)
+    generator = rng_of(0)
     spread = torch.randperm(height * width, generator=generator)[:PROBES]
     corners = torch.tensor([0, width - 1, (height - 1) * width, height * width - 1])
     positions = torch.cat([spread, corners])

@@ -14,6 +14,7 @@ from pixelproof.data import Dataset
 from pixelproof.detect.guards.guard import NONE, Calibration, Detector, Guard, Part, SameModel, Verdict, divide
 from pixelproof.detect.guards.scored import check_fit
 from pixelproof.detect.guards.settings import check_settings, respelled, spelled
+from pixelproof.draws import rng_of
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Images, PerImage
@@ -82,7 +83,7 @@ class EnsembleGuard:
     def calibrated(self, model: Classifier, clean: Dataset, *, rate: float | None = None) -> EnsembleGuard:
         """The same guard with scales and threshold set on other clean images, which the model was not trained on."""
         self.model.check("ensemble", model)
-        reference, held = divide(clean, torch.Generator().manual_seed(0), share=0.5)
+        reference, held = divide(clean, rng_of(0), share=0.5)
         scales = tuple(Surprise.of(member(model, reference.images).score) for member in self.members)
         scored = joined([member(model, held.images).score for member in self.members], scales, self.how)
         return replace(

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
+from pixelproof.draws import seeded
 from pixelproof.types import PerImage
 
 Rows: TypeAlias = Float[Tensor, "n d"]
@@ -94,8 +95,7 @@ def fit_network(
 
     `held` rows are only looked at, for the history. The paper does not describe its network any further.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))
+    with seeded(int(torch.randint(2**31, (1,), generator=rng))):
         net = nn.Sequential(nn.Linear(rows.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
     head = Head(Scale.of(rows), net)
     inputs, wanted = head.scale(rows), attacked.float()

@@ -13,6 +13,7 @@ from pixelproof.data import Dataset
 from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
 from pixelproof.detect.guards.settings import MOST, check_settings
+from pixelproof.draws import seeded
 from pixelproof.models import Classifier, frozen
 from pixelproof.types import Images, PerImage
 
@@ -75,8 +76,7 @@ def divergence(one: Tensor, other: Tensor) -> PerImage:
 def trained(data: Dataset, width: int, epochs: int, rng: torch.Generator) -> nn.Module:
     """conv-pool-conv-upsample-conv, trained to remove noise; the global random state is left as it was."""
     channels = data.shape[0]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))
+    with seeded(int(torch.randint(2**31, (1,), generator=rng))):
         coder = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             nn.Sigmoid(),

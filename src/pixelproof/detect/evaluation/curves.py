@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pixelproof.draws import rng_of
 from pixelproof.errors import BadInput
 from pixelproof.types import PerImage
 
@@ -83,7 +84,7 @@ def figures(clean: PerImage, attacked: Float[Tensor, " m"], *, seed: int = 0, re
     """
     values, spots = _ranked(clean, attacked)
     n, m = len(clean), len(attacked)
-    generator = torch.Generator().manual_seed(seed)
+    generator = rng_of(seed)
     rows = [_summary(len(values), spots, n, torch.ones(1, n).double(), torch.ones(1, m).double())]
     size = max(1, CHUNK // (n + m))
     for start in range(0, resamples, size):
@@ -103,7 +104,7 @@ def difference(one: Scores, other: Scores, *, seed: int = 0, resamples: int = RE
     """
     if any(len(a) != len(b) for a, b in zip(one, other, strict=True)):
         raise BadInput("difference", "expected scores of the same images", [len(part) for part in (*one, *other)])
-    generator = torch.Generator().manual_seed(seed)
+    generator = rng_of(seed)
     n, m = len(one[0]), len(one[1])
     weights = [
         torch.cat([torch.ones(1, size).double(), _draw(resamples, size, generator)]) if size else torch.empty(0)

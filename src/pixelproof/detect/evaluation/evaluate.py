@@ -6,14 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
 from pixelproof.detect.detectors.confidence import top_two
 from pixelproof.detect.evaluation.curves import Estimate, Figures, figures
 from pixelproof.detect.evaluation.noise import matched_noise
 from pixelproof.detect.guards.guard import Guard, Verdict
+from pixelproof.draws import rng_of
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
 from pixelproof.types import Labels, Logits, Mask, Rate
@@ -133,7 +132,7 @@ def on_attack(guard: Guard, model: Classifier, adversarial: AdversarialSet, *, s
     verdict = guard(model, adversarial.images)
     seconds = (time.perf_counter() - started) / len(adversarial)
     hit = adversarial.success
-    generator = torch.Generator().manual_seed(seed)
+    generator = rng_of(seed)
     controls = matched_noise(adversarial.clean[hit], adversarial.images[hit], generator)
     unmoved = model.predict(controls).argmax(1) == adversarial.labels[hit]
     noisy = guard(model, controls[unmoved]) if unmoved.any() else None

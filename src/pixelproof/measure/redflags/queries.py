@@ -11,7 +11,7 @@ from pixelproof import lp
 from pixelproof.attacks import APGD, PGD, HopSkipJump, Square
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.mount import Prepared
-from pixelproof.draws import Draws
+from pixelproof.draws import Draws, rng_of
 from pixelproof.measure.redflags.finding import Finding, points
 from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.types import Images, Mask
@@ -62,7 +62,7 @@ def nearest(subject: AuditSubject) -> Tensor:
     rows = subject.standing.nonzero()[:, 0]
     if len(rows) <= subject.effort.queried:
         return rows
-    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(subject.seed))]
+    rows = rows[torch.randperm(len(rows), generator=rng_of(subject.seed))]
     rows = rows[: subject.effort.ranked].sort().values
     field = subject.among(rows)
     seen = subject.attack(HopSkipJump(RANKING, subject.norm), field, salt=4)

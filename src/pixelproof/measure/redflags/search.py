@@ -12,7 +12,7 @@ from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.watch import Watched
-from pixelproof.draws import Draws
+from pixelproof.draws import Draws, rng_of
 from pixelproof.measure.redflags.finding import Finding, points
 from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.models import frozen
@@ -29,7 +29,7 @@ def not_converged(subject: AuditSubject) -> Finding:
     rows = subject.standing.nonzero()[:, 0]
     if not len(rows):
         return Finding(False, 0.0, "nothing was left standing for more steps to break")
-    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(subject.seed))]
+    rows = rows[torch.randperm(len(rows), generator=rng_of(subject.seed))]
     rows = rows[: subject.effort.doubled].sort().values
     field, fell = subject.among(rows), torch.zeros(len(rows), dtype=torch.bool)
     attacks: tuple[Attack, ...] = (

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pixelproof import masks
 from pixelproof.data import Dataset
+from pixelproof.draws import check_seed, numpy_rng, subseed
 from pixelproof.errors import BadInput
 from pixelproof.masks import Fill, Pattern, Per
 from pixelproof.models.classifier import Classifier
@@ -39,6 +40,7 @@ class Masked:
     name: ClassVar[str] = "masked"
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         masks.check_ratio(self.name, self.ratio)
         masks.check_fill(self.name, self.fill, self.pattern)
         if self.copies < 1:
@@ -57,7 +59,7 @@ class Masked:
 
     def masks(self, shape: tuple[int, int, int]) -> Tensor:
         """The consistent masks (copies, c, h, w), from the seed."""
-        rng = np.random.default_rng(self.seed)
+        rng = numpy_rng(self.seed)
         drawn = [
             masks.generate_mask(shape, self.ratio, pattern=self.pattern, per=self.per, rng=rng)
             for _ in range(self.copies)
@@ -77,7 +79,7 @@ class ThroughMasks(nn.Module):
         shape = inner.card.input_shape
         consistent = settings.draw == "consistent"
         self.register_buffer("kept", settings.masks(shape) if consistent else None)
-        numbers = np.random.default_rng(settings.seed + 1).random((settings.copies, *shape), dtype=np.float32)
+        numbers = numpy_rng(subseed(settings.seed, 1, parts=1)).random((settings.copies, *shape), dtype=np.float32)
         noisy = consistent and settings.fill == "noise"
         self.register_buffer("noise", torch.from_numpy(numbers) if noisy else None)
 
@@ -98,7 +100,7 @@ class ThroughMasks(nn.Module):
         """New masks, drawn on the CPU from torch's own generator."""
         settings, (n, channels, height, width) = self.settings, images.shape
         if settings.pattern in ("block", "filter"):
-            rng = np.random.default_rng(int(torch.randint(2**62, ())))
+            rng = numpy_rng(int(torch.randint(2**62, ())))
             return masks.blocks(n, (channels, height, width), settings.ratio, rng).to(images.device)
         planes = channels if settings.per == "channel" else 1
         return (torch.rand(n, planes, height, width) >= settings.ratio).to(images.device)
