@@ -18,6 +18,7 @@ from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import Classifier
+from pixelproof.models.hooks import hooked
 from pixelproof.types import Goal, Images, Labels, Logits, PerImage
 
 
@@ -40,11 +41,8 @@ def straight_through(model: Classifier, layer: str) -> Iterator[None]:
             )
         return entered + (output - entered).detach()
 
-    handle = modules[layer].register_forward_hook(hook)
-    try:
+    with hooked(modules[layer], hook):
         yield
-    finally:
-        handle.remove()
 
 
 @dataclass(frozen=True)

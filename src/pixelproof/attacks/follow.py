@@ -13,6 +13,7 @@ from pixelproof.attacks.mount import verify
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws
 from pixelproof.models import Classifier, frozen
+from pixelproof.models.hooks import hooked
 from pixelproof.types import Goal, Images, Logits
 
 Listener = Callable[[Images, Logits], None]
@@ -31,12 +32,8 @@ def follow(
         if type(output) is Tensor:  # not a pass that only records the graph, as pixel attacks do first
             listener(inputs[0].detach(), output.detach().float())
 
-    handle = model.register_forward_hook(tell)
-    try:
-        with frozen(model):
-            watched = Watched(model, goal)
-            found = attack(watched, image, goal, Draws.keyed(seed, torch.tensor([0]))).detach()
-    finally:
-        handle.remove()
+    with hooked(model, tell), frozen(model):
+        watched = Watched(model, goal)
+        found = attack(watched, image, goal, Draws.keyed(seed, torch.tensor([0]))).detach()
     verify(attack.name, image, found, attack.norm, attack.eps)
     return found

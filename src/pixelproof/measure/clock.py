@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pixelproof.models import Classifier
+from pixelproof.models.hooks import hooked
 
 
 class TimeUp(Exception):
@@ -44,8 +45,5 @@ class Clock:
     @contextmanager
     def watching(self, model: Classifier) -> Iterator[None]:
         """Inside, every forward pass of `model` checks the clock; the hook is gone afterwards, also after an error."""
-        handle = model.register_forward_pre_hook(lambda _module, _inputs: self.check())
-        try:
+        with hooked(model, lambda _module, _inputs: self.check(), before=True):
             yield
-        finally:
-            handle.remove()

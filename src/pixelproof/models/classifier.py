@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models.card import Card
+from pixelproof.models.hooks import hooked
 from pixelproof.models.identity import digest, recognised
 from pixelproof.models.modes import evaluating
 from pixelproof.types import Images, Logits, check_images
@@ -140,12 +142,10 @@ class Classifier(nn.Module):
 
             return hook
 
-        handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
-        try:
+        with ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(hooked(modules[layer], keep(layer)))
             self(images)
-        finally:
-            for handle in handles:
-                handle.remove()
         silent = [layer for layer in layers if layer not in found]
         if silent:
             raise BadInput(self.card.name, "tapped layers must run in a forward pass", ", ".join(silent))

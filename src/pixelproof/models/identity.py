@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from pixelproof.draws import rng_of, seeded
+from pixelproof.models import hooks as listening
 from pixelproof.models.modes import evaluating
 from pixelproof.models.nets import is_own
 
@@ -130,10 +132,11 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _attached(part: nn.Module) -> tuple[str, ...]:
-    """The source of what was attached to one module alone: hooks, and a forward of its own."""
+    """The source of what was attached to one module alone: a forward of its own, and hooks but those of `hooked`."""
     hooks = (*part._forward_pre_hooks.values(), *part._forward_hooks.values())
     attached = [*hooks, *((vars(part)["forward"],) if "forward" in vars(part) else ())]
     functions = [getattr(each, "__func__", each) for each in attached]
+    functions = [each for each in functions if getattr(each, "__module__", "") != listening.__name__]
     return tuple(
         text for each in functions if isinstance(each, FunctionType) for text in (each.__qualname__, *sources(each))
     )
@@ -194,8 +197,7 @@ def _answers(classifier: Classifier) -> tuple[int, ...]:
     images = fixed_images(classifier.card.input_shape, ASKED).to(classifier.device)
     devices = [classifier.device] if classifier.device.type == "cuda" else []
     exact = torch.backends.cudnn.flags(allow_tf32=False)
-    with torch.random.fork_rng(devices=devices), exact, torch.no_grad(), evaluating(classifier):
-        torch.manual_seed(0)
+    with seeded(0, devices), exact, torch.no_grad(), evaluating(classifier):
         try:
             with torch.autocast(classifier.device.type, enabled=False):
                 first, second = (classifier(images).detach().double().cpu() for _ in range(2))
@@ -206,7 +208,7 @@ def _answers(classifier: Classifier) -> tuple[int, ...]:
     size = float(first.square().mean().sqrt())
     if not size:
         return (0,)
-    generator = torch.Generator().manual_seed(1)
+    generator = rng_of(1)
     direction = torch.randn(first.shape[1], generator=generator, dtype=torch.float64)
     projected = first @ direction / (size * first.shape[1] ** 0.5)
     return (round(STEPS * float(torch.tensor(size).log2())), *(round(STEPS * value) for value in projected.tolist()))
@@ -214,7 +216,7 @@ def _answers(classifier: Classifier) -> tuple[int, ...]:
 
 def fixed_images(shape: tuple[int, int, int], n: int) -> Tensor:
     """`n` random images of different brightness and contrast, the same at every call."""
-    generator = torch.Generator().manual_seed(0)
+    generator = rng_of(0)
     noise = torch.rand((n, *shape), generator=generator)
     low = torch.linspace(0, 0.6, n).view(-1, 1, 1, 1)
     high = torch.linspace(1, 0.7, n).view(-1, 1, 1, 1)

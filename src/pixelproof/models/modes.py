@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -17,30 +18,77 @@ from pixelproof.errors import BadInput
 Module = TypeVar("Module", bound=nn.Module)
 
 
+class _Held:
+    """One holder's claim on an attribute of an object: what it found there."""
+
+    def __init__(self, owner: Any, before: bool) -> None:
+        self.owner, self.before = owner, before
+
+
+class _Holds:
+    """A boolean attribute that any number of threads may want to be False at once, for a while.
+
+    What the first of them found comes back when the last has left, in whichever order they leave.
+    """
+
+    def __init__(self, attribute: str) -> None:
+        self._attribute = attribute
+        self._claims: dict[int, list[_Held]] = {}  # by identity of the owner, which each claim keeps alive
+        self._lock = threading.RLock()
+
+    def take(self, owners: Iterable[Any], change: Callable[[], object]) -> list[_Held]:
+        """Note what each owner has, and `change` it."""
+        with self._lock:
+            claims = [_Held(owner, getattr(owner, self._attribute)) for owner in owners]
+            for claim in claims:
+                self._claims.setdefault(id(claim.owner), []).append(claim)
+            change()
+        return claims
+
+    def give(self, claims: list[_Held]) -> None:
+        """Put back what each owner had, or leave that to whoever still holds it."""
+        with self._lock:
+            for claim in claims:
+                others = self._claims[id(claim.owner)]
+                at = others.index(claim)
+                del others[at]
+                if at < len(others):  # a later one found this one's False
+                    others[at].before |= claim.before
+                else:
+                    setattr(claim.owner, self._attribute, claim.before)
+                if not others:
+                    del self._claims[id(claim.owner)]
+
+
+_MODES, _GRADIENTS = _Holds("training"), _Holds("requires_grad")
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, every submodule's own mode restored afterwards, also after an error."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+    """Evaluation mode inside, every submodule's own mode restored afterwards, also after an error.
+
+    Threads may do so with one network at once: the last to leave restores the modes.
+    """
+    claims = _MODES.take(module.modules(), module.eval)
     try:
         yield
     finally:
-        for part, mode in modes:
-            part.training = mode
+        _MODES.give(claims)
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside; both restored afterwards. `param.grad` is never touched."""
-    wanted = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    """Evaluation mode and no parameter gradients inside; both restored afterwards. `param.grad` is never touched.
+
+    As with `evaluating`, any number of threads may do so at once.
+    """
+    parameters = list(module.parameters())
     with evaluating(module):
-        for parameter, _ in wanted:
-            parameter.requires_grad_(False)
+        claims = _GRADIENTS.take(parameters, lambda: [each.requires_grad_(False) for each in parameters])
         try:
             yield
         finally:
-            for parameter, needs in wanted:
-                parameter.requires_grad_(needs)
+            _GRADIENTS.give(claims)
 
 
 def duplicate(module: Module) -> Module:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 
 from pixelproof.detect.guards.guard import check_finite
+from pixelproof.draws import seeded
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
+from pixelproof.models.hooks import hooked
 from pixelproof.types import Images, Logits
 
 BATCH = 250  # images at once, at most
@@ -62,13 +65,11 @@ def widths(model: Classifier, names: Sequence[str]) -> dict[str, int]:
 
         return hook
 
-    handles = [modules[name].register_forward_hook(note(name)) for name in names if name in modules]
-    try:
-        with evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
-            model(torch.zeros((PROBED, *model.card.input_shape), device=model.device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack, evaluating(model), torch.no_grad(), seeded(None):
+        for name in names:
+            if name in modules:
+                stack.enter_context(hooked(modules[name], note(name)))
+        model(torch.zeros((PROBED, *model.card.input_shape), device=model.device))
     return {name: found[name] for name in names if name in found}
 
 
@@ -109,11 +110,8 @@ def features(model: Classifier, images: Images, layers: Sequence[str]) -> tuple[
     A layer's output is flattened; "LAYER@mean" pools a convolution's to one mean per channel.
     """
     logits: list[Tensor] = []
-    handle = model.register_forward_hook(lambda _module, _inputs, output: logits.append(output))
-    try:
+    with hooked(model, lambda _module, _inputs, output: logits.append(output)):
         taps = model.taps(images, sorted({layer.removesuffix(MEAN) for layer in layers}))
-    finally:
-        handle.remove()
     modules = dict(model.net.named_modules())
     rows = {}
     for layer in layers:

@@ -15,6 +15,7 @@ from pixelproof.draws import Draws, subseed
 from pixelproof.measure.redflags.finding import Finding
 from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.models import Classifier, evaluating, frozen
+from pixelproof.models.hooks import hooked
 from pixelproof.types import Goal, Images, Logits
 
 FOUND = 0.95  # share of the planted images that an evaluation must find
@@ -131,11 +132,8 @@ class LastFeatures(nn.Module):
         seen: list[Tensor] = []
         if self.last is None:
             return self.model(images) + _tie(images)  # type: ignore[no-any-return]
-        handle = self.last.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-        try:
+        with hooked(self.last, lambda _module, inputs: seen.append(inputs[0]), before=True):
             logits = self.model(images)
-        finally:
-            handle.remove()
         once = len(seen) == 1 and len(seen[0]) == len(images)
         return (seen[0].flatten(1) if once else logits) + _tie(images)
 
