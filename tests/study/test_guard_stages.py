@@ -24,6 +24,7 @@ from pixelproof.results.catalogue import CASES, DUPLICATES, PIXEL_SET
 from pixelproof.run import Run, slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_table import Spec
+from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 
 pytestmark = pytest.mark.slow
@@ -52,14 +53,6 @@ CONTENT = {
     },
 }
 PGD, FOCUS = "pgd-steps-4", "pgd:steps=4"
-VIEWS = (
-    "alarm_rule",
-    "cases",
-    "recovered",
-    "disagreement",
-    "depth",
-    "duplicates",
-)
 
 
 @pytest.fixture(scope="module")
@@ -264,31 +257,43 @@ def test_the_pixel_a_detector_overlooks_has_a_row_too(run):
     assert record.lost == record.evaded[0]
 
 
-def test_views_are_json_and_count_what_the_records_hold(run):
-    for name in VIEWS:
-        json.dumps(getattr(views, name)(run), allow_nan=False)
-    for name in ("threshold_curves", "k_curves", "layer_rocs"):
-        json.dumps(getattr(views, name)(run, FOCUS), allow_nan=False)
-    said, clean = verdict(run, PGD), verdict(run)
+def test_answers_are_json_and_count_what_the_records_hold(run):
+    opened = OpenRun(run, "run")
+    for answer in (views.neighbours(opened), views.duplicates(opened)):
+        json.dumps(answer.model_dump(mode="json", by_alias=True), allow_nan=False)
+    found, said, clean = views.neighbours(opened), verdict(run, PGD), verdict(run)
+    fell, right = said.validation & said.fooled, clean.validation & ~clean.fooled
     for position, layer in enumerate(said.layers):
-        row = next(row for row in views.cases(run) if (row["attack"], row["layer"]) == (FOCUS, layer))
-        strange = said.alarm[said.validation & said.fooled, position]
-        calm = clean.alarm[clean.validation & ~clean.fooled, position]
-        assert row["true positive"]["hits"] == int(strange.sum())
-        assert row["false negative"]["hits"] == int((~strange).sum())
-        assert row["false positive"]["hits"] == int(calm.sum())
-        assert row["true negative"]["n"] == len(calm)
-        deep = next(row for row in views.depth(run) if (row["attack"], row["layer"]) == (FOCUS, layer))
-        scores = clean.score[clean.validation & ~clean.fooled, position], said.score[said.validation & said.fooled]
-        assert deep["auroc"]["value"] == pytest.approx(figures(scores[0], scores[1][:, position]).auroc.value)
-        alone = next(row for row in views.recovered(run) if (row["attack"], row["layer"]) == (FOCUS, layer))
-        named = said.recovered[said.validation & said.fooled, position]
-        assert alone["right"]["hits"] == int((named == near(run, PGD).labels[said.validation & said.fooled]).sum())
-    patterns = [row for row in views.disagreement(run) if row["state"] == FOCUS]
-    assert sum(row["images"]["hits"] for row in patterns) == int((said.validation & said.fooled).sum())
-    for curve in views.layer_rocs(run, FOCUS):
-        assert [points[0] for points in curve["points"]] == [0, 0]
-        assert [points[-1] for points in curve["points"]] == [1, 1]
+        (counts,) = of_layer(found.cases, layer)
+        strange, calm = said.alarm[fell, position], clean.alarm[right, position]
+        assert counts.true_positive == Rate(int(strange.sum()), len(strange))
+        assert counts.false_negative == Rate(int((~strange).sum()), len(strange))
+        assert counts.false_positive == Rate(int(calm.sum()), len(calm))
+        assert counts.true_negative == Rate(int((~calm).sum()), len(calm))
+        (deep,) = of_layer(found.depth, layer)
+        area = figures(clean.score[right, position], said.score[fell, position]).auroc
+        assert deep.auroc.value == pytest.approx(area.value)
+        (alone,) = of_layer(found.recovered, layer)
+        assert alone.right.hits == int((said.recovered[fell, position] == near(run, PGD).labels[fell]).sum())
+    patterns = [row for row in found.disagreement if row.state == FOCUS]
+    assert sum(row.images.hits for row in patterns) == int(fell.sum())
+    for curve in found.rocs:
+        assert (curve.fpr[0], curve.tpr[0]) == (0, 0)
+        assert (curve.fpr[-1], curve.tpr[-1]) == (1, 1)
+
+
+def of_layer(rows, layer):
+    """The row of a layer under the attack that the rule was tuned on."""
+    return [row for row in rows if (row.attack, row.layer) == (FOCUS, layer)]
+
+
+def test_the_four_cases_and_with_have_their_names_outside_python(run):
+    """JSON and tables call them as the field does; Python cannot."""
+    opened = OpenRun(run, "run")
+    counts = views.neighbours(opened).model_dump(mode="json", by_alias=True)["cases"][0]
+    assert list(counts) == ["attack", "layer", "true positive", "false negative", "true negative", "false positive"]
+    effect = views.duplicates(opened).model_dump(mode="json", by_alias=True)["layers"][0]
+    assert list(effect) == ["layer", "k", "with", "without", "change"]
 
 
 def test_the_table_of_detectors_holds_every_pair(run):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from pixelproof.run import Run
 from pixelproof.types import Rate
+from pixelproof.views.answer import Estimate
 
 
 @dataclass(frozen=True)
@@ -181,17 +182,21 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
 
 
-def interval(rate: Rate | dict[str, Any] | None) -> str:
+def interval(rate: Rate | None) -> str:
     """A rate with its 95 % interval, such as "66.5 % [62.0, 70.7]"; an en dash where there is none."""
-    if rate is None:
-        return "–"
-    return f"{percent(rate.value if isinstance(rate, Rate) else rate['value'])} {bounds(rate)}"
+    return "–" if rate is None else f"{percent(rate.value)} {bounds(rate)}"
 
 
-def bounds(rate: Rate | dict[str, Any]) -> str:
+def bounds(rate: Rate) -> str:
     """The 95 % interval of a rate, in percent."""
-    low, high = rate.interval if isinstance(rate, Rate) else (rate["low"], rate["high"])
+    low, high = rate.interval
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def signed(difference: Estimate) -> str:
+    """A difference with its sign and its 95 % interval, such as "+0.012 [-0.003, 0.027]"; zero has a plus."""
+    value = round(difference.value, 3) + 0.0  # without the sign that a tiny negative number would leave on zero
+    return f"{value:+.3f} [{difference.low:.3f}, {difference.high:.3f}]"
 
 
 def count(n: int) -> str:

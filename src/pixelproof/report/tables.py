@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from pixelproof import views
-from pixelproof.run import Run
 from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import Answer, Estimate, held
 from pixelproof.views.critical import CriticalFindings
 from pixelproof.views.detectors import Detectors
+from pixelproof.views.neighbours import NeighbourFindings
 from pixelproof.views.training import EpochScores
 
 PARTS = {Rate: ("value", "low", "high", "hits", "n"), Estimate: ("value", "low", "high")}
@@ -47,8 +47,12 @@ def _training(opened: OpenRun) -> Rows:
         yield row if epoch.validation else {**row, "validation": dict.fromkeys(EpochScores.model_fields)}
 
 
-def _on_run(make: Callable[[Run], Rows]) -> Callable[[OpenRun], Rows]:
-    return lambda opened: make(opened.run)
+def _of_neighbours(rows: Callable[[NeighbourFindings], Sequence[Answer]]) -> Callable[[OpenRun], Rows]:
+    def made(opened: OpenRun) -> Rows:
+        found = held(lambda: views.neighbours(opened))
+        return () if found is None else map(_columns, rows(found))
+
+    return made
 
 
 def _judged(opened: OpenRun) -> Detectors | None:
@@ -172,11 +176,11 @@ CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
         "adaptive": _adaptive,
         "defences": _defences,
         "defence-search": _defence_search,
-        "alarm-rule": _on_run(views.alarm_rule),
-        "cases": _on_run(views.cases),
-        "recovered": _on_run(views.recovered),
-        "disagreement": _on_run(views.disagreement),
-        "depth": _on_run(views.depth),
+        "alarm-rule": _of_neighbours(lambda found: found.alarm_rule),
+        "cases": _of_neighbours(lambda found: found.cases),
+        "recovered": _of_neighbours(lambda found: found.recovered),
+        "disagreement": _of_neighbours(lambda found: found.disagreement),
+        "depth": _of_neighbours(lambda found: found.depth),
         "detector-table": _detector_table,
         "natural-errors": _natural_errors,
         "detectors-known": _known,

@@ -7,18 +7,8 @@ from pixelproof.views.defences import defences, front
 from pixelproof.views.detectors import detectors
 from pixelproof.views.duplicates import duplicates
 from pixelproof.views.examples import Example, examples, images
-from pixelproof.views.neighbours import (
-    alarm_rule,
-    cases,
-    depth,
-    disagreement,
-    focus_of,
-    guarded_attacks,
-    k_curves,
-    layer_rocs,
-    recovered,
-    threshold_curves,
-)
+from pixelproof.views.judged_states import focus_of
+from pixelproof.views.neighbours import neighbours
 from pixelproof.views.one_pixel import PixelExample, one_pixel, pixel_examples
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import overview
@@ -36,36 +26,28 @@ __all__ = [
     "ExplainedImage",
     "OpenRun",
     "PixelExample",
-    "alarm_rule",
     "case_images",
-    "cases",
     "classes",
     "confusion",
     "critical",
     "critical_of_all",
     "defences",
-    "depth",
     "detectors",
-    "disagreement",
     "duplicates",
     "examples",
     "explained_images",
     "focus_of",
     "front",
-    "guarded_attacks",
     "images",
-    "k_curves",
-    "layer_rocs",
+    "neighbours",
     "one_pixel",
     "overview",
     "paired",
     "paper",
     "penultimate",
     "pixel_examples",
-    "recovered",
     "robustness",
     "signature_detectors",
     "signatures",
-    "threshold_curves",
     "training",
 ]

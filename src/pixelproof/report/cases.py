@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from pixelproof import views
-from pixelproof.report.page import Block, Gallery, Picture, Prose, Shot, Table, bounds, cells, percent
+from pixelproof.report.page import Block, Gallery, Picture, Prose, Shot, Table, cells, interval
 from pixelproof.report.pictures import photo
 from pixelproof.run import Run
+from pixelproof.types import Rate
+from pixelproof.views.neighbour_rows import CaseCounts
 
 IN_WORDS = {
     "true positive": "attacked and alarmed",
@@ -17,24 +19,27 @@ IN_WORDS = {
 }
 
 
-def cases(rows: list[dict[str, Any]], attack: str, name: str) -> Table:
-    """How many images of each layer fall into each case."""
-    body = tuple(
-        cells(
-            row["layer"],
-            *(f"{row[case]['hits']}: {percent(row[case]['value'])} {bounds(row[case])}" for case in IN_WORDS),
-            head=1,
-        )
-        for row in rows
-    )
+def cases(rows: Sequence[CaseCounts], name: str, subject: str) -> Table:
+    """How many images of each layer fall into each case; `subject` says of which attack and rule."""
+    sizes = [rate.n for rate in _counted(rows[0])]
+    heads = zip(IN_WORDS.items(), sizes, strict=True)
     return Table(
         name=name,
-        caption=f"The four cases, {attack}",
-        columns=("layer", *(f"{words} ({case}), of {rows[0][case]['n']}" for case, words in IN_WORDS.items())),
-        bodies=(body,),
+        caption=f"The four cases, {subject}",
+        columns=("layer", *(f"{words} ({case}), of {n}" for (case, words), n in heads)),
+        bodies=(tuple(cells(row.layer, *map(_count, _counted(row)), head=1) for row in rows),),
         compact=True,
         note="Judging half; each case among the images of its kind, with its 95 % interval.",
     )
+
+
+def _counted(row: CaseCounts) -> tuple[Rate, ...]:
+    """In the order of `IN_WORDS`."""
+    return row.true_positive, row.false_negative, row.true_negative, row.false_positive
+
+
+def _count(rate: Rate) -> str:
+    return f"{rate.hits}: {interval(rate)}"
 
 
 def galleries(run: Run) -> list[Block]:
