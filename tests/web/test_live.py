@@ -220,7 +220,7 @@ def test_a_new_attack_of_a_session_stops_the_earlier_one(client, twin, label):
 
 def test_only_so_many_attacks_run_at_once(twin, label):
     from pixelproof.errors import BadInput
-    from pixelproof.web.contract import Mount
+    from pixelproof.web.live.questions import Mount
 
     model, jobs = open_saved(explored().path("model"), torch.device("cpu")), Jobs()
     asked = [Mount(session=str(n), pixels=sent(twin[0]), label=label, attack="cw") for n in range(5)]

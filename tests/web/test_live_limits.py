@@ -20,11 +20,11 @@ from pixelproof.types import Goal
 from pixelproof.views.explorer import OpenRun
 from pixelproof.web import gate
 from pixelproof.web.app import create
-from pixelproof.web.contract import Mount
 from pixelproof.web.gate import Gate
 from pixelproof.web.library import Library
 from pixelproof.web.live import jobs, offer, task, upload
 from pixelproof.web.live.jobs import Jobs
+from pixelproof.web.live.questions import Mount
 from pixelproof.web.live.task import RunningAttack, Task
 from tiny_runs import forge
 
@@ -123,9 +123,9 @@ def test_an_attack_that_asks_nothing_stops(model, monkeypatch, how):
     thread.join(30)
     assert not thread.is_alive()
     last = work.job.steps[-1]
-    assert last["done"]
+    assert last.done
     assert work.job.done
-    assert (last["cancelled"], bool(last["error"])) == ((False, True) if how == "late" else (True, False))
+    assert (last.cancelled, bool(last.error)) == ((False, True) if how == "late" else (True, False))
 
 
 def test_the_steps_of_a_job_have_a_size(model, monkeypatch):
@@ -133,12 +133,12 @@ def test_the_steps_of_a_job_have_a_size(model, monkeypatch):
     monkeypatch.setattr(task, "UNHEARD", 60.0)  # nobody listens here, and the checks of types make it slow
     work, thread = running(model, specs.parse("pgd:eps=0.001,steps=60,early_stop=false", offer.TABLE))
     thread.join(30)
-    assert sum(len(step["pixels"] or "") for step in work.job.steps) < 4000 + 2 * 400
-    assert work.job.steps[-1]["done"]
+    assert sum(len(step.pixels or "") for step in work.job.steps) < 4000 + 2 * 400
+    assert work.job.steps[-1].done
     work, thread = running(model, specs.parse("one-pixel:sweep=always", offer.TABLE))
     thread.join(30)
-    assert work.job.steps[-1]["step"] == work.job.steps[-1]["total"] == 64
-    assert sum(value is not None for value in work.job.steps[-1]["lowest"]) == 64
+    assert work.job.steps[-1].step == work.job.steps[-1].total == 64
+    assert sum(value is not None for value in work.job.steps[-1].lowest) == 64
 
 
 def test_jobs_that_ended_are_forgotten_when_there_are_many(model, monkeypatch):
@@ -227,7 +227,7 @@ def test_pictures_are_decoded_one_after_the_other(monkeypatch, tmp_path):
         time.sleep(0.05)
         with lock:
             busy[0] -= 1
-        return upload.Picture(torch.zeros(SHAPE), (8, 8), "PNG", ())
+        return upload.FittedPicture(torch.zeros(SHAPE), (8, 8), "PNG", ())
 
     monkeypatch.setattr(upload, "picture", slow)
     forge(tmp_path / "run")

@@ -14,7 +14,7 @@ from pixelproof.attacks import AdversarialSet
 from pixelproof.models import History
 from pixelproof.results import AttackRecord, GuardRecord, VerdictRecord
 from pixelproof.types import Rate
-from pixelproof.web.contract import Gallery
+from pixelproof.views.explorer.gallery import Gallery
 
 
 @pytest.fixture(scope="module")

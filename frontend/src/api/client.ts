@@ -1,4 +1,4 @@
-import type { Missing } from './contract';
+import type { Missing } from './answers';
 
 /** An answer that is there, or the reason why this run has none. */
 export type Found<T> = T | Missing;
@@ -85,6 +85,9 @@ export async function sendFile<T>(address: string, file: Blob): Promise<T> {
   });
   return (await answer.json()) as T;
 }
+
+/** Server-sent events, for example those of a running attack. */
+export const listen = (address: string): EventSource => new EventSource(`api/${address}`);
 
 /** Take back, for running attacks. */
 export async function remove(address: string): Promise<void> {

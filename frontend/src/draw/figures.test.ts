@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Gallery } from '../api/contract';
+import type { Gallery } from '../api/answers';
 import { diverging, hexRgb, rgbHex } from './colour';
 import { figure, percent, rate } from './format';
 import { joined } from './joined';

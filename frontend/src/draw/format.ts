@@ -1,6 +1,6 @@
 /** Numbers in words and figures, the same way everywhere. */
 
-import type { Estimate, Rate } from '../api/contract';
+import type { Estimate, Rate } from '../api/answers';
 
 export const MINUS = '−';
 

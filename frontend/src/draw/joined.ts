@@ -1,6 +1,6 @@
 /** Examples of two runs that are of the same test image, attack, norm and budget. */
 
-import type { Gallery } from '../api/contract';
+import type { Gallery } from '../api/answers';
 
 export interface Pair {
   a: number;

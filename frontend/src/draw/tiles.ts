@@ -1,6 +1,6 @@
 /** Where a tile lies in its atlas. */
 
-import type { Atlas } from '../api/contract';
+import type { Atlas } from '../api/answers';
 
 export interface Place {
   href: string;

@@ -1,6 +1,6 @@
 /** The tour: six stops on real examples of the run. */
 
-import type { RunCard } from '../api/contract';
+import type { RunCard } from '../api/answers';
 import { format } from '../state/address.svelte';
 
 export interface Stop {

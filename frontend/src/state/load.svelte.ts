@@ -1,7 +1,7 @@
 /** Answers of the server as reactive values: asked for once, kept, and never blanked while the next one is under way. */
 
 import { get, isMissing, numbers, type Found, type Tensor } from '../api/client';
-import type { Missing } from '../api/contract';
+import type { Missing } from '../api/answers';
 
 const MOST = 400;
 const kept = new Map<string, Promise<unknown>>();

@@ -1,7 +1,7 @@
 /** The pages of the explorer, each once: its word in the address, its tab's name, and where it is loaded from. */
 
 import type { Component } from 'svelte';
-import type { Home } from '../api/contract';
+import type { Home } from '../api/answers';
 
 export type Body = Component<{ home: Home }> | Component<Record<string, never>>;
 

@@ -22,6 +22,8 @@ LIVE = RUN + "/live"
 JUDGE = LIVE + "/judge"
 JOBS = LIVE + "/attacks"
 UPLOAD = LIVE + "/upload"
+JOB = "live/{job}"
+EVENTS = JOB + "/events"
 
 EXAMPLE = RUN + "/examples/{example}"
 CLEAN = EXAMPLE + "/clean.png"

@@ -1,23 +1,22 @@
-"""Answers: views validated against the contract, kept as bytes, sent with an ETag."""
+"""Answers: what views return, kept as bytes, sent with an ETag."""
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 from torch import Tensor
 
-from pixelproof.views.explorer import Lacking, OpenRun
+from pixelproof.views.answer import Lacking, or_missing
+from pixelproof.views.open_run import OpenRun
 
 KEPT_BYTES = 256 * 2**20
 SMALL = 1000  # bytes that are not worth compressing
@@ -61,17 +60,12 @@ class Answers:
         self._guard = threading.Lock()
         self.busy = threading.RLock()
 
-    def json(self, request: Request, opened: OpenRun, model: Any, view: Callable[[], Any]) -> Response:
-        """A view as JSON, checked against the contract; what a run lacks is an answer as well."""
+    def json(self, request: Request, opened: OpenRun, view: Callable[[], BaseModel]) -> Response:
+        """A view's answer as JSON; what a run lacks is an answer as well."""
 
         def make() -> Body:
-            try:
-                value = view()
-            except Lacking as lacking:
-                value = lacking.answer()
-            adapter = _adapter(model)
-            content = adapter.dump_json(adapter.validate_python(value), by_alias=True)
-            return Body.of(content, "application/json", {})
+            content = or_missing(view).model_dump_json(by_alias=True)
+            return Body.of(content.encode(), "application/json", {})
 
         return self._answer(request, opened, make)
 
@@ -119,8 +113,3 @@ class Answers:
             while self._bytes > self._most and len(self._kept) > 1:
                 _, (_, old) = self._kept.popitem(last=False)
                 self._bytes -= len(old.content) + len(old.packed or b"")
-
-
-@functools.cache
-def _adapter(model: Any) -> Any:  # a TypeAdapter, whose annotation beartype cannot read
-    return TypeAdapter(model)

@@ -15,8 +15,7 @@ from starlette.types import ASGIApp
 
 from pixelproof import __version__
 from pixelproof.errors import BadInput, CorruptFile, PixelproofError, RunError, UnknownName
-from pixelproof.views.explorer import Lacking
-from pixelproof.web.contract import Refusal
+from pixelproof.views.answer import Lacking, Refusal
 from pixelproof.web.gate import Gate
 from pixelproof.web.library import Library
 from pixelproof.web.live.upload import TooLarge, TooMany, WrongType

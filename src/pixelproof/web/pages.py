@@ -16,7 +16,6 @@ from pydantic import BaseModel
 
 from pixelproof import views
 from pixelproof.views import OpenRun, explorer, paths
-from pixelproof.web import contract
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Page:
 
     path: str
     view: Callable[..., Any]
-    answer: type[BaseModel] | None = None
     warm: int | None = None
 
     @cached_property
@@ -52,7 +50,7 @@ class Page:
     @cached_property
     def gives(self) -> Any:
         """What the view returns."""
-        return self.answer or inspect.signature(self.view, eval_str=True).return_annotation
+        return inspect.signature(self.view, eval_str=True).return_annotation
 
     @cached_property
     def model(self) -> type[BaseModel] | None:
@@ -74,17 +72,17 @@ FIRST = {"detector": "composed-tuned", "page": 0, "layer": "composed", "metric":
 
 PAGES: tuple[Page, ...] = (
     Page(paths.RUN, views.runs.page, warm=1),
-    Page(paths.GALLERY, explorer.columns.whole, contract.Gallery, warm=2),
-    Page(paths.COLUMN, explorer.columns.column, contract.DetectorColumn, warm=3),
+    Page(paths.GALLERY, explorer.gallery, warm=2),
+    Page(paths.COLUMN, explorer.columns.column, warm=3),
     Page(paths.ATLAS, explorer.pictures.page, warm=4),
     Page(paths.TRAINING, explorer.pictures.training),
-    Page(paths.EXAMPLE, explorer.example, contract.ExamplePage, warm=5),
+    Page(paths.EXAMPLE, explorer.example, warm=5),
     Page(paths.CLEAN, explorer.pictures.clean),
     Page(paths.ADVERSARIAL, explorer.pictures.adversarial),
     Page(paths.PIXELS, explorer.pictures.pixels),
     Page(paths.FACES, explorer.neighbours.faces),
-    Page(paths.NEIGHBOURS, explorer.neighbours.neighbours, contract.Neighbourhood, warm=6),
-    Page(paths.GRAPH, explorer.neighbours.graph, contract.Graph),
+    Page(paths.NEIGHBOURS, explorer.neighbours.neighbours, warm=6),
+    Page(paths.GRAPH, explorer.graph),
     Page(paths.DIFFERENCE, explorer.activations.difference),
     Page(paths.VECTORS, explorer.activations.vectors),
     Page(paths.ATTRIBUTIONS, explorer.attributions.attributions, warm=12),

@@ -1,4 +1,4 @@
-"""The contract as TypeScript interfaces, written to frontend/src/api/contract.ts: python -m pixelproof.web.typescript.
+"""The answers of the API as TypeScript, written to frontend/src/api/answers.ts: python -m pixelproof.web.typescript.
 
 A test compares that file with what this module makes of the API, so that pages and server cannot drift apart.
 """
@@ -17,7 +17,7 @@ from pixelproof.web.app import api
 from pixelproof.web.library import Library
 from pixelproof.web.state import AppState
 
-TARGET = Path(__file__).parents[3] / "frontend" / "src" / "api" / "contract.ts"
+TARGET = Path(__file__).parents[3] / "frontend" / "src" / "api" / "answers.ts"
 HEAD = "// Made by `python -m pixelproof.web.typescript` from the answers of src/pixelproof/views; do not edit.\n"
 PLAIN = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"}
 
@@ -26,7 +26,8 @@ def typescript() -> str:
     """Every model of the API as an exported interface, and every path with the type of its answer."""
     found = api(AppState(Library([]))).openapi()
     models = {name: schema for name, schema in found["components"]["schemas"].items() if "Validation" not in name}
-    parts = [HEAD, *(interface(name, schema) for name, schema in sorted(models.items()))]
+    sent = asked(found["paths"])
+    parts = [HEAD, *(interface(name, schema, whole=name not in sent) for name, schema in sorted(models.items()))]
     return "\n".join([*parts, addresses(), answers_by_path(found["paths"])])
 
 
@@ -38,17 +39,19 @@ def addresses() -> str:
     return "\n".join([head, "export const PATHS = {", *rows, "} as const;", ""])
 
 
-def interface(name: str, schema: Mapping[str, Any]) -> str:
-    """One model; descriptions become comments."""
+def interface(name: str, schema: Mapping[str, Any], *, whole: bool = True) -> str:
+    """One model; descriptions become comments. `whole`: no field may be left out, as in all that the server sends."""
     lines = [_comment(schema, ""), f"export interface {name} {{"]
-    required = set(schema.get("required", ())) | {key for key in schema["properties"] if not name.startswith(ASKED)}
     for key, value in schema["properties"].items():
-        mark = "" if key in required else "?"
+        mark = "" if whole or key in schema.get("required", ()) else "?"
         lines += [_comment(value, "  "), f"  {key}{mark}: {kind(value)};"]
     return "\n".join(line for line in (*lines, "}", "") if line is not None)
 
 
-ASKED = ("Ask", "Mount")  # what the browser sends: fields with a default may be left out
+def asked(found: Mapping[str, Any]) -> set[str]:
+    """The models that the browser sends: fields with a default may be left out."""
+    bodies = (entry.get("requestBody") for methods in found.values() for entry in methods.values())
+    return {kind(body["content"]["application/json"]["schema"]) for body in bodies if body}
 
 
 def kind(schema: Mapping[str, Any]) -> str:

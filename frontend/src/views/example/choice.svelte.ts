@@ -1,6 +1,6 @@
 /** What of an example is being looked at, read from the address: side, layer, metric, k, rule, the compared pair. */
 
-import type { Decision, ExamplePage, Layer, RunPage } from '../../api/contract';
+import type { Decision, ExamplePage, Layer, RunPage } from '../../api/answers';
 import { address, type Patch } from '../../state/address.svelte';
 
 export type SideName = 'clean' | 'adversarial';

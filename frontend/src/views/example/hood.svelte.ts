@@ -1,14 +1,14 @@
 /** The neighbours of the looked-at image, for every part of the page that speaks of them. */
 
 import { addressOf } from '../../api/client';
-import { PATHS } from '../../api/contract';
-import type { Neighbourhood, Side } from '../../api/contract';
+import { PATHS } from '../../api/answers';
+import type { ExampleNeighbours, Side } from '../../api/answers';
 import { address } from '../../state/address.svelte';
 import { load, type Load } from '../../state/load.svelte';
 import type { Choice } from './choice.svelte';
 
 export interface Hood {
-  readonly found: Load<Neighbourhood>;
+  readonly found: Load<ExampleNeighbours>;
   readonly side: Side | null;
   /** The place of the side's first tile in the atlas. */
   readonly offset: number;
@@ -16,7 +16,7 @@ export interface Hood {
 }
 
 export function neighbours(choice: () => Choice): Hood {
-  const found = load<Neighbourhood>(() => {
+  const found = load<ExampleNeighbours>(() => {
     const { page, layer, metric } = choice();
     return layer?.clean
       ? addressOf(PATHS.NEIGHBOURS, { run: page.run, example: page.id, layer: layer.name, metric: metric })

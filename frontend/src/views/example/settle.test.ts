@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Graph } from '../../api/contract';
+import type { Graph } from '../../api/answers';
 import { settle } from './settle';
 
 const graph: Graph = {

@@ -1,7 +1,7 @@
 /** The layout of the neighbour graph: forces run to rest before anything is painted. */
 
 import { forceCollide, forceLink, forceSimulation, forceX, forceY, type SimulationLinkDatum } from 'd3-force';
-import type { Graph } from '../../api/contract';
+import type { Graph } from '../../api/answers';
 
 export interface Placed {
   place: number;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { DetectorColumn, Gallery } from '../../api/contract';
+import type { DetectorColumn, Gallery } from '../../api/answers';
 import { facets, options, passing, sorted } from './select';
 
 const set = (id: string, attack: string | null, eps: number | null) => ({

@@ -1,6 +1,6 @@
 /** The gallery's rows: which pass the filters, how many each choice would leave, and in which order. */
 
-import type { DetectorColumn, Gallery } from '../../api/contract';
+import type { DetectorColumn, Gallery } from '../../api/answers';
 
 export const FACETS = ['attack', 'eps', 'case', 'class', 'predicted', 'outcome', 'source'] as const;
 export type Facet = (typeof FACETS)[number];

@@ -1,8 +1,8 @@
 /** The live page's state: the image it began with, what was painted on it, what an attack made of it, and the answers. */
 
-import { PATHS } from '../../api/contract';
-import { addressOf, isMissing, pack, remove, send, unpack, Refused, type Found } from '../../api/client';
-import type { Ask, Job, Judged, Missing, Mount, Step } from '../../api/contract';
+import { PATHS } from '../../api/answers';
+import { addressOf, isMissing, listen, pack, remove, send, unpack, Refused, type Found } from '../../api/client';
+import type { Ask, Job, JobStep, Judged, Missing, Mount } from '../../api/answers';
 import { address } from '../../state/address.svelte';
 import { applied, format, parse, type Edits } from './edits';
 import { Latest } from './latest';
@@ -16,7 +16,7 @@ export class Bench {
   before = $state.raw<Judged | null>(null);
   missing = $state.raw<Missing | null>(null);
   error = $state('');
-  steps = $state.raw<Step[]>([]);
+  steps = $state.raw<JobStep[]>([]);
   running = $state(false);
   at = $state<number | null>(null);
   readonly pixels: number;
@@ -123,7 +123,7 @@ export class Bench {
 
   cancel(): void {
     const job = this.#job;
-    if (job) void remove(`live/${job}`).catch(() => undefined);
+    if (job) void remove(addressOf(PATHS.JOB, { job })).catch(() => undefined);
   }
 
   stop(): void {
@@ -140,10 +140,10 @@ export class Bench {
   }
 
   #listen(job: Job): void {
-    const stream = new EventSource(`api/${job.events}`);
+    const stream = listen(job.events);
     this.#stream = stream;
     stream.onmessage = (event: MessageEvent<string>) => {
-      const step = JSON.parse(event.data) as Step;
+      const step = JSON.parse(event.data) as JobStep;
       if (step.error) this.error = step.error;
       const last = this.steps.at(-1);
       const next =

@@ -1,6 +1,6 @@
 /** What a point's colour stands for. */
 
-import type { Gallery, Projection } from '../../api/contract';
+import type { Gallery, Projection } from '../../api/answers';
 import { classColour, lineColour, OKABE } from '../../draw/colour';
 
 export const BY = [

@@ -1,114 +1,56 @@
-"""What detectors say of the gallery's rows, one detector at a time, and of one example."""
+"""What detectors say: one detector of every row of the gallery, and all of them of one example."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from torch import Tensor
+from pydantic import Field
 
 from pixelproof.errors import UnknownName
-from pixelproof.results import GuardRecord, catalogue
-from pixelproof.run import slug
+from pixelproof.views.answer import Answer
 from pixelproof.views.example_sets import CLEAN, Shown
-from pixelproof.views.explorer.gallery import CASES, UNKNOWN, case, gallery
+from pixelproof.views.explorer.scored import CASES, UNKNOWN, ScoredDetector, case, scored_detectors, state_of
 from pixelproof.views.open_run import OpenRun
 
-RULES = {
-    "tuned": "The paper's rule: more strangers among k neighbours than a threshold tuned on one attack.",
-    "calibrated": "The same count against what clean images have, at a stated false-alarm rate.",
-}
+
+class DetectorColumn(Answer):
+    """One detector's word on every row of the gallery; score and alarm are null where it was not asked."""
+
+    available: Literal[True] = True
+    id: str
+    name: str
+    threshold: float = Field(description="An alarm is a score above it.")
+    rate: float | None = Field(description="The false-alarm rate the threshold was set for; null for the tuned rule.")
+    score: tuple[float | None, ...]
+    alarm: tuple[bool | None, ...]
+    case: tuple[int, ...] = Field(description="Positions in Gallery.cases.")
 
 
-@dataclass(frozen=True, eq=False)
-class StateScores:
-    """What a detector says of the images of one state: positions in the test file, scores, alarms, p-values."""
+class DetectorVerdict(Answer):
+    """What one detector says of one image, and which of the cases that is, in words.
 
-    index: Tensor
-    score: Tensor
-    alarm: Tensor
-    p_value: Tensor | None
-    recovered: Tensor | None
+    `case` is one of Gallery.cases.
+    """
+
+    score: float
+    threshold: float
+    p_value: float | None
+    alarm: bool
+    recovered: int | None
+    case: str
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredDetector:
-    """One detector with its scores by state ("clean", or an attack's file name)."""
+class DetectorVerdicts(Answer):
+    """One detector on both images."""
 
     id: str
     name: str
-    source: str
-    layer: str | None
-    rule: str
     about: str
-    threshold: float
-    rate: float | None
-    by_state: dict[str, StateScores]
+    clean: DetectorVerdict | None
+    adversarial: DetectorVerdict | None
 
 
-def scored_detectors(opened: OpenRun) -> tuple[ScoredDetector, ...]:
-    """Every detector that the run has scores of: first the composed layer's two rules."""
-    return (*_layers(opened), *_table(opened)) if opened.has("neighbour_view") else ()
-
-
-def _layers(opened: OpenRun) -> Iterator[ScoredDetector]:
-    states = opened.neighbour_view.states
-    first = opened.neighbour_view.clean
-    places = sorted(range(len(first.layers)), key=lambda place: first.layers[place] != "composed")
-    for place in places:
-        layer = first.layers[place]
-        for rule, about in RULES.items():
-            tuned = rule == "tuned"
-            by_state = {
-                name: StateScores(
-                    opened.neighbour_view.places[name],
-                    record.strangers[:, place].float() if tuned else record.score[:, place],
-                    (record.alarm if tuned else record.quiet_alarm)[:, place],
-                    record.p_value[:, place],
-                    record.recovered[:, place],
-                )
-                for name, record in states.items()
-            }
-            limit = float(first.thresholds[place]) if tuned else float(first.limit[place])
-            title = f"neighbours in {layer}" if layer != "composed" else "neighbours over all layers"
-            rate = None if tuned else first.rate
-            yield ScoredDetector(
-                f"{slug(layer)}-{rule}", f"{title} ({rule})", "layer", layer, rule, about, limit, rate, by_state
-            )
-
-
-def _table(opened: OpenRun) -> Iterator[ScoredDetector]:
-    """The detectors of the table; its rows about single layers are told by the layers themselves."""
-    for record in catalogue.DETECTORS.all(opened.run):
-        if not record.name.startswith("neighbours, "):
-            yield _detector(record)
-
-
-def _detector(record: GuardRecord) -> ScoredDetector:
-    by_state = {
-        slug(state): StateScores(each.index, each.score, each.p_value <= record.rate, each.p_value, each.recovered)
-        for state, each in record.judged.items()
-    }
-    about = f"Threshold from {record.calibration} clean images at a false-alarm rate of {100 * record.rate:g} %."
-    name = record.name
-    return ScoredDetector(
-        slug(name), name, "detector", None, "calibrated", about, record.threshold, record.rate, by_state
-    )
-
-
-def listed(opened: OpenRun) -> list[dict[str, Any]]:
-    """The detectors whose columns can be asked for."""
-    fields = ("id", "name", "source", "layer", "rule", "about")
-    return [{field: getattr(detector, field) for field in fields} for detector in opened.kept(scored_detectors)]
-
-
-def whole(opened: OpenRun) -> dict[str, Any]:
-    """The gallery with the detectors whose columns can be asked for."""
-    return gallery(opened) | {"detectors": listed(opened)}
-
-
-def column(opened: OpenRun, name: str) -> dict[str, Any]:
+def column(opened: OpenRun, name: str) -> DetectorColumn:
     """One detector's scores and alarms on every row of the gallery; UnknownName for one that the run does not have."""
     found = next((detector for detector in opened.kept(scored_detectors) if detector.id == name), None)
     if found is None:
@@ -125,15 +67,15 @@ def column(opened: OpenRun, name: str) -> dict[str, Any]:
             attacked = each.attack is not None
             known = alarm is not None
             cases.append(case(attacked=attacked, success=success, alarm=bool(alarm)) if known else UNKNOWN)
-    return {
-        "id": found.id,
-        "name": found.name,
-        "threshold": found.threshold,
-        "rate": found.rate,
-        "score": scores,
-        "alarm": alarms,
-        "case": cases,
-    }
+    return DetectorColumn(
+        id=found.id,
+        name=found.name,
+        threshold=found.threshold,
+        rate=found.rate,
+        score=tuple(scores),
+        alarm=tuple(alarms),
+        case=tuple(cases),
+    )
 
 
 def spoken(detector: ScoredDetector, each: Shown) -> dict[int, tuple[float, bool]]:
@@ -145,14 +87,7 @@ def spoken(detector: ScoredDetector, each: Shown) -> dict[int, tuple[float, bool
     return dict(zip(told.index.tolist(), pairs, strict=True))
 
 
-def state_of(each: Shown) -> str | None:
-    """The state in which detectors judged the images of a set; None when they did not."""
-    if each.attack is None:
-        return CLEAN
-    return each.id.rpartition("~")[2] if each.source == "guards" else None
-
-
-def verdicts(opened: OpenRun, each: Shown, row: int) -> list[dict[str, Any]]:
+def verdicts(opened: OpenRun, each: Shown, row: int) -> tuple[DetectorVerdicts, ...]:
     """What every detector says of an example and of its clean image; nulls where it was not asked."""
     index = int(each.index[row])
     found = []
@@ -165,25 +100,27 @@ def verdicts(opened: OpenRun, each: Shown, row: int) -> list[dict[str, Any]]:
         if each.attack is not None and state is not None:
             attacked = _verdict(detector, state, index, attacked=True, success=bool(each.success[row]))
         if clean or attacked:
-            told = {"clean": clean, "adversarial": attacked}
-            found.append({"id": detector.id, "name": detector.name, "about": detector.about, **told})
-    return found
+            told = DetectorVerdicts(
+                id=detector.id, name=detector.name, about=detector.about, clean=clean, adversarial=attacked
+            )
+            found.append(told)
+    return tuple(found)
 
 
 def _verdict(
     detector: ScoredDetector, state: str, index: int, *, attacked: bool, success: bool
-) -> dict[str, Any] | None:
+) -> DetectorVerdict | None:
     told = detector.by_state.get(state)
     rows = [] if told is None else (told.index == index).nonzero()[:, 0].tolist()
     if told is None or not rows:
         return None
     row, alarm = rows[0], bool(told.alarm[rows[0]])
     recovered = -1 if told.recovered is None else int(told.recovered[row])
-    return {
-        "score": float(told.score[row]),
-        "threshold": detector.threshold,
-        "p_value": None if told.p_value is None else float(told.p_value[row]),
-        "alarm": alarm,
-        "recovered": None if recovered < 0 else recovered,
-        "case": CASES[case(attacked=attacked, success=success, alarm=alarm)],
-    }
+    return DetectorVerdict(
+        score=float(told.score[row]),
+        threshold=detector.threshold,
+        p_value=None if told.p_value is None else float(told.p_value[row]),
+        alarm=alarm,
+        recovered=None if recovered < 0 else recovered,
+        case=CASES[case(attacked=attacked, success=success, alarm=alarm)],
+    )

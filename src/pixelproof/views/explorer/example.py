@@ -2,63 +2,120 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof import lp
 from pixelproof.explain.penultimate import drift
 from pixelproof.views import paths
+from pixelproof.views.answer import Answer, Missing, Numbers
 from pixelproof.views.example_sets import CLEAN, Shown
 from pixelproof.views.explorer.attackability import surveyed
 from pixelproof.views.explorer.attributions import attribution_of
-from pixelproof.views.explorer.columns import state_of, verdicts
+from pixelproof.views.explorer.columns import DetectorVerdicts, verdicts
 from pixelproof.views.explorer.decisions import Decision, decisions
-from pixelproof.views.explorer.gallery import facts
+from pixelproof.views.explorer.gallery import ExampleSet, example_set
 from pixelproof.views.explorer.pictures import pixels
+from pixelproof.views.explorer.scored import state_of
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.runs import layers
 
 
-def example(opened: OpenRun, name: str) -> dict[str, Any]:
+class Output(Answer):
+    """What the classifier says of one image."""
+
+    predicted: int
+    logits: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+
+class ExampleDrift(Answer):
+    """How far the adversarial image's activations are from the clean image's."""
+
+    norm: float = Field(description="Length of the change relative to the clean activations' length.")
+    cosine: float = Field(description="Cosine distance, 0 to 2.")
+
+
+class Layer(Answer):
+    """One layer of the classifier, in order; decisions are null for layers that were not judged."""
+
+    name: str
+    kind: str
+    width: int
+    drift: ExampleDrift | None
+    clean: Decision | None
+    adversarial: Decision | None
+
+
+class ExamplePage(Answer):
+    """Everything about an example but the bulk: that is behind the links of the same name.
+
+    GET .../clean.png, .../adversarial.png: 8-bit, native size. `pixels` (2, c, h, w): clean and adversarial, exact.
+    A row of the clean images has no adversarial twin: `adversarial`, `distance` and every drift are null, and its
+    arrays have one image instead of two.
+    """
+
+    id: str
+    run: str
+    set: ExampleSet
+    index: int
+    label: int
+    success: bool
+    success_8bit: bool
+    clean: Output
+    adversarial: Output | None
+    distance: dict[str, float] | None
+    changed: int | None = Field(description="Pixels that differ in any channel.")
+    pixels: Numbers
+    layers: tuple[Layer, ...]
+    detectors: tuple[DetectorVerdicts, ...]
+    guard: Missing | None = Field(description="Why layers say nothing here, when they do not.")
+    guard_note: str = Field(description="What the thresholds rest on: n, half, attack, rate. Empty without a guard.")
+    held_out: bool | None = Field(description="Whether no threshold was tuned on this image; null without a guard.")
+    sentence: str = Field(description="What happened, in one sentence.")
+    attribution: Numbers | Missing
+    attackability: bool = Field(description="Whether the run holds this image's one-pixel map.")
+
+
+def example(opened: OpenRun, name: str) -> ExamplePage:
     """Everything about an example but the bulk."""
     found, row = opened.find(name)
     images = pixels(opened, name)
     logits = opened.model.predict(images)
     attacked = found.attack is not None
     change = (images[1] - images[0]) if attacked else None
-    return {
-        "id": name,
-        "run": opened.name,
-        "set": facts(found),
-        "index": int(found.index[row]),
-        "label": int(found.labels[row]),
-        "success": bool(found.success[row]),
-        "success_8bit": bool(found.success_8bit[row]),
-        "clean": output(logits[0]),
-        "adversarial": output(logits[1]) if attacked else None,
-        "distance": None if change is None else {norm: float(size) for norm, size in _distances(images).items()},
-        "changed": None if change is None else int((change != 0).any(0).sum()),
-        "pixels": {"href": paths.at(paths.PIXELS, run=opened.name, example=name), "shape": list(images.shape)},
-        "layers": _layers(opened, found, row, images),
-        "detectors": verdicts(opened, found, row),
-        "guard": opened.lacks("neighbour_view"),
-        "guard_note": opened.neighbour_view.note if opened.has("neighbour_view") else "",
-        "held_out": _held_out(opened, int(found.index[row])),
-        "sentence": sentence(opened, found, row, logits),
-        "attribution": attribution_of(opened, name),
-        "attackability": surveyed(opened, int(found.index[row])) is not None,
-    }
+    return ExamplePage(
+        id=name,
+        run=opened.name,
+        set=example_set(found),
+        index=int(found.index[row]),
+        label=int(found.labels[row]),
+        success=bool(found.success[row]),
+        success_8bit=bool(found.success_8bit[row]),
+        clean=output(logits[0]),
+        adversarial=output(logits[1]) if attacked else None,
+        distance=None if change is None else {norm: float(size) for norm, size in _distances(images).items()},
+        changed=None if change is None else int((change != 0).any(0).sum()),
+        pixels=Numbers(href=paths.at(paths.PIXELS, run=opened.name, example=name), shape=tuple(images.shape)),
+        layers=_layers(opened, found, row, images),
+        detectors=verdicts(opened, found, row),
+        guard=opened.lacks("neighbour_view"),
+        guard_note=opened.neighbour_view.note if opened.has("neighbour_view") else "",
+        held_out=_held_out(opened, int(found.index[row])),
+        sentence=sentence(opened, found, row, logits),
+        attribution=attribution_of(opened, name),
+        attackability=surveyed(opened, int(found.index[row])) is not None,
+    )
 
 
-def output(logits: Tensor) -> dict[str, Any]:
+def output(logits: Tensor) -> Output:
     """Logits (k) with their softmax and the class of the highest."""
-    return {
-        "predicted": int(logits.argmax()),
-        "logits": logits.tolist(),
-        "probabilities": torch.softmax(logits.double(), 0).tolist(),
-    }
+    return Output(
+        predicted=int(logits.argmax()),
+        logits=tuple(logits.tolist()),
+        probabilities=tuple(torch.softmax(logits.double(), 0).tolist()),
+    )
 
 
 def sentence(opened: OpenRun, found: Shown, row: int, logits: Tensor) -> str:
@@ -76,24 +133,24 @@ def sentence(opened: OpenRun, found: Shown, row: int, logits: Tensor) -> str:
     return f"{taken}. After {found.label} it is taken for '{after}' ({sure[1]}).{rounded}"
 
 
-def _layers(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dict[str, Any]]:
+def _layers(opened: OpenRun, found: Shown, row: int, images: Tensor) -> tuple[Layer, ...]:
     """Every layer with its drift and, where it was judged, its decision on both images."""
     said = judged(opened, found, row, images)
     moved = {}
     if len(images) == 2:
         moves = drift(opened.model, images[:1], images[1:], layers=[n for n in opened.layers if "@" not in n])
-        moved = {each.layer: {"norm": float(each.norm[0]), "cosine": float(each.cosine[0])} for each in moves}
-    return [
-        {
-            "name": layer.name,
-            "kind": layer.kind,
-            "width": layer.width,
-            "drift": moved.get(layer.name),
-            "clean": said[0].get(layer.name),
-            "adversarial": said[1].get(layer.name),
-        }
+        moved = {each.layer: ExampleDrift(norm=float(each.norm[0]), cosine=float(each.cosine[0])) for each in moves}
+    return tuple(
+        Layer(
+            name=layer.name,
+            kind=layer.kind,
+            width=layer.width,
+            drift=moved.get(layer.name),
+            clean=said[0].get(layer.name),
+            adversarial=said[1].get(layer.name),
+        )
         for layer in layers(opened)
-    ]
+    )
 
 
 def judged(opened: OpenRun, found: Shown, row: int, images: Tensor) -> list[dict[str, Decision]]:

@@ -1,93 +1,119 @@
-"""The gallery: every example with whole images as columns, and which of the cases each detector makes of it."""
+"""The gallery: every example with whole images as columns, to be filtered and sorted in the browser."""
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof.views import paths
+from pixelproof.views.answer import Answer, Atlas
 from pixelproof.views.example_sets import Shown
+from pixelproof.views.explorer.pictures import atlas
+from pixelproof.views.explorer.scored import CASES, scored_detectors
 from pixelproof.views.open_run import OpenRun
 
-CASES = (
-    "no detector was asked",
-    "true negative: clean, no alarm",
-    "false positive: clean, alarm",
-    "true positive: fooled the classifier, alarm",
-    "false negative: fooled the classifier, no alarm",
-    "failed attack, alarm",
-    "failed attack, no alarm",
-)
-UNKNOWN, TRUE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, FALSE_NEGATIVE, FAILED_ALARM, FAILED_QUIET = range(len(CASES))
-PAGE = 2048  # pixels along the longer side of an atlas page: a quarter of what every browser can draw
 DIGITS = 6
 
 
-def gallery(opened: OpenRun) -> dict[str, Any]:
-    """Columns over all examples of a run, the clean images first, then set by set; detectors are told elsewhere."""
+class ExampleSet(Answer):
+    """Examples that one attack made at one budget; `attack` is null for the clean images."""
+
+    id: str = Field(description="Example ids are '{set id}~{index}', index being the image's place in the test file.")
+    label: str
+    source: str = Field(description="clean, attacks, signatures, guards or pixels: the study's section it comes from.")
+    attack: str | None
+    family: str | None
+    control: bool
+    spec: str
+    norm: str | None
+    eps: float | None
+    seed: int | None
+    kept: int = Field(description="Examples with whole images: these are in the gallery.")
+    attacked: int = Field(description="All images the attack was run on; the robustness figures count these.")
+
+
+class GalleryDetector(Answer):
+    """A detector whose word on the rows can be asked for: GET .../gallery/{id} is its DetectorColumn."""
+
+    id: str
+    name: str
+    source: str = Field(description="layer (one layer's neighbours) or detector (a row of the detector table).")
+    layer: str | None
+    rule: str = Field(description="tuned (the paper's, on one attack) or calibrated (clean images only).")
+    about: str
+
+
+class Gallery(Answer):
+    """All examples, one row each, by column."""
+
+    run: str
+    n: int
+    sets: tuple[ExampleSet, ...]
+    cases: tuple[str, ...] = Field(description="The cases in words: what happened and what the detector said.")
+    atlas: Atlas = Field(description="Tile i shows row i: the adversarial image, or the clean one of a clean row.")
+    set: tuple[int, ...] = Field(description="Positions in sets.")
+    index: tuple[int, ...]
+    label: tuple[int, ...] = Field(description="True class.")
+    predicted: tuple[int, ...] = Field(description="Class the classifier gives to the row's image.")
+    clean: tuple[int, ...] = Field(description="Class it gives to the clean image.")
+    success: tuple[bool, ...] = Field(description="The attack succeeded; always false for clean rows.")
+    success_8bit: tuple[bool, ...] = Field(description="It still does after rounding to 8 bits.")
+    margin: tuple[float | None, ...] = Field(description="Logit of the true class minus the highest other.")
+    distance: dict[str, tuple[float | None, ...]] = Field(description="By norm; null for clean rows and failures.")
+    detectors: tuple[GalleryDetector, ...]
+
+
+def gallery(opened: OpenRun) -> Gallery:
+    """Columns over all examples of a run, the clean images first, then set by set, and the detectors to ask."""
     sets = opened.sets
     rows = sum(len(each) for each in sets)
-    return {
-        "run": opened.name,
-        "n": rows,
-        "sets": [facts(each) for each in sets],
-        "cases": list(CASES),
-        "atlas": atlas(opened.shape, rows, paths.at(paths.ATLAS, run=opened.name)),
-        "set": [place for place, each in enumerate(sets) for _ in range(len(each))],
-        "index": _joined([each.index for each in sets]),
-        "label": _joined([each.labels for each in sets]),
-        "predicted": _joined([each.predicted for each in sets]),
-        "clean": _joined([each.clean_predicted for each in sets]),
-        "success": _joined([each.success for each in sets]),
-        "success_8bit": _joined([each.success_8bit for each in sets]),
-        "margin": [value for each in sets for value in _numbers(each.margin, len(each))],
-        "distance": {norm: [value for each in sets for value in _distance(each, norm)] for norm in _norms(sets)},
-    }
+    return Gallery(
+        run=opened.name,
+        n=rows,
+        sets=tuple(example_set(each) for each in sets),
+        cases=CASES,
+        atlas=atlas(opened.shape, rows, paths.at(paths.ATLAS, run=opened.name)),
+        set=tuple(place for place, each in enumerate(sets) for _ in range(len(each))),
+        index=_joined([each.index for each in sets]),
+        label=_joined([each.labels for each in sets]),
+        predicted=_joined([each.predicted for each in sets]),
+        clean=_joined([each.clean_predicted for each in sets]),
+        success=_joined([each.success for each in sets]),
+        success_8bit=_joined([each.success_8bit for each in sets]),
+        margin=tuple(value for each in sets for value in _numbers(each.margin, len(each))),
+        distance={norm: tuple(value for each in sets for value in _distance(each, norm)) for norm in _norms(sets)},
+        detectors=tuple(
+            GalleryDetector(
+                id=each.id, name=each.name, source=each.source, layer=each.layer, rule=each.rule, about=each.about
+            )
+            for each in opened.kept(scored_detectors)
+        ),
+    )
 
 
-def facts(each: Shown) -> dict[str, Any]:
+def example_set(each: Shown) -> ExampleSet:
     """What the reader is told about a set."""
-    return {
-        "id": each.id,
-        "label": each.label,
-        "source": each.source,
-        "attack": each.attack,
-        "family": each.family,
-        "control": each.control,
-        "spec": each.spec,
-        "norm": each.norm,
-        "eps": each.eps,
-        "seed": each.seed,
-        "kept": len(each),
-        "attacked": each.attacked,
-    }
+    return ExampleSet(
+        id=each.id,
+        label=each.label,
+        source=each.source,
+        attack=each.attack,
+        family=each.family,
+        control=each.control,
+        spec=each.spec,
+        norm=each.norm,
+        eps=each.eps,
+        seed=each.seed,
+        kept=len(each),
+        attacked=each.attacked,
+    )
 
 
-def case(*, attacked: bool, success: bool, alarm: bool) -> int:
-    """The case, as a position in CASES; only an attack that fooled the classifier counts as positive."""
-    if not attacked:
-        return FALSE_POSITIVE if alarm else TRUE_NEGATIVE
-    if success:
-        return TRUE_POSITIVE if alarm else FALSE_NEGATIVE
-    return FAILED_ALARM if alarm else FAILED_QUIET
-
-
-def atlas(shape: tuple[int, int, int], tiles: int, href: str) -> dict[str, Any]:
-    """How many tiles of an image's size a page has, and how many pages there are."""
-    _, height, width = shape
-    columns, rows = max(1, PAGE // width), max(1, PAGE // height)
-    if tiles < columns * rows:
-        columns = min(columns, max(1, ceil(tiles**0.5)))
-        rows = max(1, ceil(tiles / columns))
-    pages = max(1, ceil(tiles / (columns * rows)))
-    return {"href": href, "tile": [width, height], "columns": columns, "rows": rows, "pages": pages, "tiles": tiles}
-
-
-def _joined(columns: list[Tensor]) -> list[Any]:
-    return torch.cat(columns).tolist() if columns else []
+def _joined(columns: list[Tensor]) -> tuple[Any, ...]:
+    return tuple(torch.cat(columns).tolist()) if columns else ()
 
 
 def _numbers(values: Tensor | None, n: int) -> list[float | None]:

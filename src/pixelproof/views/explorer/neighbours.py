@@ -1,12 +1,13 @@
-"""Neighbours of an example by any metric, their sheet of images, and the graph laid out before it is painted."""
+"""Neighbours of an example by any metric, and their sheet of images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof.detect.neighbours.index import ExactIndex, search_together
@@ -17,13 +18,33 @@ from pixelproof.detect.neighbours.store import COMPOSED
 from pixelproof.errors import UnknownName
 from pixelproof.types import Images
 from pixelproof.views import paths
-from pixelproof.views.explorer.gallery import atlas
-from pixelproof.views.explorer.pictures import pixels, sheet
+from pixelproof.views.answer import Answer, Atlas
+from pixelproof.views.explorer.pictures import atlas, pixels, sheet
 from pixelproof.views.open_run import OpenRun
 
-NEAR = 3  # links from every neighbour to the nodes nearest to it
 ALIKE = 0.05  # root mean square per value under which two images are called alike
-SideName: TypeAlias = Literal["clean", "adversarial"]
+
+
+class Side(Answer):
+    """Neighbours of one image, nearest first. `alike`: place in this list of a near-duplicate before it, or null."""
+
+    index: tuple[int, ...] = Field(description="Positions in the original training file.")
+    label: tuple[int, ...]
+    distance: tuple[float, ...]
+    alike: tuple[int | None, ...]
+
+
+class ExampleNeighbours(Answer):
+    """The nearest training images in one layer by one metric; the client shows the first k it wants."""
+
+    available: Literal[True] = True
+    layer: str
+    metric: str
+    guard_metric: str = Field(description="The metric the layer's decision was made with.")
+    indexed: int = Field(description="Training images that were searched: the correctly classified ones.")
+    clean: Side
+    adversarial: Side | None
+    atlas: Atlas | None = Field(description="Tiles: the clean side's neighbours, then the adversarial side's.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +89,7 @@ def rows_of(opened: OpenRun, where: JudgedSpace, images: Images) -> list[Tensor]
     return [found[layer] for layer in where.layers]
 
 
-def neighbours(opened: OpenRun, example: str, layer: str, metric: Metric) -> dict[str, Any]:
+def neighbours(opened: OpenRun, example: str, layer: str, metric: Metric) -> ExampleNeighbours:
     """The nearest training images of the clean and of the attacked image, as many as the guard looked up."""
     where = space(opened, layer, metric)
     images = pixels(opened, example)
@@ -79,15 +100,15 @@ def neighbours(opened: OpenRun, example: str, layer: str, metric: Metric) -> dic
     if opened.has("training"):
         href = paths.at(paths.FACES, run=opened.name, example=example, layer=layer, metric=metric)
         sheet_of = atlas(opened.shape, found.ids.numel(), href)
-    return {
-        "layer": layer,
-        "metric": metric,
-        "guard_metric": opened.neighbour_view.section["metric"],
-        "indexed": len(store),
-        "clean": sides[0],
-        "adversarial": sides[1] if len(sides) > 1 else None,
-        "atlas": sheet_of,
-    }
+    return ExampleNeighbours(
+        layer=layer,
+        metric=metric,
+        guard_metric=opened.neighbour_view.section["metric"],
+        indexed=len(store),
+        clean=sides[0],
+        adversarial=sides[1] if len(sides) > 1 else None,
+        atlas=sheet_of,
+    )
 
 
 def most(opened: OpenRun) -> int:
@@ -101,74 +122,18 @@ def faces(opened: OpenRun, example: str, layer: str, metric: Metric) -> bytes:
     found = where.search(rows_of(opened, where, pixels(opened, example)), most(opened))
     origin = opened.neighbour_view.store.origin[found.ids.flatten()].tolist()
     images = opened.training[torch.tensor([opened.place(index) for index in origin])].images
-    return sheet(images, atlas(opened.shape, len(images), "")["columns"])
+    return sheet(images, atlas(opened.shape, len(images), "").columns)
 
 
-def graph(opened: OpenRun, example: str, layer: str, metric: Metric, side: SideName) -> dict[str, Any]:
-    """The example and its neighbours as nodes, laid out by classical scaling of all distances (Torgerson 1952)."""
-    where = space(opened, layer, metric)
-    images = pixels(opened, example)
-    query = rows_of(opened, where, images[:1] if side == "clean" else images[-1:])
-    found = where.search(query, most(opened))
-    ids = found.ids[0]
-    rows = [torch.cat([own, index.rows[ids].to(own)]) for own, index in zip(query, where.indexes, strict=True)]
-    between = where.distances(rows, rows).double()
-    between = (between + between.T).fill_diagonal_(0) / 2
-    places, stress = classical_scaling(between)
-    store, shown, row = opened.neighbour_view.store, *opened.find(example)
-    labels = [int(shown.labels[row]), *store.labels[ids].tolist()]
-    index: list[int | None] = [None, *store.origin[ids].tolist()]
-    nodes = [
-        {"index": index[k], "label": labels[k], "distance": float(between[0, k]), "x": float(x), "y": float(y)}
-        for k, (x, y) in enumerate(places.tolist())
-    ]
-    return {
-        "layer": layer,
-        "metric": metric,
-        "side": side,
-        "near": NEAR,
-        "stress": stress,
-        "nodes": nodes,
-        "links": [{"a": a, "b": b, "distance": float(between[a, b])} for a, b in links(between)],
-    }
-
-
-def links(between: Tensor) -> list[tuple[int, int]]:
-    """The example to every neighbour, and every neighbour to the NEAR nodes nearest to it, each pair once."""
-    n = len(between)
-    pairs = {(0, k): None for k in range(1, n)}
-    others = between + torch.diag(torch.full((n,), torch.inf, dtype=between.dtype))
-    for k in range(1, n):
-        for other in others[k].topk(min(NEAR, n - 1), largest=False).indices.tolist():
-            pairs[(min(k, other), max(k, other))] = None
-    return list(pairs)
-
-
-def classical_scaling(between: Tensor) -> tuple[Tensor, float]:
-    """Points (n, 2) in [-1, 1]^2 whose distances come closest to `between`, and the share of variance they miss."""
-    n = len(between)
-    centre = torch.eye(n, dtype=between.dtype) - 1 / n
-    values, vectors = torch.linalg.eigh(-0.5 * centre @ between.square() @ centre)
-    top = values[-2:].clamp_min(0)
-    points = (vectors[:, -2:] * _signs(vectors[:, -2:]) * top.sqrt()).flip(1)
-    total = float(values.clamp_min(0).sum())
-    stress = 1 - float(top.sum()) / total if total > 0 else 0.0
-    return (points / points.abs().amax().clamp_min(1e-12)).float(), max(0.0, stress)
-
-
-def _signs(axes: Tensor) -> Tensor:
-    """A sign per column, so that a picture never flips."""
-    return axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-
-
-def _side(opened: OpenRun, ids: Tensor, distance: Tensor) -> dict[str, Any]:
+def _side(opened: OpenRun, ids: Tensor, distance: Tensor) -> Side:
     store = opened.neighbour_view.store
-    return {
-        "index": store.origin[ids].tolist(),
-        "label": store.labels[ids].tolist(),
-        "distance": distance.tolist(),
-        "alike": _alike(opened, store.origin[ids].tolist()),
-    }
+    origin = store.origin[ids].tolist()
+    return Side(
+        index=tuple(origin),
+        label=tuple(store.labels[ids].tolist()),
+        distance=tuple(distance.tolist()),
+        alike=tuple(_alike(opened, origin)),
+    )
 
 
 def _alike(opened: OpenRun, origin: list[int]) -> list[int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from math import ceil
 
 import numpy as np
 import torch
@@ -11,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from pixelproof.errors import BadInput
-from pixelproof.views.answer import Lacking
-from pixelproof.views.explorer.gallery import atlas
+from pixelproof.views.answer import Atlas, Lacking
 from pixelproof.views.open_run import OpenRun
+
+PAGE = 2048  # pixels along the longer side of an atlas page: a quarter of what every browser can draw
 
 
 def clean(opened: OpenRun, example: str) -> bytes:
@@ -46,9 +48,9 @@ def page(opened: OpenRun, number: int) -> bytes:
     """A page of the gallery's atlas."""
     total = sum(len(each) for each in opened.sets)
     plan = atlas(opened.shape, total, "")
-    if not 0 <= number < plan["pages"]:
-        raise BadInput("explore", f"atlas pages go from 0 to {plan['pages'] - 1}", number)
-    size = plan["columns"] * plan["rows"]
+    if not 0 <= number < plan.pages:
+        raise BadInput("explore", f"atlas pages go from 0 to {plan.pages - 1}", number)
+    size = plan.columns * plan.rows
     first, last = number * size, min((number + 1) * size, total)
     images, start = [], 0
     for each in opened.sets:
@@ -56,7 +58,18 @@ def page(opened: OpenRun, number: int) -> bytes:
         if low < high:
             images.append(each.part(low, high))
         start += len(each)
-    return sheet(torch.cat(images), plan["columns"])
+    return sheet(torch.cat(images), plan.columns)
+
+
+def atlas(shape: tuple[int, int, int], tiles: int, href: str) -> Atlas:
+    """How many tiles of an image's size a page has, and how many pages there are."""
+    _, height, width = shape
+    columns, rows = max(1, PAGE // width), max(1, PAGE // height)
+    if tiles < columns * rows:
+        columns = min(columns, max(1, ceil(tiles**0.5)))
+        rows = max(1, ceil(tiles / columns))
+    pages = max(1, ceil(tiles / (columns * rows)))
+    return Atlas(href=href, tile=(width, height), columns=columns, rows=rows, pages=pages, tiles=tiles)
 
 
 def sheet(images: Float[Tensor, "n c h w"], columns: int) -> bytes:

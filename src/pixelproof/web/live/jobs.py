@@ -11,14 +11,22 @@ import torch
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, duplicate
 from pixelproof.types import Goal, check_labels
-from pixelproof.web.contract import Mount
+from pixelproof.views.answer import Answer
 from pixelproof.web.live import offer
 from pixelproof.web.live.images import unpacked
+from pixelproof.web.live.questions import Mount
 from pixelproof.web.live.task import RunningAttack, Task
 
 RUNNING = 4
 KEPT_SECONDS = 60.0
 KEPT = 16  # jobs that have ended
+
+
+class Job(Answer):
+    """A running attack: GET its `events` (server-sent events, each a JobStep), DELETE it to cancel."""
+
+    job: str
+    events: str
 
 
 class Jobs:

@@ -5,20 +5,50 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import Any
+from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from pixelproof.views.answer import Answer, Missing
 from pixelproof.views.explorer import OpenRun
-from pixelproof.views.explorer.decisions import decisions
-from pixelproof.views.explorer.example import output
+from pixelproof.views.explorer.decisions import Decision, decisions
+from pixelproof.views.explorer.example import Output, output
 from pixelproof.views.neighbour_view import NeighbourView
-from pixelproof.web.contract import Ask
 from pixelproof.web.live.images import unpacked
+from pixelproof.web.live.questions import Ask
 
 SESSIONS = 256
 UNUSUAL = 0.99  # of clean images have a nearer nearest neighbour than one that is called unlike
+
+
+class LiveNeighbours(Answer):
+    """The nearest training images in one layer."""
+
+    layer: str
+    index: tuple[int, ...]
+    label: tuple[int, ...]
+    distance: tuple[float, ...]
+
+
+class LiveLayer(Answer):
+    """One judged layer's decision."""
+
+    name: str
+    decision: Decision
+
+
+class Judged(Answer):
+    """The classifier's output, every judged layer's decision, and how unlike the training data the image is."""
+
+    sequence: int
+    output: Output
+    layers: tuple[LiveLayer, ...]
+    neighbours: tuple[LiveNeighbours, ...]
+    guard: Missing | None
+    unlike: str | None = Field(description="A warning when the image is farther from the training images than usual.")
+    milliseconds: float
 
 
 class Turns:
@@ -41,38 +71,55 @@ class Turns:
             return self._newest.get(session, -1) > sequence
 
 
-def judge(opened: OpenRun, asked: Ask) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What one forward pass and one search say of an image."""
+
+    output: Output
+    layers: tuple[LiveLayer, ...]
+    neighbours: tuple[LiveNeighbours, ...]
+    unlike: str | None
+
+
+def judge(opened: OpenRun, asked: Ask) -> Judged:
     """The classifier's output, every judged layer's decision and nearest neighbours for an image."""
     started = time.perf_counter()
     image = unpacked(asked.pixels, opened.model.card.input_shape)
-    found: dict[str, Any] = {"layers": [], "neighbours": [], "unlike": None, "guard": opened.lacks("neighbour_view")}
-    if found["guard"] is None:
-        found |= _seen(opened, image, asked.neighbours)
+    guard = opened.lacks("neighbour_view")
+    if guard is None:
+        seen = _seen(opened, image, asked.neighbours)
     else:
-        found["output"] = output(opened.model.predict(image)[0])
-    return {"sequence": asked.sequence, **found, "milliseconds": 1000 * (time.perf_counter() - started)}
+        seen = Seen(output(opened.model.predict(image)[0]), (), (), None)
+    return Judged(
+        sequence=asked.sequence,
+        output=seen.output,
+        layers=seen.layers,
+        neighbours=seen.neighbours,
+        guard=guard,
+        unlike=seen.unlike,
+        milliseconds=1000 * (time.perf_counter() - started),
+    )
 
 
-def _seen(opened: OpenRun, image: Tensor, listed: int) -> dict[str, Any]:
-    """Output, decisions and neighbours from one forward pass and one search."""
+def _seen(opened: OpenRun, image: Tensor, listed: int) -> Seen:
     view = opened.neighbour_view
     seen = view.look(image, torch.zeros(1, dtype=torch.long))
     record = view.verdicts(seen)
     told = decisions(record, 0, int(seen.predicted[0]), opened.clean.classes)
-    return {
-        "output": output(seen.logits[0]),
-        "layers": [{"name": layer, "decision": decision} for layer, decision in told.items()],
-        "neighbours": [
-            {
-                "layer": layer,
-                "index": seen.neighbours[0, place, :listed].tolist(),
-                "label": seen.neighbour_labels[0, place, :listed].tolist(),
-                "distance": seen.distance[0, place, :listed].tolist(),
-            }
+    return Seen(
+        output=output(seen.logits[0]),
+        layers=tuple(LiveLayer(name=layer, decision=decision) for layer, decision in told.items()),
+        neighbours=tuple(
+            LiveNeighbours(
+                layer=layer,
+                index=tuple(seen.neighbours[0, place, :listed].tolist()),
+                label=tuple(seen.neighbour_labels[0, place, :listed].tolist()),
+                distance=tuple(seen.distance[0, place, :listed].tolist()),
+            )
             for place, layer in enumerate(seen.layers)
-        ],
-        "unlike": unlike(view, float(seen.distance[0, -1, 0])),
-    }
+        ),
+        unlike=unlike(view, float(seen.distance[0, -1, 0])),
+    )
 
 
 def unlike(view: NeighbourView, nearest: float) -> str | None:

@@ -8,10 +8,13 @@ from math import inf, prod
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+from pydantic import Field
+
 from pixelproof import specs
 from pixelproof.attacks import ATTACKS
 from pixelproof.attacks.pixel import OnePixel
 from pixelproof.errors import BadInput, UnknownName
+from pixelproof.views.answer import Answer, Missing
 from pixelproof.web.live.images import Shape
 
 SECONDS = 120.0
@@ -73,19 +76,29 @@ TABLE: dict[str, Callable[..., Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Offer:
-    """An attack of the live page: its settings with their defaults, from where to where numbers go, and choices."""
+class LiveAttack(Answer):
+    """An attack that the live page offers, with its settings and their defaults."""
 
     name: str
     about: str
     settings: dict[str, str]
-    ranges: dict[str, tuple[float, float]]
-    choices: dict[str, tuple[str, ...]]
+    ranges: dict[str, tuple[float, float]] = Field(description="From where to where a number may go, both included.")
+    choices: dict[str, tuple[str, ...]] = Field(description="What a setting that is no number may be.")
     stepwise: str
 
 
-def offered(shape: Shape) -> tuple[Offer, ...]:
+class LivePage(Answer):
+    """What the live page can do with this run."""
+
+    attacks: tuple[LiveAttack, ...]
+    guard: Missing | None
+    upload_bytes: int
+    upload_pixels: int
+    formats: tuple[str, ...]
+    resize: str = Field(description="The rule by which uploads are made to fit, in words.")
+
+
+def offered(shape: Shape) -> tuple[LiveAttack, ...]:
     """Every attack of the live page, for images of a shape."""
     return tuple(_offer(name, shape) for name in TABLE)
 
@@ -108,7 +121,7 @@ def asked(spec: str, shape: Shape) -> Any:
     return found
 
 
-def _offer(name: str, shape: Shape) -> Offer:
+def _offer(name: str, shape: Shape) -> LiveAttack:
     kind = TABLE[name]
     hints = get_type_hints(kind)
     settings: dict[str, str] = {}
@@ -127,7 +140,14 @@ def _offer(name: str, shape: Shape) -> Offer:
         else:
             ranges[each.name] = _range(each.name, shape)
     about = (kind.__doc__ or "").strip().splitlines()[0]
-    return Offer(name, about, settings, ranges, choices, STEPS.get(name, "one forward pass"))
+    return LiveAttack(
+        name=name,
+        about=about,
+        settings=settings,
+        ranges=ranges,
+        choices=choices,
+        stepwise=STEPS.get(name, "one forward pass"),
+    )
 
 
 def _range(setting: str, shape: Shape) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from pixelproof.types import Goal
 from pixelproof.views.explorer.example import output
 from pixelproof.web.live.images import packed
 from pixelproof.web.live.offer import CERTIFICATE, SECONDS, Certificate
+from pixelproof.web.live.steps import JobStep
 
 ALL = 80  # steps that are all told; of later ones those that come long enough after the one before
 PAUSES = ((200, 0.03), (10**9, 0.25))  # seconds between steps while fewer than so many were told
@@ -35,6 +36,7 @@ UNHEARD = 10.0  # seconds after which an attack to which nobody listens is stopp
 OWN = (
     f"{Path(pixelproof.__file__).parent}{os.sep}"  # where the clock is looked at: whenever a function from here begins
 )
+Lowest: TypeAlias = tuple[float | None, ...]  # per pixel; None where nothing was tried yet
 EXPORT = (f"torch{os.sep}export{os.sep}", f"torch{os.sep}_export{os.sep}")  # not to be left by surprise
 
 
@@ -47,11 +49,11 @@ class Stopped(BaseException):
 
 @dataclass(eq=False)
 class RunningAttack:
-    """One attack on one image: its steps so far, as the contract's Step; appended to by one thread."""
+    """One attack on one image: its steps so far; appended to by one thread."""
 
     name: str
     session: str
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[JobStep] = field(default_factory=list)
     done: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
     ended: float = 0.0
@@ -80,7 +82,7 @@ class Task:
         """
         try:
             sys.settrace(self._watched)
-            self._tell(image=self.clean, step=0)
+            self._tell(self._shown(self.clean, step=0))
             if isinstance(attack, OnePixel):
                 self._search(attack)
             elif isinstance(attack, Certificate):
@@ -90,7 +92,16 @@ class Task:
                 self._end(image)
         except BaseException as reason:
             sys.settrace(None)
-            self._tell(done=True, **_ending(reason))
+            error = _failure(reason)
+            self._tell(
+                JobStep(
+                    step=self.passes,
+                    done=True,
+                    cancelled=error is None,
+                    seconds=time.monotonic() - self.began,
+                    error=error,
+                )
+            )
         finally:
             sys.settrace(None)
             self.job.done, self.job.ended = True, time.monotonic()
@@ -103,7 +114,7 @@ class Task:
             return
         goals = Goal(self.goal.labels.expand(len(images)), self.goal.targeted)
         row = int(goals.margin(logits).argmin())
-        self._tell(image=images[row : row + 1], logits=logits[row : row + 1], step=self.passes)
+        self._tell(self._shown(images[row : row + 1], logits[row : row + 1], step=self.passes))
 
     def _pausing(self, step: int) -> bool:
         """Whether a step is left out: too soon after the one before, or all steps together grew too large."""
@@ -138,7 +149,7 @@ class Task:
         assert last is not None
         if told is not last:
             self._glimpsed(last)
-        lowest = self.job.steps[-1]["lowest"]
+        lowest = self.job.steps[-1].lowest or ()
         weak = sum(value is not None and value < 0 for value in lowest)
         said = f"{weak} of {last.tried} pixels fool the classifier in some corner colour."
         self._end(last.image[None], proven=said if last.tried == last.total else None, lowest=lowest)
@@ -146,8 +157,8 @@ class Task:
     def _glimpsed(self, glimpse: Glimpse) -> Glimpse:
         """Tell how far the search of every pixel is."""
         found = glimpse.lowest.flatten().tolist()
-        lowest = [None if value == float("inf") else round(value, 5) for value in found]
-        self._tell(image=glimpse.image[None], step=glimpse.tried, total=glimpse.total, lowest=lowest)
+        lowest = tuple(None if value == float("inf") else round(value, 5) for value in found)
+        self._tell(self._shown(glimpse.image[None], step=glimpse.tried, total=glimpse.total, lowest=lowest))
         return glimpse
 
     def _prove(self, attack: Certificate) -> None:
@@ -177,56 +188,50 @@ class Task:
         if self._over():
             raise Stopped(late=time.monotonic() - self.began > SECONDS and not self.job.cancelled.is_set())
 
-    def _end(self, image: Tensor, *, proven: str | None = None, lowest: list[float | None] | None = None) -> None:
+    def _end(self, image: Tensor, *, proven: str | None = None, lowest: Lowest | None = None) -> None:
         """The last step: judged once more, and once more after rounding to 8 bits."""
         rounded = self.goal.reached(self.model.predict((image * 255).round() / 255))
         last = self.job.steps[-1]
-        step = max(self.passes, last["step"], 1)
-        more = {"success_8bit": bool(rounded), "proven": proven, "lowest": lowest, "total": last["total"]}
-        self._tell(image=image, step=step, done=True, **more)
+        shown = self._shown(image, step=max(self.passes, last.step, 1), total=last.total, lowest=lowest)
+        self._tell(shown.model_copy(update={"done": True, "success_8bit": bool(rounded), "proven": proven}))
 
-    def _tell(
-        self, *, image: Tensor | None = None, logits: Tensor | None = None, done: bool = False, **more: Any
-    ) -> None:
-        step: dict[str, Any] = {
-            "step": self.passes,
-            "total": None,
-            "done": done,
-            "cancelled": False,
-            "success": False,
-            "success_8bit": None,
-            "margin": None,
-            "output": None,
-            "pixels": None,
-            "distance": None,
-            "lowest": None,
-            "proven": None,
-            "seconds": time.monotonic() - self.began,
-            "error": None,
-        }
-        if image is not None:
-            seen = self.model.predict(image.clamp(0, 1)) if logits is None else logits.cpu()
-            moved = lp.distances(self.clean, image.cpu())
-            step |= {
-                "success": bool(self.goal.reached(seen)),
-                "margin": float(self.goal.margin(seen)),
-                "output": output(seen[0]),
-                "pixels": packed(image[0]),
-                "distance": {norm: float(size) for norm, size in moved.items()},
-            }
+    def _shown(
+        self,
+        image: Tensor,
+        logits: Tensor | None = None,
+        *,
+        step: int,
+        total: int | None = None,
+        lowest: Lowest | None = None,
+    ) -> JobStep:
+        """How the attack stands with an image; the classifier is asked where its logits are not known."""
+        seen = self.model.predict(image.clamp(0, 1)) if logits is None else logits.cpu()
+        moved = lp.distances(self.clean, image.cpu())
+        return JobStep(
+            step=step,
+            total=total,
+            success=bool(self.goal.reached(seen)),
+            margin=float(self.goal.margin(seen)),
+            output=output(seen[0]),
+            pixels=packed(image[0]),
+            distance={norm: float(size) for norm, size in moved.items()},
+            lowest=lowest,
+            seconds=time.monotonic() - self.began,
+        )
+
+    def _tell(self, step: JobStep) -> None:
         self.told = time.monotonic()
-        told = {**step, **more}
-        self.size += len(told["pixels"] or "") + NUMBER_BYTES * len(told["lowest"] or ())
-        self.job.steps.append(told)
+        self.size += len(step.pixels or "") + NUMBER_BYTES * len(step.lowest or ())
+        self.job.steps.append(step)
 
 
-def _ending(reason: BaseException) -> dict[str, Any]:
-    """What the last step of an attack says that did not come to its end."""
+def _failure(reason: BaseException) -> str | None:
+    """Why an attack did not come to its end; None where it was told to stop."""
     if isinstance(reason, Stopped) and not reason.late:
-        return {"cancelled": True}
+        return None
     if isinstance(reason, Stopped):
         do = "Use 'pixelproof attack'."
-        return {"error": str(BadInput("live", f"an attack may run for {SECONDS:g} seconds here", "more", do))}
+        return str(BadInput("live", f"an attack may run for {SECONDS:g} seconds here", "more", do))
     if isinstance(reason, PixelproofError):
-        return {"error": str(reason)}
-    return {"error": f"live: unexpected {type(reason).__name__}: {reason}"[:300]}
+        return str(reason)
+    return f"live: unexpected {type(reason).__name__}: {reason}"[:300]

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof.errors import BadInput
+from pixelproof.views.answer import Answer
 from pixelproof.web.live.images import Shape
 
 BYTES = 10 * 2**20
@@ -54,8 +56,18 @@ class WrongType(BadInput):
     """A file that is none of the accepted formats."""
 
 
+class Uploaded(Answer):
+    """An uploaded image, made to fit the classifier. It is not kept: the browser holds it from now on."""
+
+    pixels: str
+    was: tuple[int, int] = Field(description="Width and height before.")
+    format: str
+    rule: str = Field(description="What was done to it, in words.")
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
-class Picture:
+class FittedPicture:
     """An uploaded picture as an image (c, h, w) in [0, 1], with its size and format before, and what to know."""
 
     image: Float[Tensor, "c h w"]
@@ -64,7 +76,7 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def picture(content: bytes, shape: Shape) -> Picture:
+def picture(content: bytes, shape: Shape) -> FittedPicture:
     """A picture file's first frame, fitted to `shape` by RULE.
 
     Raises TooLarge, WrongType, and BadInput for a damaged file or a classifier of other than one or three channels.
@@ -80,7 +92,7 @@ def picture(content: bytes, shape: Shape) -> Picture:
     image = torch.from_numpy(values[None] if channels == 1 else values.transpose(2, 0, 1).copy()).clamp(0, 1)
     if channels == 1 and found.mode != "L":
         notes.append("Colours were turned into grey by their luminance.")
-    return Picture(image, was, kind, tuple(notes))
+    return FittedPicture(image, was, kind, tuple(notes))
 
 
 def _decoded(content: bytes) -> tuple[Image.Image, tuple[int, int], str, list[str]]:

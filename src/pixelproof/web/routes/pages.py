@@ -50,7 +50,7 @@ def endpoint(page: Page, state: AppState) -> Callable[..., Response]:
     def answer(request: Request, run: str, **values: Any) -> Response:
         opened = state.library.opened(run)
         if page.model is not None:
-            return state.answers.json(request, opened, page.model | Missing, lambda: page.call(opened, values))
+            return state.answers.json(request, opened, lambda: page.call(opened, values))
         if page.picture:
             return state.answers.picture(request, opened, lambda: page.call(opened, values))
         return state.answers.array(request, opened, lambda: page.call(opened, values))

@@ -252,13 +252,27 @@ export interface DetectorRow {
   roc: Roc;
 }
 
-/** One detector on both images. */
+/**
+ * What one detector says of one image, and which of the cases that is, in words.
+ *
+ * `case` is one of Gallery.cases.
+ */
 export interface DetectorVerdict {
+  score: number;
+  threshold: number;
+  p_value: number | null;
+  alarm: boolean;
+  recovered: number | null;
+  case: string;
+}
+
+/** One detector on both images. */
+export interface DetectorVerdicts {
   id: string;
   name: string;
   about: string;
-  clean: Verdict | null;
-  adversarial: Verdict | null;
+  clean: DetectorVerdict | null;
+  adversarial: DetectorVerdict | null;
 }
 
 /** Every detector that was judged, by the section of the study; `known` are attacks that know one. */
@@ -270,14 +284,6 @@ export interface Detectors {
   signatures: DetectorRow[];
   natural_errors: NaturalErrors[];
   known: KnownRow[];
-}
-
-/** How far the adversarial image's activations are from the clean image's. */
-export interface Drift {
-  /** Length of the change relative to the clean activations' length. */
-  norm: number;
-  /** Cosine distance, 0 to 2. */
-  cosine: number;
 }
 
 /** One pass over the training images. */
@@ -308,6 +314,29 @@ export interface Estimate {
   high: number;
 }
 
+/** How far the adversarial image's activations are from the clean image's. */
+export interface ExampleDrift {
+  /** Length of the change relative to the clean activations' length. */
+  norm: number;
+  /** Cosine distance, 0 to 2. */
+  cosine: number;
+}
+
+/** The nearest training images in one layer by one metric; the client shows the first k it wants. */
+export interface ExampleNeighbours {
+  available: true;
+  layer: string;
+  metric: string;
+  /** The metric the layer's decision was made with. */
+  guard_metric: string;
+  /** Training images that were searched: the correctly classified ones. */
+  indexed: number;
+  clean: Side;
+  adversarial: Side | null;
+  /** Tiles: the clean side's neighbours, then the adversarial side's. */
+  atlas: Atlas | null;
+}
+
 /**
  * Everything about an example but the bulk: that is behind the links of the same name.
  *
@@ -330,7 +359,7 @@ export interface ExamplePage {
   changed: number | null;
   pixels: Numbers;
   layers: Layer[];
-  detectors: DetectorVerdict[];
+  detectors: DetectorVerdicts[];
   /** Why layers say nothing here, when they do not. */
   guard: Missing | null;
   /** What the thresholds rest on: n, half, attack, rate. Empty without a guard. */
@@ -586,10 +615,36 @@ export interface Home {
   damaged: DamagedRun[];
 }
 
-/** A running attack: GET its `events` (server-sent events, each a Step), DELETE it to cancel. */
+/** A running attack: GET its `events` (server-sent events, each a JobStep), DELETE it to cancel. */
 export interface Job {
   job: string;
   events: string;
+}
+
+/**
+ * How a running attack stands. Step 0 is the image itself; the last one has `done`; `error` says why it failed.
+ *
+ * `margin` is the true class's logit minus the highest other (negative: fooled), or the way still to go to the target.
+ * One-pixel attacks give `lowest`: per pixel the lowest margin seen so far, null where nothing was tried yet.
+ */
+export interface JobStep {
+  step: number;
+  total: number | null;
+  done: boolean;
+  cancelled: boolean;
+  success: boolean;
+  /** Judged at the end only. */
+  success_8bit: boolean | null;
+  margin: number | null;
+  output: Output | null;
+  /** The image now, base64 float32 as in Ask. */
+  pixels: string | null;
+  distance: Record<string, number> | null;
+  lowest: (number | null)[] | null;
+  /** What the search proves, when it tried everything. */
+  proven: string | null;
+  seconds: number;
+  error: string | null;
 }
 
 /** The classifier's output, every judged layer's decision, and how unlike the training data the image is. */
@@ -633,7 +688,7 @@ export interface Layer {
   name: string;
   kind: string;
   width: number;
-  drift: Drift | null;
+  drift: ExampleDrift | null;
   clean: Decision | null;
   adversarial: Decision | null;
 }
@@ -759,21 +814,6 @@ export interface NaturalErrors {
   detector: string;
   clean_n: number;
   wrong_n: number;
-}
-
-/** The nearest training images in one layer by one metric; the client shows the first k it wants. */
-export interface Neighbourhood {
-  available: true;
-  layer: string;
-  metric: string;
-  /** The metric the layer's decision was made with. */
-  guard_metric: string;
-  /** Training images that were searched: the correctly classified ones. */
-  indexed: number;
-  clean: Side;
-  adversarial: Side | null;
-  /** Tiles: the clean side's neighbours, then the adversarial side's. */
-  atlas: Atlas | null;
 }
 
 /** A node of the graph: the example (index null) or a training image, laid out by classical scaling. */
@@ -1067,32 +1107,6 @@ export interface Spread {
   seeds: number;
 }
 
-/**
- * How a running attack stands. Step 0 is the image itself; the last one has `done`; `error` says why it failed.
- *
- * `margin` is the true class's logit minus the highest other (negative: fooled), or the way still to go to the target.
- * One-pixel attacks give `lowest`: per pixel the lowest margin seen so far, null where nothing was tried yet.
- */
-export interface Step {
-  step: number;
-  total: number | null;
-  done: boolean;
-  cancelled: boolean;
-  success: boolean;
-  /** Judged at the end only. */
-  success_8bit: boolean | null;
-  margin: number | null;
-  output: Output | null;
-  /** The image now, base64 float32 as in Ask. */
-  pixels: string | null;
-  distance: Record<string, number> | null;
-  lowest: (number | null)[] | null;
-  /** What the search proves, when it tried everything. */
-  proven: string | null;
-  seconds: number;
-  error: string | null;
-}
-
 /** Scores of every layer, so that a slider can move thresholds in the browser. */
 export interface Thresholds {
   available: true;
@@ -1174,20 +1188,6 @@ export interface Utility {
   best_ensemble: boolean;
 }
 
-/**
- * What one detector says of one image, and which of the cases that is, in words.
- *
- * `case` is one of Gallery.cases.
- */
-export interface Verdict {
-  score: number;
-  threshold: number;
-  p_value: number | null;
-  alarm: boolean;
-  recovered: number | null;
-  case: string;
-}
-
 /** Hardened minus plain model on the same images under one attack, with its 95 % bootstrap interval. */
 export interface Versus {
   attack: string;
@@ -1231,6 +1231,8 @@ export const PATHS = {
   JUDGE: "runs/{run}/live/judge",
   JOBS: "runs/{run}/live/attacks",
   UPLOAD: "runs/{run}/live/upload",
+  JOB: "live/{job}",
+  EVENTS: "live/{job}/events",
   EXAMPLE: "runs/{run}/examples/{example}",
   CLEAN: "runs/{run}/examples/{example}/clean.png",
   ADVERSARIAL: "runs/{run}/examples/{example}/adversarial.png",
@@ -1257,7 +1259,7 @@ export const PATHS = {
 // GET    /api/runs/{run}/examples/{example}/adversarial.png  bytes
 // GET    /api/runs/{run}/examples/{example}/pixels.f32  bytes
 // GET    /api/runs/{run}/examples/{example}/neighbours/{layer}/{metric}.png  bytes
-// GET    /api/runs/{run}/examples/{example}/neighbours/{layer}/{metric}  Neighbourhood | Missing
+// GET    /api/runs/{run}/examples/{example}/neighbours/{layer}/{metric}  ExampleNeighbours | Missing
 // GET    /api/runs/{run}/examples/{example}/graph/{layer}/{metric}/{side}  Graph | Missing
 // GET    /api/runs/{run}/examples/{example}/difference/{layer}/{metric}/{a}/{b}  ActivationDifference | Missing
 // GET    /api/runs/{run}/examples/{example}/vectors/{layer}/{a}/{b}.f32  bytes
@@ -1276,6 +1278,6 @@ export const PATHS = {
 // GET    /api/runs/{run}/live  LivePage | Missing
 // POST   /api/runs/{run}/live/judge  Judged | Missing
 // POST   /api/runs/{run}/live/attacks  Job | Missing
-// GET    /api/live/{job}/events  Step
+// GET    /api/live/{job}/events  JobStep
 // DELETE /api/live/{job}  bytes
 // POST   /api/runs/{run}/live/upload  Uploaded
