@@ -1,6 +1,7 @@
-"""What stands in one place only: the names of results, and how a spec becomes a part of one."""
+"""What stands in one place only: names of results, how a spec becomes a part of one, and the name of a class."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 def test_a_spec_becomes_a_part_of_a_name_in_one_place():
     slugs = [path for path, tree in TREES.items() for node in ast.walk(tree) if named(node, "slug")]
     assert slugs == [SOURCE / "run.py"]
+
+
+def test_no_class_name_is_defined_twice():
+    places = defaultdict(list)
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(path.relative_to(SOURCE)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def named(node: ast.AST, name: str) -> bool:

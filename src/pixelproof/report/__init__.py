@@ -18,7 +18,7 @@ from pixelproof.report.examples import examples
 from pixelproof.report.html import html
 from pixelproof.report.neighbours import neighbours
 from pixelproof.report.one_pixel import one_pixel
-from pixelproof.report.page import Block, Figure, Fold, Grid, Section
+from pixelproof.report.page import Block, Figure, Fold, ReportSection, TableGrid
 from pixelproof.report.paper import paper
 from pixelproof.report.paper_one import paper_one
 from pixelproof.report.penultimate import penultimate
@@ -32,7 +32,7 @@ from pixelproof.run import Run
 from pixelproof.views import OpenRun
 from pixelproof.views.commands import command, is_command
 
-SECTIONS: tuple[Callable[[OpenRun], Section | None], ...] = (
+SECTIONS: tuple[Callable[[OpenRun], ReportSection | None], ...] = (
     summary,
     paper_one,
     robustness,
@@ -88,8 +88,8 @@ def figures(blocks: Iterable[Block]) -> Iterator[Figure]:
     for block in blocks:
         if isinstance(block, Figure):
             yield block
-        elif isinstance(block, Fold | Grid):
+        elif isinstance(block, Fold | TableGrid):
             yield from figures(block.blocks)
 
 
-__all__ = ["SECTIONS", "Section", "write"]
+__all__ = ["SECTIONS", "ReportSection", "write"]

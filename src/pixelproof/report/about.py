@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pixelproof import views
-from pixelproof.report.page import Fold, Prose, Section, Table, Terms, Text, cells
+from pixelproof.report.page import Fold, Prose, ReportSection, Table, Terms, Text, cells
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.overview import Overview
@@ -36,7 +36,7 @@ GLOSSARY = (
 )
 
 
-def about(opened: OpenRun) -> Section:
+def about(opened: OpenRun) -> ReportSection:
     """Settings, seeds, versions, times, reproduction and glossary."""
     run = opened.run
     facts = views.overview(opened)
@@ -47,7 +47,7 @@ def about(opened: OpenRun) -> Section:
     )
     study = Text(study_toml(run.spec), f"{name}.toml")
     command = Text(f"pixelproof run {name}.toml --out runs/{name}", "command")
-    return Section(
+    return ReportSection(
         "about",
         "Where these numbers come from",
         (Prose(said), command, Fold("The whole study", (study,)), _origin(opened, facts), Terms(GLOSSARY)),

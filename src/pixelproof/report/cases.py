@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pixelproof import views
-from pixelproof.report.page import Block, Gallery, Picture, Prose, Shot, Table, cells, interval
+from pixelproof.report.page import Block, Picture, PictureGallery, Prose, Shot, Table, cells, interval
 from pixelproof.report.pictures import photo
 from pixelproof.run import Run
 from pixelproof.types import Rate
@@ -49,7 +49,7 @@ def galleries(run: Run) -> list[Block]:
     for case in dict.fromkeys(one.case for one in shown):
         shots = tuple(_shot(one) for one in shown if one.case == case)
         title = f"{case.capitalize()}: {IN_WORDS.get(case, 'attacked, some layers alarm and others do not')}"
-        found.append(Gallery(f"case-{case.replace(' ', '-')}", title, shots, ""))
+        found.append(PictureGallery(f"case-{case.replace(' ', '-')}", title, shots, ""))
     if found:
         most = max(len(one.neighbours) for one in shown)
         said = (

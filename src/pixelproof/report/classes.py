@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import INK, PALETTE, SURFACE, Words, draw
-from pixelproof.report.page import Block, Cell, Figure, Fold, Grid, Prose, Row, Section, Table, number
+from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, ReportSection, Row, Table, TableGrid, number
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.classes import ClassScores, ConfusionMatrix
@@ -18,7 +18,7 @@ from pixelproof.views.classes import ClassScores, ConfusionMatrix
 MOST_CLASSES = 20  # beyond, tables and matrices are too wide to read and stay in the CSV files
 
 
-def classes(opened: OpenRun) -> Section | None:
+def classes(opened: OpenRun) -> ReportSection | None:
     """Precision, recall and F1 per class (paper 1, Table IV)."""
     rows, found = views.classes(opened), held(lambda: views.robustness(opened))
     if not rows:
@@ -26,7 +26,7 @@ def classes(opened: OpenRun) -> Section | None:
     names = list(dict.fromkeys(row.class_name for row in rows))
     if len(names) > MOST_CLASSES:
         text = f"{len(names)} classes are too many for a page: the scores are in tables/classes.csv."
-        return Section("classes", "Scores per class", (Prose(text),))
+        return ReportSection("classes", "Scores per class", (Prose(text),))
     said = (
         "Scores on the attacked images, which were all classified correctly before; so recall is the share of a class "
         "that held, and precision falls where other classes are mistaken for this one. A ratio without cases is 0."
@@ -34,7 +34,7 @@ def classes(opened: OpenRun) -> Section | None:
     pgd = found is None or not found.unpaired
     titles = {"f1": "F1", "precision": "Precision", "recall": "Recall"}
     tables = [_scores(rows, measure=measure, title=title, pgd=pgd) for measure, title in titles.items()]
-    return Section(
+    return ReportSection(
         "classes", "Scores per class", (Prose(said), tables[0], Fold("Precision and recall", tuple(tables[1:])))
     )
 
@@ -76,7 +76,7 @@ def _score(value: float | None) -> Cell:
     return Cell("–") if value is None else Cell(f"{value:.2f}", shade=1 - value)
 
 
-def confusions(opened: OpenRun) -> Section | None:
+def confusions(opened: OpenRun) -> ReportSection | None:
     """Confusion matrices: two to look at, all of them folded away."""
     matrices, found = views.confusion(opened), held(lambda: views.robustness(opened))
     focus = None if found is None else found.focus
@@ -95,10 +95,10 @@ def confusions(opened: OpenRun) -> Section | None:
         )
     order = sorted(matrices, key=lambda each: each.eps or 0)
     folded = Fold(
-        "Every confusion matrix", (Grid(tuple(_matrix(each, names, position=k) for k, each in enumerate(order))),)
+        "Every confusion matrix", (TableGrid(tuple(_matrix(each, names, position=k) for k, each in enumerate(order))),)
     )
     blocks: list[Block] = [Prose(said), _pair([matrices[0], *chosen], names), folded]
-    return Section("confusion", "What is taken for what", tuple(blocks))
+    return ReportSection("confusion", "What is taken for what", tuple(blocks))
 
 
 def _name(matrix: ConfusionMatrix) -> str:

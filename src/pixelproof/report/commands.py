@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pixelproof.report.page import Block, Headline, Prose, Section, Table, bounds, cells, count, percent
+from pixelproof.report.page import Block, Headline, Prose, ReportSection, Table, bounds, cells, count, percent
 from pixelproof.views.commands import CommandAnswer
 
 
-def command_sections(found: CommandAnswer) -> tuple[Section, ...]:
+def command_sections(found: CommandAnswer) -> tuple[ReportSection, ...]:
     """What was found first, then what speaks against it, then what was asked for and with which versions."""
     figures = (
         ("clean accuracy", found.clean_accuracy),
@@ -29,14 +29,14 @@ def command_sections(found: CommandAnswer) -> tuple[Section, ...]:
     rows = tuple(cells(p.part, p.spec, p.attacked, p.broke, f"{p.seconds:.1f}", head=1) for p in found.parts)
     caption = f"{found.attack}, part by part; each attacks what still stood."
     blocks.append(Table("parts", caption, ("part", "settings", "attacked", "broke", "seconds"), (rows,)))
-    sections = [Section("bound", "How much is left standing", tuple(blocks))]
+    sections = [ReportSection("bound", "How much is left standing", tuple(blocks))]
     if found.flags:
         rows = tuple(cells(f.flag, f.status, "yes" if f.blocks else "no", f.found, head=1) for f in found.flags)
         columns = ("red flag", "result", "blocks", "what was seen")
         flags = Table("flags", "What could make the bound a look-alike.", columns, (rows,), words=True)
-        sections.append(Section("flags", "What speaks against it", (flags,)))
+        sections.append(ReportSection("flags", "What speaks against it", (flags,)))
     versions = ", ".join(f"{name} {version}" for name, version in found.facts.versions.items())
     asked = {**found.spec, "versions": versions, "revision": found.facts.revision, "machine": found.facts.machine}
     rows = tuple(cells(name, "–" if value is None else value, head=1) for name, value in asked.items())
     settings = Table("settings", "What was asked for, and where.", ("setting", "value"), (rows,))
-    return (*sections, Section("about", "Where these numbers come from", (settings,)))
+    return (*sections, ReportSection("about", "Where these numbers come from", (settings,)))

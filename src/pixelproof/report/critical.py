@@ -15,8 +15,8 @@ from pixelproof.report.page import (
     Cell,
     Figure,
     Prose,
+    ReportSection,
     Row,
-    Section,
     Table,
     cells,
     count,
@@ -32,7 +32,7 @@ from pixelproof.views.critical import CriticalCurvePoint, CriticalFindings, Sign
 TEST = "pooled t-test"
 
 
-def critical(opened: OpenRun) -> Section | None:
+def critical(opened: OpenRun) -> ReportSection | None:
     """Paper 1's case study 2, and what can be believed of it."""
     facts = held(lambda: views.critical(opened))
     if facts is None:
@@ -48,7 +48,7 @@ def critical(opened: OpenRun) -> Section | None:
     ]
     if facts.sanity is not None:
         blocks.append(_sanity(facts.sanity))
-    return Section("critical", "Critical pixels: are they real, and do they suffice?", tuple(blocks))
+    return ReportSection("critical", "Critical pixels: are they real, and do they suffice?", tuple(blocks))
 
 
 def _reading(facts: CriticalFindings) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pixelproof import views
 from pixelproof.report import defence_tables
 from pixelproof.report.defence_figures import against, confusions, curves, features, tradeoff
-from pixelproof.report.page import Block, Fold, Heading, Prose, Section, percent
+from pixelproof.report.page import Block, Fold, Heading, Prose, ReportSection, percent
 from pixelproof.report.printed import printed
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
@@ -18,7 +18,7 @@ from pixelproof.views.hardened import HardenedRow
 GOOD_CLEAN = 0.01  # how much clean accuracy a recommendation may cost
 
 
-def defences(opened: OpenRun) -> Section | None:
+def defences(opened: OpenRun) -> ReportSection | None:
     """The section, where the study has one of the same name."""
     run, found = opened.run, held(lambda: views.defences(opened))
     if found is None:
@@ -47,7 +47,7 @@ def defences(opened: OpenRun) -> Section | None:
     if found.search:
         table = defence_tables.search(run, found.search)
         blocks.append(Fold("Hyper-parameters, on validation images only", (table,)))
-    return Section("defences", "Can it resist?", tuple(blocks))
+    return ReportSection("defences", "Can it resist?", tuple(blocks))
 
 
 def _lead(run: Run, found: Defences) -> str:

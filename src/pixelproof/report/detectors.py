@@ -11,8 +11,8 @@ from pixelproof.report.page import (
     Cell,
     Fold,
     Prose,
+    ReportSection,
     Row,
-    Section,
     Table,
     brief,
     cells,
@@ -32,7 +32,7 @@ LOST: tuple[tuple[Callable[[GuardRow], Rate | None], str], ...] = (
 )
 
 
-def detectors(opened: OpenRun) -> Section | None:
+def detectors(opened: OpenRun) -> ReportSection | None:
     """AUROC of every detector against every attack, natural errors, false alarms, and what knowing attacks leave."""
     found = held(lambda: views.detectors(opened))
     if found is None or not found.guards:
@@ -48,7 +48,7 @@ def detectors(opened: OpenRun) -> Section | None:
         own = [row for row in rows if row.attack == attack]
         folded += [_figures(own, place), _controls(own, place)]
     blocks.append(Fold("Every figure of every detector, attack by attack", tuple(folded)))
-    return Section("guards", "Would we notice? The detector table", tuple(blocks))
+    return ReportSection("guards", "Would we notice? The detector table", tuple(blocks))
 
 
 def _lead(rows: Sequence[GuardRow], known: Sequence[KnownRow]) -> str:

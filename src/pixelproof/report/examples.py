@@ -10,7 +10,7 @@ from PIL import Image
 
 from pixelproof import views
 from pixelproof.report.draw import Words, draw
-from pixelproof.report.page import Block, Figure, Fold, Gallery, Prose, Section, number, percent
+from pixelproof.report.page import Block, Figure, Fold, PictureGallery, Prose, ReportSection, number, percent
 from pixelproof.report.pictures import gallery
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
@@ -19,7 +19,7 @@ from pixelproof.views.robustness import Robustness, RobustnessRow
 LARGE, SMALL = 12, 6
 
 
-def examples(opened: OpenRun) -> Section | None:
+def examples(opened: OpenRun) -> ReportSection | None:
     """The same images under every attack at one budget, chosen by rule."""
     found = held(lambda: views.robustness(opened))
     if found is None or found.focus is None or found.focus.eps is None:
@@ -41,12 +41,12 @@ def examples(opened: OpenRun) -> Section | None:
         shots, name="examples", title=f"{focus.attack}, eps {number(eps)}: {fooled} of {len(shots)} misclassified"
     )
     blocks: list[Block] = [Prose(said), main, _sheet(main), *_others(opened, found, focus)]
-    return Section("examples", "What it looks like", tuple(blocks))
+    return ReportSection("examples", "What it looks like", tuple(blocks))
 
 
 def _others(opened: OpenRun, found: Robustness, chosen: RobustnessRow) -> list[Fold]:
     """The same images under the other attacks at the same budget."""
-    galleries: list[Gallery] = []
+    galleries: list[PictureGallery] = []
     eps = chosen.eps or 0.0
     for position, attack in enumerate(found.attacks):
         other = attack != chosen.attack
@@ -58,7 +58,7 @@ def _others(opened: OpenRun, found: Robustness, chosen: RobustnessRow) -> list[F
     return [Fold("The same images under the other attacks", tuple(galleries))] if galleries else []
 
 
-def _sheet(shown: Gallery) -> Figure:
+def _sheet(shown: PictureGallery) -> Figure:
     """The gallery as one figure file, for use outside the page."""
 
     def paint(canvas: Canvas) -> None:

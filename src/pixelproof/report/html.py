@@ -9,12 +9,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pixelproof.report.draw import inline
-from pixelproof.report.page import Figure, Picture, Section
+from pixelproof.report.page import Figure, Picture, ReportSection
 from pixelproof.views.commands import CommandAnswer
 from pixelproof.views.overview import Overview
 
 
-def html(facts: Overview | CommandAnswer, sections: Sequence[Section]) -> str:
+def html(facts: Overview | CommandAnswer, sections: Sequence[ReportSection]) -> str:
     """The page: everything that comes from a run is escaped, everything it shows is inside it."""
     environment = Environment(
         loader=PackageLoader("pixelproof", "report"),

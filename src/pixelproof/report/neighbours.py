@@ -13,7 +13,7 @@ from pixelproof.report.page import (
     Cell,
     Fold,
     Prose,
-    Section,
+    ReportSection,
     Table,
     brief,
     cells,
@@ -29,7 +29,7 @@ from pixelproof.views.neighbour_rows import AlarmRuleRow
 from pixelproof.views.neighbours import NeighbourFindings
 
 
-def neighbours(opened: OpenRun) -> Section | None:
+def neighbours(opened: OpenRun) -> ReportSection | None:
     """Figs. 4 to 12 of paper 3 beside ours, the four cases, recovered classes, and where layers differ."""
     found = held(lambda: views.neighbours(opened))
     if found is None:
@@ -50,7 +50,7 @@ def neighbours(opened: OpenRun) -> Section | None:
         *duplicates(opened),
         *_others(found),
     ]
-    return Section("neighbours", "What the neighbours say", tuple(blocks))
+    return ReportSection("neighbours", "What the neighbours say", tuple(blocks))
 
 
 def _lead(found: NeighbourFindings) -> str:

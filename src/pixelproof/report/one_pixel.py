@@ -16,7 +16,7 @@ from pixelproof.report.page import (
     Figure,
     Headline,
     Prose,
-    Section,
+    ReportSection,
     Table,
     bounds,
     cells,
@@ -34,7 +34,7 @@ SHOWN = 8
 FAINT = LinearSegmentedColormap.from_list("faint", [to_rgba(PALETTE[1], 0), to_rgba(PALETTE[1], 1)])
 
 
-def one_pixel(opened: OpenRun) -> Section | None:
+def one_pixel(opened: OpenRun) -> ReportSection | None:
     """Everything about one-pixel attacks that the study measured (paper 3)."""
     facts = held(lambda: views.one_pixel(opened))
     if facts is None:
@@ -52,7 +52,7 @@ def one_pixel(opened: OpenRun) -> Section | None:
     )
     blocks: list[Block] = [_headline(facts), Prose(said), _rates(facts), _pairs(facts), _map(opened.run, facts)]
     blocks += _proofs(facts.proofs) + _repair(facts.repair)
-    return Section("one-pixel", "What one pixel can do", tuple(blocks))
+    return ReportSection("one-pixel", "What one pixel can do", tuple(blocks))
 
 
 def _headline(facts: OnePixelFindings) -> Headline:

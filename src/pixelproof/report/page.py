@@ -111,7 +111,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Gallery:
+class PictureGallery:
     """Examples on one perturbation scale, from -`scale` to +`scale`; without a scale they show no perturbation."""
 
     name: str
@@ -133,7 +133,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TableGrid:
     """Small tables side by side."""
 
     blocks: tuple[Table, ...]
@@ -160,11 +160,11 @@ class Terms:
     kind: ClassVar[str] = "terms"
 
 
-Block: TypeAlias = Heading | Headline | Prose | Table | Figure | Gallery | Text | Grid | Fold | Terms
+Block: TypeAlias = Heading | Headline | Prose | Table | Figure | PictureGallery | Text | TableGrid | Fold | Terms
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One part of the report: a title, an anchor and its blocks in reading order."""
 
     name: str

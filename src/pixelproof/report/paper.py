@@ -6,7 +6,7 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import PALETTE, Words, draw, eps_axis, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Prose, Row, Section, Table, number, percent
+from pixelproof.report.page import Block, Cell, Figure, Prose, ReportSection, Row, Table, number, percent
 from pixelproof.views import OpenRun
 from pixelproof.views.paper import PaperRow
 
@@ -17,7 +17,7 @@ SAID = (
 )
 
 
-def paper(opened: OpenRun) -> Section | None:
+def paper(opened: OpenRun) -> ReportSection | None:
     """One table per source, and our curve over the paper's where it gives one."""
     found = views.paper(opened)
     if not found:
@@ -33,7 +33,7 @@ def paper(opened: OpenRun) -> Section | None:
     figures = [_figure(compared)] if compared else []
     tables += [_class_table(by_class)] if by_class else []
     blocks: tuple[Block, ...] = (Prose(SAID), *figures, *tables)
-    return Section("paper", "Beside the paper", blocks)
+    return ReportSection("paper", "Beside the paper", blocks)
 
 
 def _table(source: str, rows: list[PaperRow], *, position: int) -> Table:

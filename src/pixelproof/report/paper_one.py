@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pixelproof import views
 from pixelproof.report.critical import TEST
-from pixelproof.report.page import Prose, Section, Table, cells, count, interval, percent
+from pixelproof.report.page import Prose, ReportSection, Table, cells, count, interval, percent
 from pixelproof.report.printed import printed
 from pixelproof.report.signature_detectors import ACCURACY, AUC
 from pixelproof.views import OpenRun
@@ -21,7 +21,7 @@ SAID = (
 )
 
 
-def paper_one(opened: OpenRun) -> Section | None:
+def paper_one(opened: OpenRun) -> ReportSection | None:
     """The way through the report for a reader of paper 1; None where the study does not ask for its figures."""
     found = printed(opened)
     if held(lambda: views.critical(opened)) is None or not {CLEAN, TEST, AUC, ACCURACY} <= set(found):
@@ -36,7 +36,7 @@ def paper_one(opened: OpenRun) -> Section | None:
         columns=("paper 1", "printed there", "here", "section"),
         bodies=(body,),
     )
-    return Section("paper-one", "Paper 1, figure by figure", (Prose(SAID), table))
+    return ReportSection("paper-one", "Paper 1, figure by figure", (Prose(SAID), table))
 
 
 def _stages(opened: OpenRun) -> str:

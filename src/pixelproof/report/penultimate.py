@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import INK, MARKERS, PALETTE, Words, draw
-from pixelproof.report.page import Block, Figure, Fold, Prose, Section, Table, cells
+from pixelproof.report.page import Block, Figure, Fold, Prose, ReportSection, Table, cells
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.penultimate import LayerDriftRow, LayerShift, StoredProjection
@@ -18,7 +18,7 @@ CLASSES = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#9
 NAMES = {"pca": "PCA", "umap": "UMAP"}
 
 
-def penultimate(opened: OpenRun) -> Section | None:
+def penultimate(opened: OpenRun) -> ReportSection | None:
     """Where attacked images lie, which units they shift, and how they drift layer by layer."""
     found = held(lambda: views.penultimate(opened))
     if found is None:
@@ -31,7 +31,7 @@ def penultimate(opened: OpenRun) -> Section | None:
         "the same eps is the control; all images carry it. A shift that noise causes, too, is no trace of an attack."
     )
     blocks: tuple[Block, ...] = (*figures, Prose(said), _units(rows), _drift(found.drift), *_by_class(rows, classes))
-    return Section("inside", "Inside the network", blocks)
+    return ReportSection("inside", "Inside the network", blocks)
 
 
 def _projection(entry: StoredProjection, focus: str, classes: Sequence[str]) -> Figure:

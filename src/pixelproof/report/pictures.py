@@ -10,7 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from pixelproof.report.page import Gallery, Picture, Shot
+from pixelproof.report.page import Picture, PictureGallery, Shot
 from pixelproof.views import Example
 
 NEGATIVE, ZERO, POSITIVE = (0, 114, 178), (247, 247, 247), (213, 94, 0)  # blue, near white, vermillion
@@ -51,10 +51,10 @@ def reach(shots: list[Example]) -> float:
     return max(float((shot.image - shot.clean).abs().max()) for shot in shots)
 
 
-def gallery(shots: list[Example], *, name: str, title: str) -> Gallery:
+def gallery(shots: list[Example], *, name: str, title: str) -> PictureGallery:
     """Examples as pictures, on one common perturbation scale."""
     scale = reach(shots)
-    return Gallery(name, title, tuple(_shot(shot, scale) for shot in shots), f"{scale:.3g}")
+    return PictureGallery(name, title, tuple(_shot(shot, scale) for shot in shots), f"{scale:.3g}")
 
 
 def _shot(example: Example, scale: float) -> Shot:

@@ -9,21 +9,33 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import INK, MARKERS, MUTED, PALETTE, Words, draw, eps_axis, percent_axis
-from pixelproof.report.page import Cell, Figure, Row, Section, Table, cells, count, interval, number, percent, settings
+from pixelproof.report.page import (
+    Cell,
+    Figure,
+    ReportSection,
+    Row,
+    Table,
+    cells,
+    count,
+    interval,
+    number,
+    percent,
+    settings,
+)
 from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.robustness import Robustness, RobustnessRow
 
 
-def robustness(opened: OpenRun) -> Section | None:
+def robustness(opened: OpenRun) -> ReportSection | None:
     """The robustness curve and the full table."""
     found, made = held(lambda: views.robustness(opened)), settings(opened.run)
     if found is None or not found.rows:
         return None
     norms = sorted({row.norm for row in found.rows if row.eps is not None})
     curves = [_curve(found, norm=norm, made=made) for norm in norms]
-    return Section("robustness", "How much the classifier withstands", (*curves, _table(found, made)))
+    return ReportSection("robustness", "How much the classifier withstands", (*curves, _table(found, made)))
 
 
 def _table(found: Robustness, made: str) -> Table:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import MUTED, PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, Section, Table, cells, decimals, interval
+from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, ReportSection, Table, cells, decimals, interval
 from pixelproof.report.printed import Printed, printed
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
@@ -23,7 +23,7 @@ SHOWN = ("clean", "left out")  # the matrices that fit the page; the others stan
 CORNER = 10  # percent of false alarms that the close-up of the ROC curves shows
 
 
-def signature_detectors(opened: OpenRun) -> Section | None:
+def signature_detectors(opened: OpenRun) -> ReportSection | None:
     """Detectors, controls, cross-attack matrices and the attack that knows the detector."""
     found = held(lambda: views.signature_detectors(opened))
     if found is None:
@@ -41,7 +41,7 @@ def signature_detectors(opened: OpenRun) -> Section | None:
     blocks.append(Fold("The same matrices for the controls", others))
     if found.known:
         blocks.append(_adaptive(found.known))
-    return Section("detection", "Would signatures tell?", tuple(blocks))
+    return ReportSection("detection", "Would signatures tell?", tuple(blocks))
 
 
 def _lead(rows: Sequence[Row], paper: Mapping[str, Printed]) -> str:

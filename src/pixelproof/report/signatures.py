@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelproof import views
 from pixelproof.explain.critical import Sense
 from pixelproof.report.draw import Words, draw
-from pixelproof.report.page import Block, Figure, Prose, Section, Table, cells, count, interval, number, percent
+from pixelproof.report.page import Block, Figure, Prose, ReportSection, Table, cells, count, interval, number, percent
 from pixelproof.report.pictures import NEGATIVE, POSITIVE, diverging, signed
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import Estimate, held
@@ -39,7 +39,7 @@ TABLE_ONE = (
 )
 
 
-def signatures(opened: OpenRun) -> Section | None:
+def signatures(opened: OpenRun) -> ReportSection | None:
     """Paper 1's Fig. 3, Table II, Fig. 4 and Table I."""
     facts, found = held(lambda: views.critical(opened)), held(lambda: views.signatures(opened))
     if facts is None or found is None:
@@ -59,7 +59,7 @@ def signatures(opened: OpenRun) -> Section | None:
         _critical(shots, views.critical_of_all(opened.run), facts.k),
         _table_one(facts),
     )
-    return Section("signatures", "Why it was fooled: signatures", blocks)
+    return ReportSection("signatures", "Why it was fooled: signatures", blocks)
 
 
 def _picture(axes: Axes, pixels: Tensor) -> None:

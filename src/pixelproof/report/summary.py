@@ -8,8 +8,8 @@ from pixelproof.report.page import (
     Cell,
     Headline,
     Prose,
+    ReportSection,
     Row,
-    Section,
     Table,
     bounds,
     count,
@@ -31,7 +31,7 @@ BOUNDS = (
 )
 
 
-def summary(opened: OpenRun) -> Section:
+def summary(opened: OpenRun) -> ReportSection:
     """What was done and what came out, in one paragraph and one small table."""
     facts, found = views.overview(opened), held(lambda: views.robustness(opened))
     blocks: list[Block] = [_headline(opened, facts, found), Prose(" ".join(_lead(opened, facts, found)))]
@@ -39,7 +39,7 @@ def summary(opened: OpenRun) -> Section:
         blocks += _alerts(found)
         if found.together:
             blocks += [Prose(BOUNDS), _overview_table(found)]
-    return Section("summary", "In short", tuple(blocks))
+    return ReportSection("summary", "In short", tuple(blocks))
 
 
 def _ends(found: Robustness) -> list[WorstCase]:

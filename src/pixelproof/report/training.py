@@ -6,7 +6,7 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Fold, Section, Table, cells, interval, number, percent
+from pixelproof.report.page import Block, Cell, Figure, Fold, ReportSection, Table, cells, interval, number, percent
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.overview import Facts, Overview
@@ -15,7 +15,7 @@ from pixelproof.views.training import Epoch, EpochScores, TrainingHistory
 COLUMNS = tuple(EpochScores.model_fields)
 
 
-def training(opened: OpenRun) -> Section:
+def training(opened: OpenRun) -> ReportSection:
     """The network, its training curves, and the class distribution of what it gets right."""
     facts, history = views.overview(opened), held(lambda: views.training(opened))
     blocks: list[Block] = [_facts(facts, history), _distribution(facts)]
@@ -23,7 +23,7 @@ def training(opened: OpenRun) -> Section:
         blocks.append(_bars(facts))
     if history is not None:
         blocks += [_curves(history), Fold("Every epoch in numbers", (_epochs(history),))]
-    return Section("classifier", "The classifier before any attack", tuple(blocks))
+    return ReportSection("classifier", "The classifier before any attack", tuple(blocks))
 
 
 def _facts(facts: Overview, history: TrainingHistory | None) -> Table:

@@ -33,7 +33,7 @@ from pixelproof.run import Run, slug
 
 T = TypeVar("T")
 Part: TypeAlias = str | int | float
-Section: TypeAlias = Literal["classifier", "attacks", "signatures", "pixels", "guards", "defences"]
+SectionName: TypeAlias = Literal["classifier", "attacks", "signatures", "pixels", "guards", "defences"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Result(Generic[T]):
     """
 
     pattern: str
-    section: Section
+    section: SectionName
     kind: type[T]
     about: str
 
@@ -161,7 +161,7 @@ RESULTS: Mapping[str, Result[object]] = MappingProxyType(
 )
 
 
-def of_section(section: Section) -> tuple[Result[object], ...]:
+def of_section(section: SectionName) -> tuple[Result[object], ...]:
     """Every kind of result that one section of a study can make."""
     return tuple(result for result in RESULTS.values() if result.section == section)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from pixelproof.results import catalogue
-from pixelproof.results.catalogue import Section
+from pixelproof.results.catalogue import SectionName
 from pixelproof.types import Rate
 from pixelproof.views.answer import Answer, held
 from pixelproof.views.example_sets import Shown
@@ -19,7 +19,7 @@ from pixelproof.views.robustness import robustness
 from pixelproof.views.training import TrainingHistory, training
 
 # What a section of a study adds to a run, and how to get it.
-PARTS: Mapping[Section, tuple[str, str]] = MappingProxyType(
+PARTS: Mapping[SectionName, tuple[str, str]] = MappingProxyType(
     {
         "attacks": ("Robustness curves and attacked images.", "Add [attacks] with specs = [...] to the study."),
         "signatures": ("SHAP values, critical pixels, projections.", "Add [signatures] to the study."),
@@ -140,7 +140,7 @@ def page(opened: OpenRun) -> RunPage:
     )
 
 
-def _holds(opened: OpenRun, section: Section) -> bool:
+def _holds(opened: OpenRun, section: SectionName) -> bool:
     """Whether the run holds anything that this section of the study made."""
     return any(result.names(opened.run) for result in catalogue.of_section(section))
 
