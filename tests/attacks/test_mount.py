@@ -5,8 +5,9 @@ import torch
 from attack_toys import Returns, digits_net, linear
 from torch import nn
 
-from pixelproof import attacks, lp, models
+from pixelproof import attacks, lp, measure, models
 from pixelproof.attacks import BIM, FGSM, PGD, DeepFool, UniformNoise, mount
+from pixelproof.attacks.adaptive import Alarm, evade
 from pixelproof.attacks.mount import round_towards
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput, BrokenPromise
@@ -243,3 +244,22 @@ def test_goals_are_seen_from_both_sides():
     assert Goal(torch.tensor([0])).margin(logits).item() == 2.0
     assert Goal(torch.tensor([1]), targeted=True).margin(logits).item() == 2.0
     assert Goal(torch.tensor([0]), targeted=True).margin(logits).item() == -2.0
+
+
+@pytest.mark.parametrize("names", [("b", "a", "c"), ("a", "b", "d"), ("a", "b", "c", "d")])
+def test_class_names_of_model_and_data_are_compared_before_any_work(names):
+    model, _, toy = linear()
+    named = models.wrap(model.net, classes=("a", "b", "c"), input_shape=model.card.input_shape).eval()
+    other = Dataset("mine", toy.images, toy.labels, names)
+    auto = attacks.Auto(0.1)
+    for asked in (
+        lambda: mount(PGD(0.1), named, other),
+        lambda: attacks.sweep(PGD(0.1), named, other, [0.1]),
+        lambda: attacks.transfer(PGD(0.1), named, named, other),
+        lambda: measure.evaluate(named, other, auto),
+        lambda: evade(PGD(0.1), named, other, Alarm(lambda x: x.flatten(1).mean(1), 0.9)),
+    ):
+        with pytest.raises(BadInput, match="must have the classes of mine"):
+            asked()
+    assert mount(PGD(0.1), named, Dataset("mine", toy.images, toy.labels, ("a", "b", "c"))).offered == len(toy)
+    assert mount(PGD(0.1), named, toy).offered == len(toy)  # "0", "1", "2" are counted, not named

@@ -1,12 +1,19 @@
 """Data sets keep images, labels and positions together; draws keep every class's share."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from pixelproof.data import Dataset, stratified
+from pixelproof.data import Dataset, load, stratified
+from pixelproof.data.dataset import warn_of_twins
 from pixelproof.errors import BadInput
+from pixelproof.models import wrap
+from pixelproof.models.classes import check_same
 
 labels_and_n = st.lists(st.integers(0, 4), min_size=1, max_size=60).flatmap(
     lambda labels: st.tuples(st.just(torch.tensor(labels)), st.integers(0, len(labels)))
@@ -128,3 +135,70 @@ def test_an_empty_set_is_refused(rows):
 def test_a_sample_of_nothing_is_refused():
     with pytest.raises(BadInput, match="at least one image"):
         small().sample(0)
+
+
+TWINS = [
+    ("cat", "cat "),
+    ("cat", "\u200bcat"),
+    ("caf\u00e9", "cafe\u0301"),
+    ("big cat", "big\u00a0cat"),
+    ("big cat", "big  cat"),
+    ("big cat", "big\tcat"),
+    ("cat", "c\x07at"),
+    ("\u2764", "\u2764\ufe0e"),
+    ("cat", "cat\u202c"),
+]
+
+
+@pytest.mark.parametrize("twins", TWINS)
+def test_class_names_that_look_the_same_are_named_at_the_door(twins, tmp_path):
+    names = np.array(["dog", *twins])
+    said = re.escape(f"{twins[0]!a} and {twins[1]!a} look the same")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 4, 4), np.uint8)
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(60) % 3, classes=names)
+    with pytest.warns(UserWarning, match=said):
+        found = load(tmp_path / "mine.npz", "test")
+    assert found.classes == tuple(names)  # as they were given
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    with pytest.warns(UserWarning, match=said):
+        model = wrap(net, classes=tuple(names), input_shape=(1, 4, 4))
+    other = Dataset("mine", found.pixels, found.labels, ("dog", "cow", twins[1]))
+    with pytest.raises(BadInput, match="must have the classes of mine"):
+        check_same(model, other)
+    one = Dataset("mine", found.pixels, found.labels, ("dog", twins[1], "cow"))
+    own = wrap(net, classes=("dog", twins[0], "cow"), input_shape=(1, 4, 4))
+    with pytest.raises(BadInput, match=re.escape(f"{twins[0]!a} and {twins[1]!a} only look the same")):
+        check_same(own, one)
+
+
+@pytest.mark.parametrize("names", [("cat", "Cat"), ("a", "b"), ("0", "O"), ("cat", "cats"), ("e", "\u00e9")])
+def test_names_that_differ_to_the_eye_are_not(names, recwarn):
+    warn_of_twins("mine", names)
+    assert not recwarn
+
+
+def test_the_same_picture_in_two_classes_is_said_with_count_and_examples(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 4, 4), np.uint8)
+    labels = np.arange(60) % 2
+    pixels[[1, 21, 31]], pixels[41] = pixels[[0, 20, 30]], pixels[0]
+    pixels[2] = pixels[4]  # twice in one class
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=labels)
+    said = re.escape("3 pictures lie in more than one class (images[0] = images[1], images[20] = images[21])")
+    with pytest.warns(UserWarning, match=said):
+        load(tmp_path / "mine.npz")
+    for row, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        folder = tmp_path / "folder" / "ab"[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{row:02d}.{'webp' if row == 20 else 'png'}", lossless=True)
+    said = re.escape("3 pictures lie in more than one class (a/00.png = b/01.png, a/20.webp = b/21.png)")
+    with pytest.warns(UserWarning, match=said):
+        load(tmp_path / "folder")
+
+
+def test_folders_of_a_split_whose_names_only_look_the_same_are_told_apart(tmp_path):
+    for place, name in (("train", "caf\u00e9"), ("train", "b"), ("test", "cafe\u0301"), ("test", "b")):
+        folder = tmp_path / place / name
+        folder.mkdir(parents=True)
+        Image.fromarray(np.full((4, 4), len(place), np.uint8)).save(folder / "1.png")
+    with pytest.raises(BadInput, match=re.escape("'caf\\xe9'")):
+        load(tmp_path)

@@ -18,8 +18,11 @@ from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import Classifier
+from pixelproof.models.classes import check_same
 from pixelproof.models.hooks import hooked
 from pixelproof.types import Goal, Images, Labels, Logits, PerImage
+
+ALARM = "alarm of the detector"
 
 
 @contextmanager
@@ -90,7 +93,7 @@ class Guarded(nn.Module):
 
 def guarded(model: Classifier, alarm: Alarm) -> Classifier:
     """`model` with the alarm as its last class."""
-    card = replace(model.card, name=f"{model.card.name}, guarded", classes=(*model.card.classes, "alarm"))
+    card = replace(model.card, name=f"{model.card.name}, guarded", classes=(*model.card.classes, ALARM))
     return Classifier(Guarded(model, alarm), card).to(model.device).eval()
 
 
@@ -102,7 +105,10 @@ def evade(
     Attacked are the images that the model gets right without an alarm. Any attack that works from the goal's loss
     will do: pgd, apgd, margin-pgd, fab, square, auto.
     """
-    field = Prepared.of(guarded(model, alarm), data, targets, None)
+    check_same(model, data)
+    seen = guarded(model, alarm)
+    data = Dataset(data.name, data.pixels, data.labels, seen.card.classes, data.index, data.split)
+    field = Prepared.of(seen, data, targets, None)
     goal = Evasion(field.goal.labels, field.goal.targeted)
     field = replace(field, goal=goal)
     with field.seeded(seed):

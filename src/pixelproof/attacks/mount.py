@@ -27,6 +27,7 @@ from pixelproof.data import Dataset
 from pixelproof.draws import Draws, check_seed
 from pixelproof.errors import BadInput, BrokenPromise
 from pixelproof.models import Classifier, frozen
+from pixelproof.models.classes import check_same
 from pixelproof.types import Goal, Images, Labels, Mask, Norm, PerImage, check_labels
 
 RANGE_TOLERANCE = 1e-6
@@ -130,11 +131,12 @@ class Prepared:
         *,
         eps: PerImage | None = None,
     ) -> Prepared:
-        """Check that data, targets and model fit, and keep what the model gets right."""
+        """Check that data, targets and model fit, class by class, and keep what the model gets right."""
         who = f"mount on {data.name}"
         check_labels(who, data.labels, n=len(data), classes=len(model.card.classes))
         if data.shape != model.card.input_shape:
             raise BadInput(who, f"{model.card.name} expects images {model.card.input_shape}", data.shape)
+        check_same(model, data)
         if targets is not None:
             check_labels(f"{who}, targets", targets, n=len(data), classes=len(model.card.classes))
             if (targets == data.labels).any():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from pixelproof.errors import BadInput
 from pixelproof.types import Images, Labels, check_images, check_labels
 
 PREFIX = "2-"  # of digests by the present rule
+UNSEEN = ("Cc", "Cf")  # categories of characters that do not show
+SELECTORS = "".join(map(chr, range(0xFE00, 0xFE10)))  # of another drawing of the character before them
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -117,6 +121,24 @@ class Dataset:
         return hashed.hexdigest()[:16]
 
 
+def on_screen(name: str) -> str:
+    """What is seen of a name: composed characters, one space for any white space, nothing that does not show."""
+    composed = unicodedata.normalize("NFC", name)
+    shown = [c for c in composed if c.isspace() or (unicodedata.category(c) not in UNSEEN and c not in SELECTORS)]
+    return " ".join("".join(shown).split())
+
+
+def warn_of_twins(who: str, classes: Sequence[str]) -> None:
+    """Say which class names look the same on a screen, though they are different texts."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(classes):
+        groups.setdefault(on_screen(name), []).append(name)
+    for twins in groups.values():
+        if len(twins) > 1:
+            listed = " and ".join(ascii(name) for name in twins[:3]) + (", ..." if len(twins) > 3 else "")
+            warnings.warn(f"{who}: the class names {listed} look the same on a screen; rename one", stacklevel=2)
+
+
 def check_names(who: str, classes: Sequence[str]) -> None:
     """Refuse a class name that stands for two labels: counts and answers by name would lose one of them."""
     twice = [name for name, times in Counter(classes).items() if times > 1]
@@ -143,3 +165,18 @@ def stratified(labels: Labels, n: int, seed: int) -> Tensor:
 def fingerprints(pixels: UInt8[Tensor, "n c h w"]) -> list[bytes]:
     """A short digest per image: equal images, and only they, have equal digests."""
     return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels.contiguous().numpy()]
+
+
+def warn_of_two_classes(who: str, prints: Sequence[bytes], labels: Labels, names: Sequence[str]) -> None:
+    """Say how many pictures lie in more than one class, pixel by pixel the same, and give two examples.
+
+    `names` say where each image lies. No network can get all copies of such a picture right.
+    """
+    places: dict[bytes, dict[int, str]] = {}
+    for mark, label, name in zip(prints, labels.tolist(), names, strict=True):
+        places.setdefault(mark, {}).setdefault(label, name)
+    shared = [list(found.values())[:2] for found in places.values() if len(found) > 1]
+    if shared:
+        examples = ", ".join(f"{one} = {other}" for one, other in shared[:2])
+        count = "1 picture lies" if len(shared) == 1 else f"{len(shared)} pictures lie"
+        warnings.warn(f"{who}: {count} in more than one class ({examples})", stacklevel=2)

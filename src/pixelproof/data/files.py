@@ -37,12 +37,16 @@ CIFAR_RECORD = 1 + prod(CIFAR_SHAPE)
 
 @dataclass(frozen=True)
 class Content:
-    """What a person's own folder or .npz holds; `place` is 0 train, 1 val, 2 test where the folders already say so."""
+    """What a person's own folder or .npz holds; `place` is 0 train, 1 val, 2 test where the folders already say so.
+
+    `names` say where each image lies: its path, or its row.
+    """
 
     pixels: UInt8[Tensor, "n c h w"]
     labels: Labels
     classes: tuple[str, ...]
     place: Labels | None = None
+    names: tuple[str, ...] = ()
 
 
 def check_plain(path: Path, who: str) -> None:
@@ -176,4 +180,5 @@ def _content(who: str, images: np.ndarray, labels: np.ndarray, names: np.ndarray
         _check_counted(who, labels)
     classes = map(str, range(int(labels.max()) + 1)) if names is None else map(str, names)
     pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    return Content(pixels, torch.from_numpy(labels.astype(np.int64)), tuple(classes))
+    rows = tuple(f"images[{row}]" for row in range(len(labels)))
+    return Content(pixels, torch.from_numpy(labels.astype(np.int64)), tuple(classes), names=rows)

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pixelproof.data.dataset import fingerprints
+from pixelproof.data.dataset import fingerprints, on_screen
 from pixelproof.data.files import Content, read_bytes
 from pixelproof.errors import BadInput, CorruptFile
 
@@ -46,11 +46,12 @@ def read_folder(folder: Path) -> Content:
     paths = [path for top in tops for group in files[top].values() for path in group]
     labels = [classes.index(name) for top in tops for name, group in files[top].items() for _ in group]
     pixels = torch.from_numpy(stacked([decode(path) for path in paths], paths))
+    found = tuple(str(path.relative_to(folder)) for path in paths)
     if not given:
-        return Content(pixels, torch.tensor(labels), classes)
+        return Content(pixels, torch.tensor(labels), classes, names=found)
     places = [PLACES.index(top.name) for top in tops for group in files[top].values() for _ in group]
     _check_apart(folder, paths, fingerprints(pixels), places)
-    return Content(pixels, torch.tensor(labels), classes, torch.tensor(places))
+    return Content(pixels, torch.tensor(labels), classes, torch.tensor(places), found)
 
 
 def decode(path: Path) -> UInt8[ndarray, "h w"] | UInt8[ndarray, "h w 3"]:
@@ -112,7 +113,8 @@ def _check_same_classes(folder: Path, classes: dict[str, tuple[str, ...]]) -> No
     for name, found in classes.items():
         if found != classes["train"] or not found:
             odd = sorted(set(found) ^ set(classes["train"]))
-            got = f"a difference in {', '.join(odd)}" if odd else "none"
+            seen = len({on_screen(one) for one in odd}) == len(odd)
+            got = f"a difference in {', '.join(odd if seen else map(ascii, odd))}" if odd else "none"
             raise BadInput(str(folder), f"train/ and {name}/ must have the same class folders", got, "Make them equal.")
 
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from pixelproof.data.dataset import Dataset, fingerprints, stratified
+from pixelproof.data.dataset import Dataset, fingerprints, stratified, warn_of_twins, warn_of_two_classes
 from pixelproof.data.files import Content, read_npz
 from pixelproof.data.folder import PLACES, read_folder
 from pixelproof.data.sources import SOURCES
@@ -34,7 +34,8 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
     apart into 60 / 15 / 25 %; a folder with train/ and test/ (perhaps val/) keeps that division. Images that occur more
     than once are never drawn, so that all their copies stay in "train". `seed` decides which images are drawn; `index`
     is an image's position in the part it was drawn from: the training or test file(s) in their order, or the whole set.
-    The set is called by its name, or by the last part of its path.
+    The set is called by its name, or by the last part of its path. Warns of class names that look the same, of pictures
+    that lie in more than one class, and of classes without a training image.
 
     Named sets are looked for under `root`, PIXELPROOF_DATA and the cache, then downloaded (silently: call `fetch` first
     to watch). Raises UnknownName, BadInput, CorruptFile, DataUnavailable.
@@ -48,6 +49,9 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
     else:
         content, called = _own(name), Path(name).expanduser().resolve().name
     place = _places(str(name), content, seed)
+    warn_of_twins(called, content.classes)
+    if content.names:
+        warn_of_two_classes(called, fingerprints(content.pixels), content.labels, content.names)
     rows = place < 2 if split == "train+val" else place == PLACES.index(split)
     found = Dataset(called, content.pixels, content.labels, content.classes, split=split)[rows]
     if split != "test" and split != "val":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelproof.data import Dataset
+from pixelproof.data.dataset import on_screen
 from pixelproof.errors import BadInput
 from pixelproof.models.classifier import Classifier, logits_of
 from pixelproof.types import Images, Logits
@@ -51,12 +52,10 @@ def check_same(model: Classifier, data: Dataset) -> None:
     own, wanted = model.card.classes, data.classes
     if own == wanted or (len(own) == len(wanted) and (not model.named or counted(len(own)) in (own, wanted))):
         return
-    raise BadInput(
-        model.card.name,
-        f"must have the classes of {data.name}, {_listed(wanted)}",
-        _listed(own),
-        "Name them alike on both sides and in the same order, in an archive with the array 'classes'.",
-    )
+    do = "Name them alike on both sides and in the same order, in an archive with the array 'classes'."
+    if twins := [pair for pair in zip(own, wanted, strict=False) if len({*pair}) > len({*map(on_screen, pair)})]:
+        do = f"{twins[0][0]!a} and {twins[0][1]!a} only look the same. {do}"
+    raise BadInput(model.card.name, f"must have the classes of {data.name}, {_listed(wanted)}", _listed(own), do)
 
 
 def _reordered(model: Classifier, wanted: tuple[str, ...]) -> Classifier:
