@@ -3,6 +3,7 @@
 import inspect
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -309,6 +310,56 @@ def test_an_answer_that_depends_on_the_batch_is_warned_of_and_on_the_card(name, 
     assert model.card.batch_dependent
     models.save(model, tmp_path / "m.safetensors")
     assert read_saved(tmp_path / "m.safetensors")[0].batch_dependent
+
+
+def shaken(x, size=0.3):
+    return x + size * torch.randn_like(x)
+
+
+class Shaking(nn.Module):
+    def forward(self, x):
+        return shaken(x)
+
+
+RANDOM_BATCHWISE = {
+    "noise before batch statistics": lambda: nn.Sequential(Shaking(), BATCHWISE["no running statistics"]()),
+    "noise, ranked within the batch": lambda: Does(shaken, after=lambda z: z - z.mean(0)),
+    "noise, divided by the size of the batch": lambda: Does(shaken, after=lambda z: z / len(z)),
+    "noise, only within a large batch": lambda: Does(shaken, after=lambda z: z - z.mean(0) if len(z) > 32 else z),
+    "draws of its own": lambda: Does(
+        lambda x: x + 0.1 * torch.from_numpy(np.random.default_rng().random(x.shape, dtype=np.float32)),
+        after=lambda z: z - z.mean(0),
+    ),
+    "as many draws as the pixels say": lambda: Does(
+        lambda x: torch.poisson(50 * x) / 50, after=lambda z: z - z.mean(0)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RANDOM_BATCHWISE)
+def test_a_random_network_whose_answers_depend_on_the_batch_is_no_better(name):
+    with pytest.warns(UserWarning, match="depend on the other images of its batch"):
+        model = wrap(seeded(RANDOM_BATCHWISE[name]), classes=3, input_shape=SHAPE)
+    assert model.card.batch_dependent
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        shaken,
+        lambda x: shaken(x, 3.0),
+        lambda x: torch.poisson(50 * x) / 50,
+        lambda x: x * (torch.rand_like(x) < 0.9),
+        lambda x: x if torch.rand(()) < 0.8 else 1 - x,
+        lambda x: x + 0.3 * torch.from_numpy(np.random.default_rng().random(x.shape, dtype=np.float32)),
+        lambda x: x + 0.1 * torch.randn(1),
+    ],
+)
+def test_randomness_alone_is_no_dependence_on_the_batch(before):
+    for seed in range(5):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            assert not wrap(Does(before), classes=3, input_shape=SHAPE).card.batch_dependent
 
 
 @pytest.mark.parametrize(

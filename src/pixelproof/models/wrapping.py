@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pixelproof.data.dataset import check_names
+from pixelproof.data.dataset import check_names, warn_of_twins
+from pixelproof.draws import seeded
 from pixelproof.errors import BadInput
 from pixelproof.models.card import Card
 from pixelproof.models.classifier import Classifier, PerChannel, logits_of
@@ -24,6 +25,8 @@ APART = 5e-3  # logits of an image alone and among others that lie further apart
 APART_HALF = 5e-2  # the same where the network or the processor computes with fewer digits
 ONE_ROW = "Return one row of logits per image, also for a single image: squeeze(1) or flatten(1) instead of squeeze()."
 SOFTMAX = {"SoftmaxBackward0", "SigmoidBackward0"}
+PASSES = 16  # of a random network, alone and together, whose means are compared
+CERTAIN = 10  # standard errors by which means lie apart that chance does not explain
 PASSED_ON = 4  # casts, views and clones looked through behind an output, for what made it
 
 
@@ -55,13 +58,15 @@ def wrap(
     """Your own network as a Classifier: images in [0, 1] go in, `mean` and `std` are applied inside.
 
     `classes` are the names in the order of the logits, or their number. The classifier is in the mode its network is
-    in. Raises BadInput for class names that occur twice, and for what `probe` refuses; warns of what it warns of.
+    in. Raises BadInput for class names that occur twice, and for what `probe` refuses; warns of names that look the
+    same, and of what `probe` warns of.
     """
-    names = tuple(str(k) for k in range(classes)) if isinstance(classes, int) else tuple(classes)
+    names = tuple(str(k) for k in range(classes)) if isinstance(classes, int) else tuple(map(str, classes))
     name = type(module).__name__.lower()
     card = Card(name=name, classes=names, input_shape=tuple(input_shape))  # type: ignore[arg-type]
     classifier = Classifier(module, card, mean=mean, std=std)
     classifier.named = not isinstance(classes, int)
+    warn_of_twins(name, names)
     probe(classifier)
     return classifier
 
@@ -94,7 +99,11 @@ def probe(classifier: Classifier) -> None:
     if not card.stochastic and torch.equal(logits, _asked(classifier, first)):
         alone = torch.cat([one, *(_asked(classifier, row) for row in first[1:ALONE, None])])
         many = [row[:: len(images) // PROBE_IMAGES][:ALONE] for row in more]
-        _check_alone(classifier, torch.cat([logits[:ALONE]] * (1 + len(many))), torch.cat([alone, *many]))
+        apart = _apart(torch.cat([logits[:ALONE]] * (1 + len(many))), torch.cat([alone, *many]))
+        if apart <= APART or all(torch.equal(logits, _asked(classifier, first)) for _ in range(PASSES)):
+            return _check_alone(classifier, apart)
+    moved = [_moved(classifier, part) for part in (first, images)[: len(numbers) - 1]]
+    return _check_alone(classifier, max(*moved, _moved_on_average(classifier, first[:2])))
 
 
 def check_classes(card: Card) -> None:
@@ -161,18 +170,52 @@ def _probabilities(classifier: Classifier, images: Images, logits: Logits) -> bo
     return False
 
 
-def _check_alone(classifier: Classifier, together: Logits, alone: Logits) -> None:
+def _apart(some: Logits, others: Logits) -> float:
+    """The largest difference of two sets of logits, in sizes of the largest of the first."""
+    some, others = some.double(), others.double()
+    return float((some - others).abs().max() / some.abs().max().clamp_min(1e-12))
+
+
+def _moved(classifier: Classifier, images: Images) -> float:
+    """How far the logits of a random network's first images move, at the same draws, when the other images change.
+
+    0 where the draws cannot be repeated: some are not torch's, or their number depends on the pixels.
+    """
+
+    def asked(part: Images) -> tuple[Logits, Tensor]:
+        with seeded(0, None):
+            return _asked(classifier, part), torch.get_rng_state()
+
+    (logits, drawn), (again, _) = asked(images), asked(images)
+    others, drawn_there = asked(torch.cat([images[:ALONE], 1 - images[ALONE:]]))
+    if not torch.equal(logits, again) or not torch.equal(drawn, drawn_there):
+        return 0.0
+    return _apart(logits[:ALONE], others[:ALONE])
+
+
+def _moved_on_average(classifier: Classifier, pair: Images) -> float:
+    """How far the mean logits of each of two images lie apart alone and together; 0 where chance may explain it."""
+    with seeded(0, None):
+        together = torch.stack([_asked(classifier, pair) for _ in range(PASSES)]).double()
+        alone = torch.stack(
+            [torch.cat([_asked(classifier, image) for image in pair[:, None]]) for _ in range(PASSES)]
+        ).double()
+    error = ((together.var(0) + alone.var(0)) / PASSES).sqrt()
+    certain = (together.mean(0) - alone.mean(0)).abs() > CERTAIN * error
+    return _apart(together.mean(0)[certain], alone.mean(0)[certain]) if certain.any() else 0.0
+
+
+def _check_alone(classifier: Classifier, apart: float) -> None:
     """Note on the card, and warn, when an image gets another answer alone than among others."""
-    kinds = {tensor.dtype for tensor in (together, *classifier.parameters())}
-    half = together.is_cuda or bool(kinds & {torch.float16, torch.bfloat16})
-    together, alone = together.double(), alone.double()
-    apart = (together - alone).abs().max() / together.abs().max().clamp_min(1e-12)
+    half = classifier.device.type == "cuda" or bool(
+        {parameter.dtype for parameter in classifier.parameters()} & {torch.float16, torch.bfloat16}
+    )
     if not apart > (APART_HALF if half else APART):
         return
     classifier.carrying(batch_dependent=True)
     warnings.warn(
         f"{classifier.card.name}: an image's logits depend on the other images of its batch (alone they differ by "
-        f"{100 * float(apart):.2g} %); accuracies and attacks then depend on the batch size. Check for batch "
+        f"{100 * apart:.2g} %); accuracies and attacks then depend on the batch size. Check for batch "
         "statistics in evaluation mode.",
         stacklevel=4,
     )
