@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pixelproof import data, measure, models
 from pixelproof.attacks import Auto
 from pixelproof.cli.main import app
-from pixelproof.measure.redflags import Finding
+from pixelproof.results import Finding
 
 COMMANDS = {
     "evaluate": "evaluate NET digits --eps 0.05 --n 40 --json",

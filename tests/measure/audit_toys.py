@@ -11,7 +11,8 @@ from pixelproof.attacks import PGD, Auto, MarginPGD, Square
 from pixelproof.attacks.auto.ensemble import EnsembleStage
 from pixelproof.data import Dataset
 from pixelproof.measure.audit import prepare
-from pixelproof.measure.redflags import Claim, Effort
+from pixelproof.measure.redflags import Claim
+from pixelproof.results import Effort
 
 SMALL = Effort(probes=60, draws=20, doubled=30, noisy=4, noise=200, queries=300, planted=6, inner=60, width=1.0)
 

@@ -13,7 +13,7 @@ from pixelproof import measure
 from pixelproof.attacks import Auto
 from pixelproof.draws import Draws, subseed
 from pixelproof.measure import flags
-from pixelproof.measure.redflags import RED_FLAGS
+from pixelproof.measure.redflags import LOOKS
 
 
 class Closed(Gap):
@@ -62,7 +62,7 @@ def test_the_audit_of_such_a_network_goes_on_and_is_blocked():
     model.net = Shut(model.net)
     found = subject((model, data), 0.3)
     assert flags.GRADIENT_FREE in found.evaluation.flags
-    raised = {flag.name: flag.look(found).raised for flag in RED_FLAGS}
+    raised = {name: look(found).raised for name, look in LOOKS.items()}
     assert raised["zero gradient"]
     assert raised["margin off its gradient"]
     assert raised["black box beats white box"]

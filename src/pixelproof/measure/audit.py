@@ -3,91 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import torch
 
 from pixelproof import specs
 from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
 from pixelproof.attacks.mount import Prepared
-from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, drawing, expect, is_stochastic
+from pixelproof.attacks.stochastic import ATTACK_DRAWS, drawing, expect, is_stochastic
 from pixelproof.data import Dataset
 from pixelproof.draws import subseed
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure import flags
 from pixelproof.measure.evaluate import FLAG_IMAGES, Live, evaluate
-from pixelproof.measure.evaluation import Evaluation
-from pixelproof.measure.redflags import RED_FLAGS, AuditSubject, Claim, Effort, Finding, RedFlag, connected
+from pixelproof.measure.redflags import LOOKS, AuditSubject, Claim, connected
 from pixelproof.models import Classifier
+from pixelproof.results import RED_FLAGS, Audit, AuditQuestion, Effort, Finding, RedFlag, catalogue
 from pixelproof.run import Run
 from pixelproof.types import Goal, Rate
 
 Tell = Callable[[str, int, int, str], None]
-
-
-@dataclass(frozen=True)
-class AuditQuestion:
-    """What a kept audit is the answer to: digests of model, data and surrogate, all settings, and the flags."""
-
-    model: str
-    data: str
-    surrogate: str
-    eps: float
-    norm: str
-    reported: str
-    trained_with: str
-    effort: Effort
-    seed: int
-    flags: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """An evaluation with what speaks against it: one finding per row of RED_FLAGS, in that order."""
-
-    evaluation: Evaluation
-    findings: tuple[Finding, ...]
-    random: bool
-    reported: str
-    trained_with: str | None
-    surrogate: str | None
-    effort: Effort
-
-    @property
-    def flags(self) -> tuple[tuple[RedFlag, Finding], ...]:
-        """Every row of the table with its finding; an audit kept before the last rows were added has fewer."""
-        return tuple(zip(RED_FLAGS, self.findings, strict=False))
-
-    @property
-    def raised(self) -> tuple[RedFlag, ...]:
-        """The flags that are raised."""
-        return tuple(flag for flag, finding in self.flags if finding.raised)
-
-    @property
-    def believable(self) -> bool:
-        """Whether no raised flag blocks, or nothing is claimed because nothing was left standing."""
-        return not self.evaluation.robust_accuracy.hits or not any(flag.blocks for flag in self.raised)
-
-    @property
-    def verdict(self) -> str:
-        """One sentence: "robust accuracy <= ... under ...", or "not shown robust, because ..."."""
-        found = self.evaluation
-        under = f"under {found.attack}"
-        if self.random:
-            under += f", EOT over {ATTACK_DRAWS} draws, scored over {JUDGE_DRAWS} draws"
-        bound = f"robust accuracy <= {found.robust_accuracy} {under}, seed {found.seed}"
-        if self.believable:
-            return bound
-        reasons = "; ".join(finding.reason for flag, finding in self.flags if finding.raised and flag.blocks)
-        return f"not shown robust, because {reasons} (measured: {bound})"
-
-    def __getitem__(self, name: str) -> Finding:
-        """The finding of the flag with this name."""
-        return next(finding for flag, finding in self.flags if flag.name == name)
-
-    def __repr__(self) -> str:
-        return f"Audit({self.verdict})"
 
 
 def audit(
@@ -148,7 +84,7 @@ def audit(
         effort=subject.effort,
     )
     if run is not None:
-        run.save("audit", result)
+        catalogue.AUDIT.save(run, result)
     return result
 
 
@@ -178,13 +114,13 @@ def prepare(
 
 def check_question(run: Run, question: AuditQuestion) -> None:
     """Refuse a run that holds another question's findings; keep the question in one that holds none yet."""
-    if not run.has("question"):
-        if run.names("flag/") or run.has("progress"):
+    if not catalogue.QUESTION.has(run):
+        if catalogue.FLAGS.names(run) or catalogue.PROGRESS.has(run):
             got = "findings that do not say whose they are"
             raise BadInput("audit", "the run must hold an audit of this question", got, "Use another folder.")
-        run.save("question", question)
+        catalogue.QUESTION.save(run, question)
         return
-    kept = run.load("question", AuditQuestion)
+    kept = catalogue.QUESTION.load(run)
     for field in fields(question):
         name, one, other = field.name, getattr(kept, field.name), getattr(question, field.name)
         if one != other:
@@ -222,13 +158,13 @@ def _said(trained: Attack | str | None) -> str:
 
 def _looked(subject: AuditSubject, flag: RedFlag, number: int, run: Run | None) -> Finding:
     """The finding of one flag, from the run where it is there already."""
-    name = f"flag/{number + 1:02d}"
-    if run is not None and run.has(name):
-        return run.load(name, Finding)
+    name = f"{number + 1:02d}"
+    if run is not None and catalogue.FLAGS.has(run, number=name):
+        return catalogue.FLAGS.load(run, number=name)
     with drawing(subseed(subject.seed, number), wanted=True):
-        finding = flag.look(subject)
+        finding = LOOKS[flag.name](subject)
     if run is not None:
-        run.save(name, finding)
+        catalogue.FLAGS.save(run, finding, number=name)
     return finding
 
 

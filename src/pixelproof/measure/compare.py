@@ -10,67 +10,11 @@ import numpy as np
 from pixelproof.attacks import Attack
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
-from pixelproof.measure.predictions import Predictions, Tell, check_same, predictions
-from pixelproof.measure.significance import SEEDS, Difference, holm, mcnemar, nested, paired, welch
+from pixelproof.measure.predictions import Tell, check_same, predictions
+from pixelproof.measure.significance import holm, mcnemar, nested, paired, welch
 from pixelproof.models import Classifier
-from pixelproof.types import Rate
-
-ALPHA = 0.05
-
-
-@dataclass(frozen=True)
-class ComparisonCell:
-    """Two models under one condition: accuracies, scores, the images that tell them apart, the difference, p-values.
-
-    `difference` is second minus first. `p` is McNemar's exact value, `p_holm` is adjusted for all cells of the
-    comparison.
-    """
-
-    condition: str
-    first: Rate
-    second: Rate
-    first_scores: dict[str, float]
-    second_scores: dict[str, float]
-    only_first: int
-    only_second: int
-    difference: Difference
-    p: float
-    p_holm: float
-
-    @property
-    def significant(self) -> bool:
-        """Whether the difference stands after Holm's adjustment, at 5 %."""
-        return self.p_holm < ALPHA
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two trained networks on the same n images, cell by cell; it says nothing about the methods that made them."""
-
-    first: str
-    second: str
-    data: str
-    n: int
-    seed: int
-    cells: tuple[ComparisonCell, ...]
-    classes: int = 0
-
-    @property
-    def verdict(self) -> str:
-        """One sentence: where which model is better, after the adjustment for all cells."""
-        worse = [cell.condition for cell in self.cells if cell.significant and cell.difference.value < 0]
-        better = [cell.condition for cell in self.cells if cell.significant and cell.difference.value > 0]
-        parts = [f"{self.second} is better: {_named(better)}"] if better else []
-        parts += [f"{self.first} is better: {_named(worse)}"] if worse else []
-        open_ = len(self.cells) - len(better) - len(worse)
-        if open_:
-            parts.append(f"no difference shown in {open_} of {len(self.cells)} cells")
-        return "; ".join(parts)
-
-    LIMIT = (
-        "two trained networks are compared, not two methods: a claim about a method needs at least "
-        f"{SEEDS} training seeds of each"
-    )
+from pixelproof.results import Comparison, ComparisonCell, Difference, Predictions
+from pixelproof.results.comparison import SEEDS
 
 
 def compare(
@@ -117,10 +61,6 @@ def compare_predictions(first: Sequence[Predictions], second: Sequence[Predictio
     )
     one, n = first[0], len(first[0].labels)
     return Comparison(one.model, second[0].model, one.data, n, seed, cells, one.classes)
-
-
-def _named(conditions: Sequence[str]) -> str:
-    return ", ".join(condition.replace(":", " ").partition(",")[0] for condition in conditions)
 
 
 @dataclass(frozen=True)

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from pixelproof.attacks import FMN, PDPGD, PGD, AdversarialSet, Attack, SigmaZero
 from pixelproof.attacks.attack import check_budget
-from pixelproof.attacks.mount import BUDGET_TOLERANCE, Prepared
+from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.sweep import bisect
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput
 from pixelproof.measure.clock import Clock, TimeUp
-from pixelproof.measure.evaluation import Evaluation
 from pixelproof.models import Classifier
+from pixelproof.results import Evaluation, RobustnessCurve, catalogue
 from pixelproof.run import Run
-from pixelproof.types import Norm, PerImage, Rate
+from pixelproof.types import Norm, PerImage
 
 PORTION = 100  # images searched between two looks at the clock
 STEPS = 20  # of FMN, where PGD goes on from what it found
 SECOND: dict[Norm, Attack] = {"l1": PDPGD("l1"), "l0": SigmaZero(steps=300)}
-
-
-@dataclass(frozen=True, eq=False)
-class RobustnessCurve:
-    """Robust accuracy at each budget, from each image's smallest known breaking distance; it never rises with eps.
-
-    `distance` has one row per correctly classified image (infinite where nothing broke it) and `offered` counts all.
-    `searched` says for how many of the rows there was time; the others count as standing unless they are known to
-    break, so every point stays an upper bound. `seed` and `digests`, of the model and of the data set, say whose it is.
-    """
-
-    norm: Norm
-    eps: tuple[float, ...]
-    index: Tensor
-    distance: PerImage
-    searched: int
-    offered: int
-    seed: int = 0
-    digests: tuple[str, str] = ("", "")
-
-    @property
-    def robust_accuracy(self) -> tuple[Rate, ...]:
-        """The share of all images offered that hold at each budget."""
-        reach = [budget * (1 + BUDGET_TOLERANCE) + BUDGET_TOLERANCE for budget in self.eps]  # as attacks are held to it
-        return tuple(Rate(int((self.distance > most).sum()), self.offered) for most in reach)
 
 
 def curve(
@@ -85,8 +59,8 @@ def curve(
     found = RobustnessCurve(norm, tuple(eps), field.data.index, nothing, 0, field.offered, seed, digests)
     if known is not None:
         found = replace(found, distance=_known(known, found))
-    if run is not None and run.has("curve"):
-        kept = run.load("curve", RobustnessCurve)
+    if run is not None and catalogue.CURVE.has(run):
+        kept = catalogue.CURVE.load(run)
         if kept.norm != norm or not torch.equal(kept.index, found.index):
             got = f"one in {kept.norm} of {len(kept.index)} images"
             raise BadInput(
@@ -111,7 +85,7 @@ def curve(
                 searched=int(rows[-1]) + 1,
             )
             if run is not None:
-                run.save("curve", found)
+                catalogue.CURVE.save(run, found)
             if tell is not None:
                 tell(found.searched, n)
     return found

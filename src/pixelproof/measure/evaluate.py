@@ -18,8 +18,9 @@ from pixelproof.draws import Draws, check_seed, subseed
 from pixelproof.errors import BadInput
 from pixelproof.measure import flags
 from pixelproof.measure.clock import Clock, TimeUp
-from pixelproof.measure.evaluation import Bound, Evaluation, EvaluationPart, Saved
 from pixelproof.models import Classifier
+from pixelproof.results import Bound, Evaluation, EvaluationPart, catalogue
+from pixelproof.results.evaluation import Saved
 from pixelproof.run import Run
 from pixelproof.types import Goal, Images, Labels, Mask, PerImage, Rate
 
@@ -72,8 +73,8 @@ def evaluate(
     check_seed(seed)
     clock = Clock(budget)
     evaluator = Evaluator(model, data, attack, targets, seed, clock)
-    if run is not None and run.has("progress"):
-        evaluator.resume(run.load("progress", Saved))
+    if run is not None and catalogue.PROGRESS.has(run):
+        evaluator.resume(catalogue.PROGRESS.load(run))
         clock.earlier = evaluator.seconds
     return evaluator.conduct(clock, run, tell or (lambda live: None))
 
@@ -161,7 +162,7 @@ class Evaluator:
         with drawing(subseed(self.seed, 1, parts=1), wanted=self.random):
             result = self._result(ended, clock)
         if run is not None:
-            run.save("evaluation", result)
+            catalogue.EVALUATION.save(run, result)
         return result
 
     def _batches(self, clock: Clock) -> Iterator[Live]:
@@ -235,7 +236,7 @@ class Evaluator:
             seconds=self.seconds,
             begun=self.begun,
         )
-        run.save("progress", saved)
+        catalogue.PROGRESS.save(run, saved)
 
     def _result(self, ended: str, clock: Clock) -> Evaluation:
         data, images, success = self.field.data, self.ledger.images, self.ledger.reached

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pixelproof.models import Classifier, evaluating, frozen
+from pixelproof.results.evaluation import RANDOMISED
 from pixelproof.types import Goal, Images, Labels, Logits, Mask, Rate
 
-RANDOMISED = "randomised: two passes over the same images differ; success is judged as a rate over draws"
 PROBABILITIES = "probabilities: the outputs lie in [0, 1] and sum to 1; gradients vanish where the softmax saturates"
 NO_GRADIENT = "zero gradient"
 GRADIENT_FREE = "no gradient: none can be computed through the network; it was attacked by queries alone"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from pixelproof import attacks as attacking
 from pixelproof.attacks import Attack
@@ -17,48 +15,13 @@ from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.measure.evaluate import FLAG_IMAGES
 from pixelproof.models import Classifier
-from pixelproof.scores import Scores, confusion
-from pixelproof.types import Images, Labels, Mask, PerImage, Rate
+from pixelproof.results import Predictions
+from pixelproof.types import Images
 
 CLEAN = "clean"
 JUDGE_DRAWS = 10  # passes whose majority is a random model's answer
 
 Tell = Callable[[str, int, int, str], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What a model said of every image of a set under one condition ("clean", or the spec of an attack).
-
-    Images that it gets wrong before an attack are not attacked: their clean answer and loss stand. `loss` is the
-    cross-entropy. `digest` is that of the data set, so that only answers on the same images are ever compared.
-    """
-
-    model: str
-    condition: str
-    data: str
-    digest: str
-    classes: int
-    index: Tensor
-    labels: Labels
-    predicted: Labels
-    loss: PerImage
-
-    @property
-    def right(self) -> Mask:
-        """Where the answer is the label."""
-        return self.predicted == self.labels
-
-    @property
-    def accuracy(self) -> Rate:
-        """The share that is right: under attack an upper bound."""
-        return Rate(int(self.right.sum()), len(self.labels))
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """Precision, recall and F1, unweighted means over the classes, and the mean loss."""
-        macro = Scores.of(confusion(self.labels, self.predicted, self.classes)).macro
-        return {**macro, "loss": float(self.loss.double().mean())}
 
 
 def predictions(

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from pixelproof.draws import numpy_rng
 from pixelproof.errors import BadInput
+from pixelproof.results import Difference
 
 DRAWS = 10_000
 LEVEL = 0.95
-SEEDS = 3  # trained networks per method below which nothing is said about the method
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two accuracies, second minus first, with its 95 % interval; all as shares in [-1, 1]."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def shown(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
-
-    def __str__(self) -> str:
-        return f"{100 * self.value:+.1f} pp [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

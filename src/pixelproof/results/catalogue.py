@@ -19,11 +19,14 @@ from pixelproof.detect import Store, Tuned
 from pixelproof.explain import Attribution
 from pixelproof.explain.proximity import Proximity
 from pixelproof.models import Classifier, History
+from pixelproof.results.audit import Audit, AuditQuestion, Finding
 from pixelproof.results.cases import CaseRecord
+from pixelproof.results.comparison import Comparison
 from pixelproof.results.critical import CriticalRecord, SanityRecord
 from pixelproof.results.defences import AuditRecord, BudgetRecord, HardenedRecord, SearchRecord
 from pixelproof.results.detectors import GuardRecord, KnownRecord
 from pixelproof.results.duplicates import DuplicateRecord
+from pixelproof.results.evaluation import Evaluation, RobustnessCurve, Saved
 from pixelproof.results.neighbours import NeighbourRecord, VerdictRecord
 from pixelproof.results.one_pixel import CertificateRecord, PixelSet, PixelSurvey, RepairRecord
 from pixelproof.results.penultimate import InsideRecord, ProjectionRecord
@@ -33,7 +36,7 @@ from pixelproof.run import Run, slug
 
 T = TypeVar("T")
 Part: TypeAlias = str | int | float
-SectionName: TypeAlias = Literal["classifier", "attacks", "signatures", "pixels", "guards", "defences"]
+SectionName: TypeAlias = Literal["classifier", "attacks", "signatures", "pixels", "guards", "defences", "command"]
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,14 @@ BUDGETS = Result("defences/budget/{net}", "defences", BudgetRecord, "The eps at 
 SEARCH = Result("defences/search", "defences", SearchRecord, "Settings tried at random on validation images.")
 AUDITS = Result("defences/audit/{net}/{row}", "defences", AuditRecord, "What the audit said of a row.")
 AUDITS_MASKED = Result("defences/audit/{net}/{row}-mask-on", "defences", AuditRecord, "The same with its mask on.")
+
+EVALUATION = Result("evaluation", "command", Evaluation, "What an ensemble of attacks left standing.")
+PROGRESS = Result("progress", "command", Saved, "An evaluation that is not finished, to go on from.")
+CURVE = Result("curve", "command", RobustnessCurve, "Robust accuracy over a range of budgets.")
+AUDIT = Result("audit", "command", Audit, "Whether a robust accuracy can be believed, and every red flag.")
+QUESTION = Result("question", "command", AuditQuestion, "What an audit is the answer to.")
+FLAGS = Result("flag/{number}", "command", Finding, "What the test of one red flag saw.")
+COMPARISON = Result("comparison", "command", Comparison, "Two models on the same images, cell by cell.")
 
 
 def audits(mask_on: bool) -> Result[AuditRecord]:

@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pixelproof.measure.compare import Comparison
 from pixelproof.measure.significance import holm, mcnemar
 from pixelproof.measure.significance import paired as difference
+from pixelproof.results import Comparison
 from pixelproof.run import Run
 from pixelproof.types import Rate
 from pixelproof.views.answer import Answer, Estimate, Lacking

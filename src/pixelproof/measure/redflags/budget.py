@@ -8,8 +8,9 @@ from itertools import pairwise
 import torch
 
 from pixelproof.attacks import PGD, Attack, MarginPGD
-from pixelproof.measure.redflags.finding import NONE, Finding, points
 from pixelproof.measure.redflags.subject import AuditSubject
+from pixelproof.measure.redflags.words import points
+from pixelproof.results.audit import NONE, Finding
 from pixelproof.specs import decimal
 from pixelproof.types import Mask, Rate
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pixelproof import lp
-from pixelproof.measure.redflags.finding import Finding
 from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.models import frozen
+from pixelproof.results.audit import Finding
 from pixelproof.types import Images, Mask, PerImage
 
 SAMPLES = 32  # gradients along each line

@@ -9,8 +9,8 @@ from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS, PASSES, uns
 from pixelproof.draws import Draws
 from pixelproof.measure import flags
 from pixelproof.measure.evaluate import FLAG_IMAGES
-from pixelproof.measure.redflags.finding import Finding
 from pixelproof.measure.redflags.subject import AuditSubject
+from pixelproof.results.audit import Finding
 
 RADIUS = 8 / 255  # of which half is drawn to either side, as in the indicators of attack failure
 ROUGH = 0.5  # mean relative change of the margin from which the surface is called noisy

@@ -12,10 +12,10 @@ from pixelproof import lp
 from pixelproof.attacks import UniformNoise
 from pixelproof.data import Dataset
 from pixelproof.draws import Draws, subseed
-from pixelproof.measure.redflags.finding import Finding
 from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.models import Classifier, evaluating, frozen
 from pixelproof.models.hooks import hooked
+from pixelproof.results.audit import Finding
 from pixelproof.types import Goal, Images, Logits
 
 FOUND = 0.95  # share of the planted images that an evaluation must find

@@ -12,8 +12,9 @@ from pixelproof.attacks import APGD, PGD, HopSkipJump, Square
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.mount import Prepared
 from pixelproof.draws import Draws, rng_of
-from pixelproof.measure.redflags.finding import Finding, points
 from pixelproof.measure.redflags.subject import AuditSubject
+from pixelproof.measure.redflags.words import points
+from pixelproof.results.audit import Finding
 from pixelproof.types import Images, Mask
 
 BLACK_BOX = 0.002  # of all images: AutoAttack's own tolerance

@@ -13,9 +13,10 @@ from pixelproof.attacks.gradient_pass import look
 from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, rng_of
-from pixelproof.measure.redflags.finding import Finding, points
 from pixelproof.measure.redflags.subject import AuditSubject
+from pixelproof.measure.redflags.words import points
 from pixelproof.models import frozen
+from pixelproof.results.audit import Finding
 from pixelproof.types import PerImage
 
 GAIN = 0.005  # of all images: what twice the steps may still break

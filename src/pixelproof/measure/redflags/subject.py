@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -12,45 +12,13 @@ from pixelproof.attacks import FGSM, PGD, Attack, Auto
 from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.stochastic import JUDGE_DRAWS, fooling_rates
 from pixelproof.draws import Draws, subseed
-from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
-from pixelproof.measure.evaluation import Evaluation
 from pixelproof.models import Classifier
+from pixelproof.results import Effort, Evaluation
 from pixelproof.types import Goal, Images, Logits, Mask, PerImage
 
 PROBE_DRAWS = 10  # passes of a random model that judge each probe; what would lower the bound gets JUDGE_DRAWS
 CLEARLY = 0.2  # by how much more often an image must fool a random model to count as newly broken
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What an audit spends on its own tests, beside the evaluation, and how wide an interval it accepts.
-
-    `probes` images at most serve the tests that attack (all that are correct, when fewer), `draws` copies with noise
-    show the loss surface. Of the images that stand, `doubled` are attacked with twice the steps, and `noisy` with
-    `noise` uniform draws each; of `ranked` of them the `queried` nearest to the boundary meet attacks of `queries`
-    queries. `planted` images get an adversarial twin planted, beside `inner` points. `width` is the
-    widest 95 % interval that a set of images may give, at a robust accuracy of one half.
-    """
-
-    probes: int = 200
-    draws: int = 100
-    doubled: int = 50
-    noisy: int = 5
-    noise: int = 10_000
-    ranked: int = 100
-    queried: int = 20
-    queries: int = 5000
-    planted: int = 20
-    inner: int = 499
-    width: float = 0.2
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if field.name != "width" and getattr(self, field.name) < 1:
-                raise BadInput("audit", f"{field.name} must be at least 1", getattr(self, field.name))
-        if not 0 < self.width <= 1:
-            raise BadInput("audit", "width must lie in (0, 1]", self.width)
 
 
 @dataclass(frozen=True, eq=False)

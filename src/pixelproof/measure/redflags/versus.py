@@ -10,9 +10,10 @@ from pixelproof.attacks import FGSM, UniformNoise
 from pixelproof.attacks.attack import Attack
 from pixelproof.attacks.mount import Prepared
 from pixelproof.draws import Draws
-from pixelproof.measure.redflags.finding import NONE, Finding, listed
 from pixelproof.measure.redflags.queries import transferred
 from pixelproof.measure.redflags.subject import AuditSubject
+from pixelproof.measure.redflags.words import listed
+from pixelproof.results.audit import NONE, Finding
 
 ONE_STEP = 0.01  # of the images; in 50 models x 4 budgets without masking 0.6 % was the most
 SURE = 0.05  # level of the exact test that there are more

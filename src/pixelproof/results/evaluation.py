@@ -1,4 +1,4 @@
-"""Evaluation: what an ensemble left standing, with the facts about each image and about each part."""
+"""Evaluation: what an ensemble left standing, with the facts about each image and about each part; and the curve."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pixelproof.attacks.auto.ensemble import Ledger
+from pixelproof.attacks.mount import BUDGET_TOLERANCE
 from pixelproof.attacks.stochastic import JUDGE_DRAWS
-from pixelproof.measure.flags import RANDOMISED
 from pixelproof.types import Images, Labels, Mask, Norm, PerImage, Rate
+
+RANDOMISED = "randomised: two passes over the same images differ; success is judged as a rate over draws"
 
 
 @dataclass(frozen=True)
@@ -144,3 +146,28 @@ class Saved:
     bounds: tuple[Bound, ...]
     seconds: float
     begun: float
+
+
+@dataclass(frozen=True, eq=False)
+class RobustnessCurve:
+    """Robust accuracy at each budget, from each image's smallest known breaking distance; it never rises with eps.
+
+    `distance` has one row per correctly classified image (infinite where nothing broke it) and `offered` counts all.
+    `searched` says for how many of the rows there was time; the others count as standing unless they are known to
+    break, so every point stays an upper bound. `seed` and `digests`, of the model and of the data set, say whose it is.
+    """
+
+    norm: Norm
+    eps: tuple[float, ...]
+    index: Tensor
+    distance: PerImage
+    searched: int
+    offered: int
+    seed: int = 0
+    digests: tuple[str, str] = ("", "")
+
+    @property
+    def robust_accuracy(self) -> tuple[Rate, ...]:
+        """The share of all images offered that hold at each budget."""
+        reach = [budget * (1 + BUDGET_TOLERANCE) + BUDGET_TOLERANCE for budget in self.eps]  # as attacks are held to it
+        return tuple(Rate(int((self.distance > most).sum()), self.offered) for most in reach)
