@@ -54,8 +54,11 @@ export interface Against {
  * Within a `session` (a name the browser draws) the highest `sequence` wins: older questions get 409.
  */
 export interface Ask {
+  /** A name the browser draws. */
   session: string;
+  /** Higher in every later question of a session. */
   sequence: number;
+  /** The image. */
   pixels: string;
   /** How many to list per layer. */
   neighbours?: number;
@@ -165,15 +168,23 @@ export interface DamagedRun {
  * which clean images set at the false-alarm rate `rate`.
  */
 export interface Decision {
+  /** Neighbours that are looked at. */
   k: number;
+  /** Of the k, those that belong to another class than the predicted one. */
   strangers: number;
+  /** Strangers that the tuned rule allows. */
   threshold: number;
+  /** By the tuned rule. */
   alarm: boolean;
+  /** Strangers, plus up to one half that orders equal counts by distance. */
   score: number;
+  /** The highest score without an alarm by the calibrated rule. */
   limit: number;
   /** Conformal: at most p in a share p of clean images. */
   p_value: number;
+  /** By the calibrated rule. */
   calibrated_alarm: boolean;
+  /** Share of clean images that the calibrated rule may alarm on. */
   rate: number;
   /** Neighbours per class, among the k nearest. */
   votes: number[];
@@ -181,6 +192,7 @@ export interface Decision {
   recovered: number | null;
   /** Why, in words, from these numbers (tuned rule). */
   sentence: string;
+  /** The same for the calibrated rule. */
   sentence_calibrated: string;
 }
 
@@ -199,13 +211,17 @@ export interface Defences {
 /** One detector's word on every row of the gallery; score and alarm are null where it was not asked. */
 export interface DetectorColumn {
   available: true;
+  /** As in Gallery.detectors. */
   id: string;
+  /** As the detector table and the page name it. */
   name: string;
   /** An alarm is a score above it. */
   threshold: number;
   /** The false-alarm rate the threshold was set for; null for the tuned rule. */
   rate: number | null;
+  /** One per row of the gallery; higher is stranger. Null where it was not asked. */
   score: (number | null)[];
+  /** Whether the score is above the threshold. */
   alarm: (boolean | null)[];
   /** Positions in Gallery.cases. */
   case: number[];
@@ -258,20 +274,31 @@ export interface DetectorRow {
  * `case` is one of Gallery.cases.
  */
 export interface DetectorVerdict {
+  /** Higher is stranger. */
   score: number;
+  /** An alarm is a score above it. */
   threshold: number;
+  /** Share of clean images at least as strange, by calibration; null where nothing was calibrated. */
   p_value: number | null;
+  /** Whether the score is above the threshold. */
   alarm: boolean;
+  /** The class it puts in place of the predicted one; null where it names none. */
   recovered: number | null;
+  /** One of Gallery.cases. */
   case: string;
 }
 
 /** One detector on both images. */
 export interface DetectorVerdicts {
+  /** As in Gallery.detectors. */
   id: string;
+  /** As the detector table and the page name it. */
   name: string;
+  /** The rule or what its threshold rests on, in one sentence. */
   about: string;
+  /** Of the clean image; null where it was not asked. */
   clean: DetectorVerdict | null;
+  /** Of the attacked image; null where it was not asked or nothing was attacked. */
   adversarial: DetectorVerdict | null;
 }
 
@@ -325,13 +352,17 @@ export interface ExampleDrift {
 /** The nearest training images in one layer by one metric; the client shows the first k it wants. */
 export interface ExampleNeighbours {
   available: true;
+  /** Whose activations are compared. */
   layer: string;
+  /** That distances are measured by. */
   metric: string;
   /** The metric the layer's decision was made with. */
   guard_metric: string;
   /** Training images that were searched: the correctly classified ones. */
   indexed: number;
+  /** Of the clean image. */
   clean: Side;
+  /** Of the attacked image; null for clean rows. */
   adversarial: Side | null;
   /** Tiles: the clean side's neighbours, then the adversarial side's. */
   atlas: Atlas | null;
@@ -345,20 +376,33 @@ export interface ExampleNeighbours {
  * arrays have one image instead of two.
  */
 export interface ExamplePage {
+  /** '{set id}~{index}'. */
   id: string;
+  /** Its name in the list of runs. */
   run: string;
+  /** The set of examples that it belongs to. */
   set: ExampleSet;
+  /** The clean image's place in the test file. */
   index: number;
+  /** True class. */
   label: number;
+  /** The attack succeeded; false for clean rows. */
   success: boolean;
+  /** It still does after rounding to 8 bits. */
   success_8bit: boolean;
+  /** The classifier's word on the clean image. */
   clean: Output;
+  /** The classifier's word on the attacked image. */
   adversarial: Output | null;
+  /** Of the attacked image from the clean one, by norm. */
   distance: Record<string, number> | null;
   /** Pixels that differ in any channel. */
   changed: number | null;
+  /** Both images, exact. */
   pixels: Numbers;
+  /** In the order they run, then the composed layer. */
   layers: Layer[];
+  /** Those that were asked about either image. */
   detectors: DetectorVerdicts[];
   /** Why layers say nothing here, when they do not. */
   guard: Missing | null;
@@ -368,6 +412,7 @@ export interface ExamplePage {
   held_out: boolean | null;
   /** What happened, in one sentence. */
   sentence: string;
+  /** Where the SHAP values are, or why there are none. */
   attribution: Numbers | Missing;
   /** Whether the run holds this image's one-pixel map. */
   attackability: boolean;
@@ -377,15 +422,23 @@ export interface ExamplePage {
 export interface ExampleSet {
   /** Example ids are '{set id}~{index}', index being the image's place in the test file. */
   id: string;
+  /** Attack and budget, for the reader. */
   label: string;
   /** clean, attacks, signatures, guards or pixels: the study's section it comes from. */
   source: string;
+  /** As the study names it. */
   attack: string | null;
+  /** The attack without its settings. */
   family: string | null;
+  /** Whether this is noise, to compare attacks with. */
   control: boolean;
+  /** The attack with the settings that ran; empty for the clean images. */
   spec: string;
+  /** Of the budget: linf, l2, l1 or l0. */
   norm: string | null;
+  /** The budget in that norm; null for an attack that looks for the smallest perturbation. */
   eps: number | null;
+  /** That the attack's random numbers were drawn with. */
   seed: number | null;
   /** Examples with whole images: these are in the gallery. */
   kept: number;
@@ -431,8 +484,11 @@ export interface FoundBudget {
 
 /** All examples, one row each, by column. */
 export interface Gallery {
+  /** Its name in the list of runs. */
   run: string;
+  /** Rows: every column has as many entries. */
   n: number;
+  /** The clean images first, then by section, in the study's order. */
   sets: ExampleSet[];
   /** The cases in words: what happened and what the detector said. */
   cases: string[];
@@ -440,6 +496,7 @@ export interface Gallery {
   atlas: Atlas;
   /** Positions in sets. */
   set: number[];
+  /** The clean image's place in the test file. */
   index: number[];
   /** True class. */
   label: number[];
@@ -455,18 +512,23 @@ export interface Gallery {
   margin: (number | null)[];
   /** By norm; null for clean rows and failures. */
   distance: Record<string, (number | null)[]>;
+  /** Those whose columns can be asked for. */
   detectors: GalleryDetector[];
 }
 
 /** A detector whose word on the rows can be asked for: GET .../gallery/{id} is its DetectorColumn. */
 export interface GalleryDetector {
+  /** The place in its column's address. */
   id: string;
+  /** As the detector table and the page name it. */
   name: string;
   /** layer (one layer's neighbours) or detector (a row of the detector table). */
   source: string;
+  /** The layer whose neighbours it counts; null for a detector of the table. */
   layer: string | null;
   /** tuned (the paper's, on one attack) or calibrated (clean images only). */
   rule: string;
+  /** The rule or what its threshold rests on, in one sentence. */
   about: string;
 }
 
@@ -477,13 +539,19 @@ export interface GalleryDetector {
  */
 export interface Graph {
   available: true;
+  /** Whose activations are compared. */
   layer: string;
+  /** That distances are measured by. */
   metric: string;
+  /** Which image is in the middle: clean or adversarial. */
   side: string;
+  /** Links from every neighbour to the nodes nearest to it. */
   near: number;
   /** Share of the squared distances that two dimensions cannot show, 0 to 1. */
   stress: number;
+  /** The example, then its neighbours, nearest first. */
   nodes: Node[];
+  /** Each pair once. */
   links: Link[];
 }
 
@@ -617,7 +685,9 @@ export interface Home {
 
 /** A running attack: GET its `events` (server-sent events, each a JobStep), DELETE it to cancel. */
 export interface Job {
+  /** The name by which it is cancelled. */
   job: string;
+  /** Where its steps are told, relative to the API's root. */
   events: string;
 }
 
@@ -628,34 +698,51 @@ export interface Job {
  * One-pixel attacks give `lowest`: per pixel the lowest margin seen so far, null where nothing was tried yet.
  */
 export interface JobStep {
+  /** Forward passes or pixels tried so far, as LiveAttack.stepwise says. */
   step: number;
+  /** Steps there will be; null where nobody knows. */
   total: number | null;
+  /** This is the last step. */
   done: boolean;
+  /** It ended because it was told to. */
   cancelled: boolean;
+  /** The image of this step reaches the goal. */
   success: boolean;
   /** Judged at the end only. */
   success_8bit: boolean | null;
+  /** In logits. */
   margin: number | null;
+  /** What the classifier says of the image; null where the step has none. */
   output: Output | null;
   /** The image now, base64 float32 as in Ask. */
   pixels: string | null;
+  /** Of the image from the first one, by norm. */
   distance: Record<string, number> | null;
+  /** One per pixel, row by row. */
   lowest: (number | null)[] | null;
   /** What the search proves, when it tried everything. */
   proven: string | null;
+  /** Since the attack began. */
   seconds: number;
+  /** Why it failed, in one sentence. */
   error: string | null;
 }
 
 /** The classifier's output, every judged layer's decision, and how unlike the training data the image is. */
 export interface Judged {
+  /** The question's own. */
   sequence: number;
+  /** What the classifier says of the image. */
   output: Output;
+  /** Every judged layer, the composed one last; empty without a guard. */
   layers: LiveLayer[];
+  /** For the same layers, as many as were asked for. */
   neighbours: LiveNeighbours[];
+  /** Why layers say nothing here, when they do not. */
   guard: Missing | null;
   /** A warning when the image is farther from the training images than usual. */
   unlike: string | null;
+  /** That judging took, on the server. */
   milliseconds: number;
 }
 
@@ -685,11 +772,17 @@ export interface KnownRow {
 
 /** One layer of the classifier, in order; decisions are null for layers that were not judged. */
 export interface Layer {
+  /** As registered in the network; 'composed' joins all judged layers. */
   name: string;
+  /** As in LayerCard. */
   kind: string;
+  /** Values per image. */
   width: number;
+  /** Null for clean rows, for means of channels and for the composed layer. */
   drift: ExampleDrift | null;
+  /** Of the clean image. */
   clean: Decision | null;
+  /** Of the attacked image. */
   adversarial: Decision | null;
 }
 
@@ -705,43 +798,61 @@ export interface LayerCard {
 
 /** An edge between two nodes (positions in `nodes`) with their distance. */
 export interface Link {
+  /** Position in `nodes`. */
   a: number;
+  /** Position in `nodes`, higher than `a`. */
   b: number;
+  /** Between the two, by the metric of the graph. */
   distance: number;
 }
 
 /** An attack that the live page offers, with its settings and their defaults. */
 export interface LiveAttack {
+  /** As in the table of attacks; 'certificate' is the proof. */
   name: string;
+  /** What it does, in one sentence. */
   about: string;
+  /** Default by name, as a spec spells it. */
   settings: Record<string, string>;
   /** From where to where a number may go, both included. */
   ranges: Record<string, [number, number]>;
   /** What a setting that is no number may be. */
   choices: Record<string, string[]>;
+  /** What one step is. */
   stepwise: string;
 }
 
 /** One judged layer's decision. */
 export interface LiveLayer {
+  /** As in Layer. */
   name: string;
+  /** What its neighbours say of the image. */
   decision: Decision;
 }
 
 /** The nearest training images in one layer. */
 export interface LiveNeighbours {
+  /** Whose activations are compared. */
   layer: string;
+  /** Positions in the original training file, nearest first. */
   index: number[];
+  /** True class of each. */
   label: number[];
+  /** From the image, by the guard's metric. */
   distance: number[];
 }
 
 /** What the live page can do with this run. */
 export interface LivePage {
+  /** That can be run here. */
   attacks: LiveAttack[];
+  /** Why layers say nothing here, when they do not. */
   guard: Missing | null;
+  /** The largest file that is taken. */
   upload_bytes: number;
+  /** The largest picture that is taken. */
   upload_pixels: number;
+  /** Of picture files that are taken. */
   formats: string[];
   /** The rule by which uploads are made to fit, in words. */
   resize: string;
@@ -787,11 +898,17 @@ export interface Missing {
  * `label` is the true class, `target` a class to reach. A new attack in the same session cancels the one before.
  */
 export interface Mount {
+  /** A name the browser draws. */
   session: string;
+  /** The image, as in Ask. */
   pixels: string;
+  /** True class. */
   label: number;
+  /** A class to reach; null for any wrong one. */
   target?: number | null;
+  /** Its spec. */
   attack: string;
+  /** That the attack's random numbers are drawn with. */
   seed?: number;
 }
 
@@ -818,10 +935,15 @@ export interface NaturalErrors {
 
 /** A node of the graph: the example (index null) or a training image, laid out by classical scaling. */
 export interface Node {
+  /** Position in the original training file; null for the example. */
   index: number | null;
+  /** True class. */
   label: number;
+  /** From the example, by the metric of the graph. */
   distance: number;
+  /** From -1 to 1. */
   x: number;
+  /** From -1 to 1. */
   y: number;
 }
 
@@ -834,8 +956,11 @@ export interface Numbers {
 
 /** What the classifier says of one image. */
 export interface Output {
+  /** Position of the class with the highest logit. */
   predicted: number;
+  /** One per class. */
   logits: number[];
+  /** Softmax of the logits, one per class. */
   probabilities: number[];
 }
 
@@ -1074,8 +1199,11 @@ export interface SearchTrial {
 export interface Side {
   /** Positions in the original training file. */
   index: number[];
+  /** True class of each. */
   label: number[];
+  /** From the example's image, by the metric asked for. */
   distance: number[];
+  /** Place in this list of a near-duplicate before it; null where there is none. */
   alike: (number | null)[];
 }
 
@@ -1155,12 +1283,15 @@ export interface Unpaired {
 
 /** An uploaded image, made to fit the classifier. It is not kept: the browser holds it from now on. */
 export interface Uploaded {
+  /** The image, as in Ask. */
   pixels: string;
   /** Width and height before. */
   was: [number, number];
+  /** Of the file, one of LivePage.formats. */
   format: string;
   /** What was done to it, in words. */
   rule: string;
+  /** What was changed beyond the rule, one sentence each. */
   notes: string[];
 }
 

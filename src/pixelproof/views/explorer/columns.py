@@ -17,12 +17,14 @@ class DetectorColumn(Answer):
     """One detector's word on every row of the gallery; score and alarm are null where it was not asked."""
 
     available: Literal[True] = True
-    id: str
-    name: str
+    id: str = Field(description="As in Gallery.detectors.")
+    name: str = Field(description="As the detector table and the page name it.")
     threshold: float = Field(description="An alarm is a score above it.")
     rate: float | None = Field(description="The false-alarm rate the threshold was set for; null for the tuned rule.")
-    score: tuple[float | None, ...]
-    alarm: tuple[bool | None, ...]
+    score: tuple[float | None, ...] = Field(
+        description="One per row of the gallery; higher is stranger. Null where it was not asked."
+    )
+    alarm: tuple[bool | None, ...] = Field(description="Whether the score is above the threshold.")
     case: tuple[int, ...] = Field(description="Positions in Gallery.cases.")
 
 
@@ -32,22 +34,28 @@ class DetectorVerdict(Answer):
     `case` is one of Gallery.cases.
     """
 
-    score: float
-    threshold: float
-    p_value: float | None
-    alarm: bool
-    recovered: int | None
-    case: str
+    score: float = Field(description="Higher is stranger.")
+    threshold: float = Field(description="An alarm is a score above it.")
+    p_value: float | None = Field(
+        description="Share of clean images at least as strange, by calibration; null where nothing was calibrated."
+    )
+    alarm: bool = Field(description="Whether the score is above the threshold.")
+    recovered: int | None = Field(
+        description="The class it puts in place of the predicted one; null where it names none."
+    )
+    case: str = Field(description="One of Gallery.cases.")
 
 
 class DetectorVerdicts(Answer):
     """One detector on both images."""
 
-    id: str
-    name: str
-    about: str
-    clean: DetectorVerdict | None
-    adversarial: DetectorVerdict | None
+    id: str = Field(description="As in Gallery.detectors.")
+    name: str = Field(description="As the detector table and the page name it.")
+    about: str = Field(description="The rule or what its threshold rests on, in one sentence.")
+    clean: DetectorVerdict | None = Field(description="Of the clean image; null where it was not asked.")
+    adversarial: DetectorVerdict | None = Field(
+        description="Of the attacked image; null where it was not asked or nothing was attacked."
+    )
 
 
 def column(opened: OpenRun, name: str) -> DetectorColumn:

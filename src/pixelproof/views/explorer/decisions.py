@@ -18,19 +18,19 @@ class Decision(Answer):
     which clean images set at the false-alarm rate `rate`.
     """
 
-    k: int
-    strangers: int
-    threshold: int
-    alarm: bool
-    score: float
-    limit: float
+    k: int = Field(description="Neighbours that are looked at.")
+    strangers: int = Field(description="Of the k, those that belong to another class than the predicted one.")
+    threshold: int = Field(description="Strangers that the tuned rule allows.")
+    alarm: bool = Field(description="By the tuned rule.")
+    score: float = Field(description="Strangers, plus up to one half that orders equal counts by distance.")
+    limit: float = Field(description="The highest score without an alarm by the calibrated rule.")
     p_value: float = Field(description="Conformal: at most p in a share p of clean images.")
-    calibrated_alarm: bool
-    rate: float
+    calibrated_alarm: bool = Field(description="By the calibrated rule.")
+    rate: float = Field(description="Share of clean images that the calibrated rule may alarm on.")
     votes: tuple[int, ...] = Field(description="Neighbours per class, among the k nearest.")
     recovered: int | None = Field(description="The class of most neighbours where it is not the predicted one.")
     sentence: str = Field(description="Why, in words, from these numbers (tuned rule).")
-    sentence_calibrated: str
+    sentence_calibrated: str = Field(description="The same for the calibrated rule.")
 
 
 def decisions(record: VerdictRecord, row: int, predicted: int, classes: Sequence[str]) -> dict[str, Decision]:

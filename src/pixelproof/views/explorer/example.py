@@ -25,9 +25,9 @@ from pixelproof.views.runs import layers
 class Output(Answer):
     """What the classifier says of one image."""
 
-    predicted: int
-    logits: tuple[float, ...]
-    probabilities: tuple[float, ...]
+    predicted: int = Field(description="Position of the class with the highest logit.")
+    logits: tuple[float, ...] = Field(description="One per class.")
+    probabilities: tuple[float, ...] = Field(description="Softmax of the logits, one per class.")
 
 
 class ExampleDrift(Answer):
@@ -40,12 +40,14 @@ class ExampleDrift(Answer):
 class Layer(Answer):
     """One layer of the classifier, in order; decisions are null for layers that were not judged."""
 
-    name: str
-    kind: str
-    width: int
-    drift: ExampleDrift | None
-    clean: Decision | None
-    adversarial: Decision | None
+    name: str = Field(description="As registered in the network; 'composed' joins all judged layers.")
+    kind: str = Field(description="As in LayerCard.")
+    width: int = Field(description="Values per image.")
+    drift: ExampleDrift | None = Field(
+        description="Null for clean rows, for means of channels and for the composed layer."
+    )
+    clean: Decision | None = Field(description="Of the clean image.")
+    adversarial: Decision | None = Field(description="Of the attacked image.")
 
 
 class ExamplePage(Answer):
@@ -56,25 +58,25 @@ class ExamplePage(Answer):
     arrays have one image instead of two.
     """
 
-    id: str
-    run: str
-    set: ExampleSet
-    index: int
-    label: int
-    success: bool
-    success_8bit: bool
-    clean: Output
-    adversarial: Output | None
-    distance: dict[str, float] | None
+    id: str = Field(description="'{set id}~{index}'.")
+    run: str = Field(description="Its name in the list of runs.")
+    set: ExampleSet = Field(description="The set of examples that it belongs to.")
+    index: int = Field(description="The clean image's place in the test file.")
+    label: int = Field(description="True class.")
+    success: bool = Field(description="The attack succeeded; false for clean rows.")
+    success_8bit: bool = Field(description="It still does after rounding to 8 bits.")
+    clean: Output = Field(description="The classifier's word on the clean image.")
+    adversarial: Output | None = Field(description="The classifier's word on the attacked image.")
+    distance: dict[str, float] | None = Field(description="Of the attacked image from the clean one, by norm.")
     changed: int | None = Field(description="Pixels that differ in any channel.")
-    pixels: Numbers
-    layers: tuple[Layer, ...]
-    detectors: tuple[DetectorVerdicts, ...]
+    pixels: Numbers = Field(description="Both images, exact.")
+    layers: tuple[Layer, ...] = Field(description="In the order they run, then the composed layer.")
+    detectors: tuple[DetectorVerdicts, ...] = Field(description="Those that were asked about either image.")
     guard: Missing | None = Field(description="Why layers say nothing here, when they do not.")
     guard_note: str = Field(description="What the thresholds rest on: n, half, attack, rate. Empty without a guard.")
     held_out: bool | None = Field(description="Whether no threshold was tuned on this image; null without a guard.")
     sentence: str = Field(description="What happened, in one sentence.")
-    attribution: Numbers | Missing
+    attribution: Numbers | Missing = Field(description="Where the SHAP values are, or why there are none.")
     attackability: bool = Field(description="Whether the run holds this image's one-pixel map.")
 
 

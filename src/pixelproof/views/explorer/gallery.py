@@ -22,15 +22,17 @@ class ExampleSet(Answer):
     """Examples that one attack made at one budget; `attack` is null for the clean images."""
 
     id: str = Field(description="Example ids are '{set id}~{index}', index being the image's place in the test file.")
-    label: str
+    label: str = Field(description="Attack and budget, for the reader.")
     source: str = Field(description="clean, attacks, signatures, guards or pixels: the study's section it comes from.")
-    attack: str | None
-    family: str | None
-    control: bool
-    spec: str
-    norm: str | None
-    eps: float | None
-    seed: int | None
+    attack: str | None = Field(description="As the study names it.")
+    family: str | None = Field(description="The attack without its settings.")
+    control: bool = Field(description="Whether this is noise, to compare attacks with.")
+    spec: str = Field(description="The attack with the settings that ran; empty for the clean images.")
+    norm: str | None = Field(description="Of the budget: linf, l2, l1 or l0.")
+    eps: float | None = Field(
+        description="The budget in that norm; null for an attack that looks for the smallest perturbation."
+    )
+    seed: int | None = Field(description="That the attack's random numbers were drawn with.")
     kept: int = Field(description="Examples with whole images: these are in the gallery.")
     attacked: int = Field(description="All images the attack was run on; the robustness figures count these.")
 
@@ -38,24 +40,24 @@ class ExampleSet(Answer):
 class GalleryDetector(Answer):
     """A detector whose word on the rows can be asked for: GET .../gallery/{id} is its DetectorColumn."""
 
-    id: str
-    name: str
+    id: str = Field(description="The place in its column's address.")
+    name: str = Field(description="As the detector table and the page name it.")
     source: str = Field(description="layer (one layer's neighbours) or detector (a row of the detector table).")
-    layer: str | None
+    layer: str | None = Field(description="The layer whose neighbours it counts; null for a detector of the table.")
     rule: str = Field(description="tuned (the paper's, on one attack) or calibrated (clean images only).")
-    about: str
+    about: str = Field(description="The rule or what its threshold rests on, in one sentence.")
 
 
 class Gallery(Answer):
     """All examples, one row each, by column."""
 
-    run: str
-    n: int
-    sets: tuple[ExampleSet, ...]
+    run: str = Field(description="Its name in the list of runs.")
+    n: int = Field(description="Rows: every column has as many entries.")
+    sets: tuple[ExampleSet, ...] = Field(description="The clean images first, then by section, in the study's order.")
     cases: tuple[str, ...] = Field(description="The cases in words: what happened and what the detector said.")
     atlas: Atlas = Field(description="Tile i shows row i: the adversarial image, or the clean one of a clean row.")
     set: tuple[int, ...] = Field(description="Positions in sets.")
-    index: tuple[int, ...]
+    index: tuple[int, ...] = Field(description="The clean image's place in the test file.")
     label: tuple[int, ...] = Field(description="True class.")
     predicted: tuple[int, ...] = Field(description="Class the classifier gives to the row's image.")
     clean: tuple[int, ...] = Field(description="Class it gives to the clean image.")
@@ -63,7 +65,7 @@ class Gallery(Answer):
     success_8bit: tuple[bool, ...] = Field(description="It still does after rounding to 8 bits.")
     margin: tuple[float | None, ...] = Field(description="Logit of the true class minus the highest other.")
     distance: dict[str, tuple[float | None, ...]] = Field(description="By norm; null for clean rows and failures.")
-    detectors: tuple[GalleryDetector, ...]
+    detectors: tuple[GalleryDetector, ...] = Field(description="Those whose columns can be asked for.")
 
 
 def gallery(opened: OpenRun) -> Gallery:

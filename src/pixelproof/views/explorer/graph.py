@@ -21,19 +21,19 @@ SideName: TypeAlias = Literal["clean", "adversarial"]
 class Node(Answer):
     """A node of the graph: the example (index null) or a training image, laid out by classical scaling."""
 
-    index: int | None
-    label: int
-    distance: float
-    x: float
-    y: float
+    index: int | None = Field(description="Position in the original training file; null for the example.")
+    label: int = Field(description="True class.")
+    distance: float = Field(description="From the example, by the metric of the graph.")
+    x: float = Field(description="From -1 to 1.")
+    y: float = Field(description="From -1 to 1.")
 
 
 class Link(Answer):
     """An edge between two nodes (positions in `nodes`) with their distance."""
 
-    a: int
-    b: int
-    distance: float
+    a: int = Field(description="Position in `nodes`.")
+    b: int = Field(description="Position in `nodes`, higher than `a`.")
+    distance: float = Field(description="Between the two, by the metric of the graph.")
 
 
 class Graph(Answer):
@@ -43,13 +43,13 @@ class Graph(Answer):
     """
 
     available: Literal[True] = True
-    layer: str
-    metric: str
-    side: str
-    near: int
+    layer: str = Field(description="Whose activations are compared.")
+    metric: str = Field(description="That distances are measured by.")
+    side: str = Field(description="Which image is in the middle: clean or adversarial.")
+    near: int = Field(description="Links from every neighbour to the nodes nearest to it.")
     stress: float = Field(description="Share of the squared distances that two dimensions cannot show, 0 to 1.")
-    nodes: tuple[Node, ...]
-    links: tuple[Link, ...]
+    nodes: tuple[Node, ...] = Field(description="The example, then its neighbours, nearest first.")
+    links: tuple[Link, ...] = Field(description="Each pair once.")
 
 
 def graph(opened: OpenRun, example: str, layer: str, metric: Metric, side: SideName) -> Graph:

@@ -29,21 +29,23 @@ class Side(Answer):
     """Neighbours of one image, nearest first. `alike`: place in this list of a near-duplicate before it, or null."""
 
     index: tuple[int, ...] = Field(description="Positions in the original training file.")
-    label: tuple[int, ...]
-    distance: tuple[float, ...]
-    alike: tuple[int | None, ...]
+    label: tuple[int, ...] = Field(description="True class of each.")
+    distance: tuple[float, ...] = Field(description="From the example's image, by the metric asked for.")
+    alike: tuple[int | None, ...] = Field(
+        description="Place in this list of a near-duplicate before it; null where there is none."
+    )
 
 
 class ExampleNeighbours(Answer):
     """The nearest training images in one layer by one metric; the client shows the first k it wants."""
 
     available: Literal[True] = True
-    layer: str
-    metric: str
+    layer: str = Field(description="Whose activations are compared.")
+    metric: str = Field(description="That distances are measured by.")
     guard_metric: str = Field(description="The metric the layer's decision was made with.")
     indexed: int = Field(description="Training images that were searched: the correctly classified ones.")
-    clean: Side
-    adversarial: Side | None
+    clean: Side = Field(description="Of the clean image.")
+    adversarial: Side | None = Field(description="Of the attacked image; null for clean rows.")
     atlas: Atlas | None = Field(description="Tiles: the clean side's neighbours, then the adversarial side's.")
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 
 import torch
+from pydantic import Field
 
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, duplicate
@@ -25,8 +26,8 @@ KEPT = 16  # jobs that have ended
 class Job(Answer):
     """A running attack: GET its `events` (server-sent events, each a JobStep), DELETE it to cancel."""
 
-    job: str
-    events: str
+    job: str = Field(description="The name by which it is cancelled.")
+    events: str = Field(description="Where its steps are told, relative to the API's root.")
 
 
 class Jobs:

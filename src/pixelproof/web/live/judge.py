@@ -26,29 +26,31 @@ UNUSUAL = 0.99  # of clean images have a nearer nearest neighbour than one that 
 class LiveNeighbours(Answer):
     """The nearest training images in one layer."""
 
-    layer: str
-    index: tuple[int, ...]
-    label: tuple[int, ...]
-    distance: tuple[float, ...]
+    layer: str = Field(description="Whose activations are compared.")
+    index: tuple[int, ...] = Field(description="Positions in the original training file, nearest first.")
+    label: tuple[int, ...] = Field(description="True class of each.")
+    distance: tuple[float, ...] = Field(description="From the image, by the guard's metric.")
 
 
 class LiveLayer(Answer):
     """One judged layer's decision."""
 
-    name: str
-    decision: Decision
+    name: str = Field(description="As in Layer.")
+    decision: Decision = Field(description="What its neighbours say of the image.")
 
 
 class Judged(Answer):
     """The classifier's output, every judged layer's decision, and how unlike the training data the image is."""
 
-    sequence: int
-    output: Output
-    layers: tuple[LiveLayer, ...]
-    neighbours: tuple[LiveNeighbours, ...]
-    guard: Missing | None
+    sequence: int = Field(description="The question's own.")
+    output: Output = Field(description="What the classifier says of the image.")
+    layers: tuple[LiveLayer, ...] = Field(
+        description="Every judged layer, the composed one last; empty without a guard."
+    )
+    neighbours: tuple[LiveNeighbours, ...] = Field(description="For the same layers, as many as were asked for.")
+    guard: Missing | None = Field(description="Why layers say nothing here, when they do not.")
     unlike: str | None = Field(description="A warning when the image is farther from the training images than usual.")
-    milliseconds: float
+    milliseconds: float = Field(description="That judging took, on the server.")
 
 
 class Turns:

@@ -79,22 +79,22 @@ TABLE: dict[str, Callable[..., Any]] = {
 class LiveAttack(Answer):
     """An attack that the live page offers, with its settings and their defaults."""
 
-    name: str
-    about: str
-    settings: dict[str, str]
+    name: str = Field(description="As in the table of attacks; 'certificate' is the proof.")
+    about: str = Field(description="What it does, in one sentence.")
+    settings: dict[str, str] = Field(description="Default by name, as a spec spells it.")
     ranges: dict[str, tuple[float, float]] = Field(description="From where to where a number may go, both included.")
     choices: dict[str, tuple[str, ...]] = Field(description="What a setting that is no number may be.")
-    stepwise: str
+    stepwise: str = Field(description="What one step is.")
 
 
 class LivePage(Answer):
     """What the live page can do with this run."""
 
-    attacks: tuple[LiveAttack, ...]
-    guard: Missing | None
-    upload_bytes: int
-    upload_pixels: int
-    formats: tuple[str, ...]
+    attacks: tuple[LiveAttack, ...] = Field(description="That can be run here.")
+    guard: Missing | None = Field(description="Why layers say nothing here, when they do not.")
+    upload_bytes: int = Field(description="The largest file that is taken.")
+    upload_pixels: int = Field(description="The largest picture that is taken.")
+    formats: tuple[str, ...] = Field(description="Of picture files that are taken.")
     resize: str = Field(description="The rule by which uploads are made to fit, in words.")
 
 

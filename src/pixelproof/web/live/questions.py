@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pixelproof.views.answer import Answer
 
-SESSION = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+SESSION = Field(description="A name the browser draws.", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
 
 
 class Ask(Answer):
@@ -16,8 +16,8 @@ class Ask(Answer):
     """
 
     session: str = SESSION
-    sequence: int = Field(ge=0)
-    pixels: str
+    sequence: int = Field(ge=0, description="Higher in every later question of a session.")
+    pixels: str = Field(description="The image.")
     neighbours: int = Field(default=12, ge=0, le=100, description="How many to list per layer.")
 
 
@@ -28,8 +28,8 @@ class Mount(Answer):
     """
 
     session: str = SESSION
-    pixels: str
-    label: int = Field(ge=0, lt=2**31)
-    target: int | None = Field(default=None, ge=0, lt=2**31)
-    attack: str = Field(min_length=1, max_length=200)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    pixels: str = Field(description="The image, as in Ask.")
+    label: int = Field(ge=0, lt=2**31, description="True class.")
+    target: int | None = Field(default=None, ge=0, lt=2**31, description="A class to reach; null for any wrong one.")
+    attack: str = Field(min_length=1, max_length=200, description="Its spec.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="That the attack's random numbers are drawn with.")

@@ -15,17 +15,19 @@ class JobStep(Answer):
     One-pixel attacks give `lowest`: per pixel the lowest margin seen so far, null where nothing was tried yet.
     """
 
-    step: int
-    total: int | None = None
-    done: bool = False
-    cancelled: bool = False
-    success: bool = False
+    step: int = Field(description="Forward passes or pixels tried so far, as LiveAttack.stepwise says.")
+    total: int | None = Field(default=None, description="Steps there will be; null where nobody knows.")
+    done: bool = Field(default=False, description="This is the last step.")
+    cancelled: bool = Field(default=False, description="It ended because it was told to.")
+    success: bool = Field(default=False, description="The image of this step reaches the goal.")
     success_8bit: bool | None = Field(default=None, description="Judged at the end only.")
-    margin: float | None = None
-    output: Output | None = None
+    margin: float | None = Field(default=None, description="In logits.")
+    output: Output | None = Field(
+        default=None, description="What the classifier says of the image; null where the step has none."
+    )
     pixels: str | None = Field(default=None, description="The image now, base64 float32 as in Ask.")
-    distance: dict[str, float] | None = None
-    lowest: tuple[float | None, ...] | None = None
+    distance: dict[str, float] | None = Field(default=None, description="Of the image from the first one, by norm.")
+    lowest: tuple[float | None, ...] | None = Field(default=None, description="One per pixel, row by row.")
     proven: str | None = Field(default=None, description="What the search proves, when it tried everything.")
-    seconds: float
-    error: str | None = None
+    seconds: float = Field(description="Since the attack began.")
+    error: str | None = Field(default=None, description="Why it failed, in one sentence.")

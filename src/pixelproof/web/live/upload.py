@@ -59,11 +59,11 @@ class WrongType(BadInput):
 class Uploaded(Answer):
     """An uploaded image, made to fit the classifier. It is not kept: the browser holds it from now on."""
 
-    pixels: str
+    pixels: str = Field(description="The image, as in Ask.")
     was: tuple[int, int] = Field(description="Width and height before.")
-    format: str
+    format: str = Field(description="Of the file, one of LivePage.formats.")
     rule: str = Field(description="What was done to it, in words.")
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = Field(description="What was changed beyond the rule, one sentence each.")
 
 
 @dataclass(frozen=True, eq=False)
