@@ -80,7 +80,7 @@ def show(found: Audit, proven: Rate | None) -> None:
         status = "noted" if finding.raised and not flag.blocks else finding.status
         seen = finding.detail.removeprefix("not run: ")
         if len(finding.images):
-            from pixelproof.measure.redflags.finding import listed
+            from pixelproof.measure.redflags.words import listed
 
             seen += f"; images {listed(finding.images)}"
         rows.append((str(number_), flag.name, Text(status, style=COLOURS[status]), seen))
