@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm
 
+# Every worker, and every command that a test starts, imports the whole package: its compiled files are kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test fast lint pages bench web clean
 
 demo: $(VENV)/.installed

@@ -5,10 +5,10 @@
 
 import os
 
-from jaxtyping import install_import_hook
+import checked
 
 if not os.environ.get("UNCHECKED"):
-    install_import_hook("pixelproof", "beartype.beartype")
+    checked.install()
 
 import pytest
 import torch
