@@ -25,6 +25,7 @@ CONTENT = {
     "paper": [
         {"source": "T", "measure": "misclassified", "attack": "fgsm", "eps": [0.05, 0.3], "values": [5, 40], "n": 50},
         {"source": "T", "measure": "robust accuracy", "attack": "pgd:steps=4", "eps": [0.15], "values": [0.25]},
+        {"source": "T", "measure": "left standing", "attack": "pgd:steps=4", "eps": [0.15], "values": [0.3]},
         {"source": "S", "measure": "clean accuracy", "values": [0.98], "n": 1000},
     ],
 }

@@ -26,9 +26,12 @@ def test_only_what_the_model_gets_right_is_attacked():
     assert torch.equal(found.index, wrong.index[right])
     assert torch.equal(found.labels, labels[right])
     torch.testing.assert_close(found.clean, wrong.images[right])
-    assert found.robust_accuracy.n == len(right)
-    assert found.overall_accuracy.n == 150
-    assert found.overall_accuracy.hits == found.robust_accuracy.hits
+    assert found.left_standing.n == len(right)
+    assert found.robust_accuracy.n == found.clean_accuracy.n == 150
+    assert found.robust_accuracy.hits == found.left_standing.hits == int((~found.success).sum())
+    assert found.expected_robust_accuracy == pytest.approx(float(found.robust_accuracy))
+    part = found[torch.arange(7)]
+    assert part.robust_accuracy.n == part.left_standing.n == 7
     assert sum(found.class_counts.values()) == len(right)
     assert found.class_counts[3] == int((labels[right] == 3).sum())
 

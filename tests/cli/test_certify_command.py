@@ -33,6 +33,10 @@ def test_verdicts_are_about_the_first_images_that_are_right_and_a_linear_network
     model, right = first_right(call)
     assert [row["image"] for row in facts["images"]] == right.index.tolist()
     assert facts["attacked"] + facts["certified"] == facts["n"] == 4
+    first = data.load("digits", "test").index.tolist().index(right.index[-1]) + 1
+    counted = {"robust_accuracy": first, "left_standing": 4, "certified_accuracy": first, "proven": 4}
+    assert {name: facts[name]["n"] for name in counted} == counted
+    assert {facts[name]["hits"] for name in counted} == {facts["certified"]}
     for row, image, label in zip(facts["images"], right.images, right.labels, strict=True):
         batch = image.repeat(128, 1, 1, 1)
         for place in range(64):
@@ -49,8 +53,13 @@ def test_a_second_call_goes_on_from_the_folder(call, tmp_path):
 
 def test_the_table_names_both_accuracies(call):
     shown = CliRunner().invoke(app, [*call, "--quiet"]).stdout
-    assert "one-pixel robust accuracy" in shown
-    assert "one-pixel certified accuracy" in shown
+    for name in (
+        "robust accuracy of the first",
+        "left standing of the correct",
+        "certified accuracy of the first",
+        "proven",
+    ):
+        assert f"one-pixel {name}" in shown
 
 
 def test_a_place_that_cannot_be_written_is_named(call, tmp_path):

@@ -119,8 +119,8 @@ def test_every_section_is_there_and_the_numbers_stand_in_it(page):
     clean = views.overview(opened(real())).clean_accuracy
     assert f"{clean.hits} of {clean.n} test images of digits correctly" in page.text
     for row in views.robustness(opened(real())).rows:
-        rate = row.robust_accuracy
-        shown = f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+        rates = (row.robust_accuracy, row.left_standing)
+        shown = " ".join(f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]" for rate in rates)
         assert f"{shown} {row.misclassified} of {row.n} {row.misclassified_8bit} " in page.text
     assert "upper bounds under the attacks run here" in page.text
 
@@ -134,7 +134,7 @@ def test_every_figure_says_its_title_unit_and_n(folder, page):
         assert root.get("aria-label")
         with Image.open(folder / "figures" / f"{name}.png") as image:
             image.verify()
-    n = views.robustness(opened(real())).rows[0].n
+    n = views.overview(opened(real())).clean_accuracy.n
     assert f"Robust accuracy against budget (linf), n = {n}" in page.text
     curve = (folder / "figures" / "robustness-curve-linf.svg").read_text()
     for word in ("100 %", "budget: linf eps", "robust accuracy", "fgsm", "pgd:steps=4", "sign-noise", "all together"):
@@ -150,6 +150,8 @@ def test_csv_equals_the_views(folder):
         assert int(shown["misclassified"]) == row.misclassified
         assert float(shown["robust_accuracy_value"]) == row.robust_accuracy.value
         assert float(shown["robust_accuracy_low"]) == row.robust_accuracy.low
+        assert int(shown["robust_accuracy_n"]) == views.overview(opened(real())).clean_accuracy.n
+        assert float(shown["left_standing_value"]) == row.left_standing.value
         assert shown["median_first_break"] == str(row.median_first_break or "")
     for row, shown in zip(views.paper(opened(real())), read("paper"), strict=True):
         assert shown["difference"] == ("" if row.difference is None else str(row.difference))

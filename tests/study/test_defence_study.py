@@ -94,7 +94,7 @@ def test_eps_is_where_fgsm_leaves_the_baseline_the_wanted_share(run):
     (found,) = of(run).budgets
     model = open_saved(run.path("defences/models/mlp/baseline-0"), torch.device("cpu"))
     validation = data.load("digits", "val")
-    left = attacks.mount(FGSM(found.eps), model, validation).overall_accuracy
+    left = attacks.mount(FGSM(found.eps), model, validation).robust_accuracy
     assert float(left) == pytest.approx(found.accuracy)
     assert abs(found.accuracy - 0.6) < 0.03
     assert found.n == len(validation)
@@ -106,7 +106,7 @@ def test_what_held_is_what_the_attacks_give_without_the_study(run):
     sample = data.load("digits", "test")[record.rows]
     assert len(sample) == 24
     found = attacks.mount(PGD(record.eps, steps=5), model, sample, seed=1)
-    assert float(record.held["pgd"].mean()) == pytest.approx(float(found.overall_accuracy))
+    assert float(record.held["pgd"].mean()) == pytest.approx(float(found.robust_accuracy))
     right = model.predict(sample.images).argmax(1) == sample.labels
     assert torch.equal(record.held["clean"], right.float())
     assert (record.held["auto"] <= record.held["clean"]).all()

@@ -210,7 +210,9 @@ def test_the_certificate_is_about_the_first_images_that_are_right(run, model):
         assert not (fooled and record.certificate.certified[row])
     facts = views.one_pixel(OpenRun(run, "run")).proofs
     assert facts.attacked + facts.certified + facts.undecided == facts.n == 2
-    assert facts.certified_accuracy.hits <= facts.robust_accuracy.hits
+    assert facts.certified_accuracy.hits == facts.proven.hits <= facts.robust_accuracy.hits == facts.left_standing.hits
+    assert facts.certified_accuracy.n == facts.robust_accuracy.n == record.offered
+    assert facts.proven.n == facts.left_standing.n == 2
 
 
 def test_repair_is_judged_on_the_validation_half_only(run, twins, model):
@@ -251,7 +253,7 @@ def test_examples_are_the_first_of_the_validation_half(run, twins):
 
 def test_the_report_has_its_section_tables_and_figure(run, tmp_path):
     text = report.write(run, tmp_path).read_text()
-    for words in ("What one pixel can do", "Attackability map", "proven (lower bound)", "Detection by repair"):
+    for words in ("What one pixel can do", "Attackability map", "correctly classified (lower bound)", "Detection by repair"):
         assert words in text
     assert (tmp_path / "figures" / "attackability.png").is_file()
     assert (tmp_path / "tables" / "one-pixel.csv").read_text().count("\n") == 11

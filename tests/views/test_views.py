@@ -76,9 +76,10 @@ def test_robustness_says_what_the_attacks_did(swept):
             assert row.misclassified == int((adversarial.predicted != adversarial.labels).sum())
             assert row.misclassified_8bit == int(adversarial.success_8bit.sum())
             held = Rate(row.n - row.misclassified, row.n)
-            assert row.robust_accuracy.value == pytest.approx(float(held))
-            assert (row.robust_accuracy.low, row.robust_accuracy.high) == held.interval
-            assert row.overall_accuracy.n == adversarial.offered == CONTENT["data"]["test"]
+            assert row.left_standing.value == pytest.approx(float(held))
+            assert (row.left_standing.low, row.left_standing.high) == held.interval
+            assert row.robust_accuracy == adversarial.robust_accuracy
+            assert row.robust_accuracy.n == adversarial.offered == CONTENT["data"]["test"]
             assert row.forwards_per_image == pytest.approx(float(adversarial.forwards.double().mean()))
 
 
@@ -133,7 +134,9 @@ def test_worst_case_is_the_strongest_attack_and_the_union(swept):
         assert int(broken[row.strongest].sum()) == most
         assert row.robust_accuracy.hits == row.n - most
         together = torch.stack(list(broken.values())).any(0)
-        assert row.together.hits == int((~together).sum()) <= row.n - most
+        assert row.together.hits == row.left_standing.hits == int((~together).sum()) <= row.n - most
+        assert row.robust_accuracy.n == row.together.n == CONTENT["data"]["test"]
+        assert row.left_standing.n == row.n
         assert "sign-noise" not in row.attacks
 
 
@@ -143,13 +146,13 @@ def test_the_focus_is_the_strongest_attack_nearest_to_half(tmp_path):
     totals = {name: sum(row.misclassified for row in cells(rows, attack=name)) for name in ("fgsm", "pgd")}
     focus = views.robustness(opened(run)).focus
     assert totals[focus.attack] == max(totals.values())
-    distances = {row.eps: abs(row.robust_accuracy.value - 0.5) for row in cells(rows, attack=focus.attack)}
+    distances = {row.eps: abs(row.left_standing.value - 0.5) for row in cells(rows, attack=focus.attack)}
     assert distances[focus.eps] == min(distances.values())
 
 
 def test_paper_differences():
     rows = views.paper(opened(real()))
-    found, absent, robust, clean = rows
+    found, absent, robust, standing, clean = rows
     (fgsm,) = cells(views.robustness(opened(real())).rows, attack="fgsm", eps=0.05)
     assert found.paper_share == pytest.approx(5 / 50)
     assert (found.ours, found.n) == (fgsm.misclassified, fgsm.n)
@@ -157,7 +160,9 @@ def test_paper_differences():
     assert found.low <= found.share <= found.high
     assert (absent.ours, absent.share, absent.low, absent.difference) == (None, None, None, None)
     (pgd,) = cells(views.robustness(opened(real())).rows, attack="pgd:steps=4", eps=0.15)
-    assert robust.difference == pytest.approx(1 - pgd.misclassified / pgd.n - 0.25)
+    assert robust.difference == pytest.approx((pgd.n - pgd.misclassified) / CONTENT["data"]["test"] - 0.25)
+    assert standing.n == pgd.n
+    assert standing.difference == pytest.approx(1 - pgd.misclassified / pgd.n - 0.3)
     accuracy = views.overview(opened(real())).clean_accuracy
     assert clean.difference == pytest.approx(accuracy.hits / accuracy.n - 0.98)
 

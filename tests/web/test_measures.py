@@ -170,9 +170,10 @@ def test_robustness_has_intervals_classes_and_links(ask, run, gallery):
         for point in curve["points"]:
             own = rows[curve["attack"], point["eps"]]
             assert point["misclassified"] == own.misclassified == own.n - point["robust_accuracy"]["hits"]
-            low, high = Rate(own.robust_accuracy.hits, own.n).interval
+            low, high = Rate(own.robust_accuracy.hits, found["clean_accuracy"]["n"]).interval
             assert (point["robust_accuracy"]["low"], point["robust_accuracy"]["high"]) == (low, high)
-            assert sum(rate["hits"] for rate in point["per_class"]) == own.robust_accuracy.hits
+            for what in ("hits", "n"):
+                assert sum(rate[what] for rate in point["per_class"]) == point["robust_accuracy"][what]
             assert point["set"] in ids
     assert found["focus"]["set"] in ids
     assert found["audit"]["available"] is False
@@ -183,7 +184,7 @@ def test_attacks_of_other_sections_have_their_rates(ask, run):
     assert not any("pixels" in name for name in found), "chosen for its successes"
     for section in ("guards/sets", "signatures/twins"):
         stored = run.load(f"{section}/{PGD}", AdversarialSet)
-        said = found[f"{section}/{PGD}".replace("/", "~")]["robust_accuracy"]
+        said = found[f"{section}/{PGD}".replace("/", "~")]["left_standing"]
         assert (said["hits"], said["n"]) == (int((~stored.success).sum()), len(stored.success))
         assert (said["low"], said["high"]) == Rate(said["hits"], said["n"]).interval
 

@@ -442,7 +442,7 @@ export interface ExampleSet {
   seed: number | null;
   /** Examples with whole images: these are in the gallery. */
   kept: number;
-  /** All images the attack was run on; the robustness figures count these. */
+  /** All images the attack was run on; figures left standing count these. */
   attacked: number;
 }
 
@@ -1075,10 +1075,10 @@ export interface RobustnessRow {
   misclassified: number;
   /** Those that stay broken when saved with 8 bits per value. */
   misclassified_8bit: number;
-  /** Of the attacked images, those that held: an upper bound. */
+  /** Of all images judged, those right and not broken: an upper bound. */
   robust_accuracy: Rate;
-  /** The same of all images that were offered. */
-  overall_accuracy: Rate;
+  /** Of the attacked images, those not broken: an upper bound. */
+  left_standing: Rate;
   /** Forward pass; null when it never looked or shares its cost. */
   median_first_break: number | null;
   /** By norm. */
@@ -1178,7 +1178,8 @@ export interface Sampled {
   norm: string;
   eps: number | null;
   seed: number;
-  robust_accuracy: Rate;
+  /** Of the attacked images, which were all classified correctly before. */
+  left_standing: Rate;
   set: string;
 }
 
@@ -1331,13 +1332,16 @@ export interface Versus {
 export interface WorstCase {
   norm: string;
   eps: number;
+  /** Attacked images: those classified correctly before. */
   n: number;
   /** The attack that broke most; of equals the one named first. */
   strongest: string;
-  /** What the strongest leaves. */
+  /** What the strongest leaves, of all images judged. */
   robust_accuracy: Rate;
-  /** Images that no attack at that budget broke. */
+  /** Robust accuracy under all: of all images judged, those right that none broke. */
   together: Rate;
+  /** As `together`, but of the attacked images. */
+  left_standing: Rate;
   attacks: string[];
 }
 

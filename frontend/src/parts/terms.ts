@@ -36,6 +36,10 @@ export const TERMS: readonly (readonly [string, string])[] = [
     'The attack’s image is still classified as the clean image was; it counts neither as positive nor as negative.',
   ],
   ['layer', 'A step of the classifier. Its activations are a vector; vectors of similar images lie near each other.'],
+  [
+    'left standing',
+    'The share of the images classified correctly before that the attack could not turn, as some papers count.',
+  ],
   ['margin', 'Logit of the true class minus the highest other one. Below zero: misclassified.'],
   [
     'metric',
@@ -57,7 +61,7 @@ export const TERMS: readonly (readonly [string, string])[] = [
   ],
   [
     'robust accuracy',
-    'The share of images that the attack could not turn. An upper bound: a better attack may turn more.',
+    'The share of all test images that are right and that the attack could not turn. An upper bound: a better attack may turn more.',
   ],
   ['ROC', 'All thresholds at once: the share of attacks caught over the share of clean images that raise an alarm.'],
   [

@@ -15,7 +15,8 @@ from pixelproof.types import Goal, Images, Labels, Logits, Mask, Norm, PerImage,
 class AdversarialSet:
     """Adversarial images with the facts about each: every tensor has one row per attacked image, on the CPU.
 
-    Only images that the model classified correctly are attacked; `offered` counts all that were given. `distance`
+    Only images that the model classified correctly are attacked; `offered` counts all that were given: an image
+    misclassified without an attack is lost before it begins. `distance`
     measures the returned image, whether or not it succeeded. `first_break` is the number of the forward pass that
     first saw the goal reached, -1 when none did. `success` is re-judged in float32 after the attack, `success_8bit`
     once more after rounding to 8 bits, as saving to an image file does. The sets of one sweep share `forwards`,
@@ -70,18 +71,26 @@ class AdversarialSet:
 
     @property
     def robust_accuracy(self) -> Rate:
-        """The share of the attacked images that held, an upper bound on what any attack in the budget would leave."""
-        return Rate(int((~self.success).sum()), len(self))
+        """The share of all images offered that the model classifies correctly and that the attack did not break.
 
-    @property
-    def overall_accuracy(self) -> Rate:
-        """As robust_accuracy, but over all images offered: those misclassified before the attack count as lost."""
+        An upper bound on what any attack in the budget would leave; counted as AutoAttack and RobustBench do.
+        """
         return Rate(int((~self.success).sum()), self.offered)
 
     @property
+    def left_standing(self) -> Rate:
+        """The share of the correctly classified images, those attacked, that did not break, as some papers count."""
+        return Rate(int((~self.success).sum()), len(self))
+
+    @property
+    def clean_accuracy(self) -> Rate:
+        """The share of all images offered that the model classifies correctly."""
+        return Rate(len(self), self.offered)
+
+    @property
     def expected_robust_accuracy(self) -> float:
-        """The share of the attacked images that one more pass would be expected to get right."""
-        return 1 - float((self.success.float() if self.rate is None else self.rate).mean())
+        """The share of all images offered that one more pass would be expected to get right."""
+        return float((1 - (self.success.float() if self.rate is None else self.rate)).sum()) / self.offered
 
     @property
     def class_counts(self) -> dict[int, int]:

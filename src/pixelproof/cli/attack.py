@@ -32,7 +32,7 @@ def attack(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Attack a model on the correctly classified images of a test set and print what held."""
+    """Attack a model on the correctly classified images of a test set and print what stands."""
     from pixelproof import attacks, data
 
     chosen = attacks.parse(spec)
@@ -85,7 +85,7 @@ def _facts(found: AdversarialSet) -> dict[str, Any]:
         "fooled": int(found.success.sum()),
         "fooled_8bit": int(found.success_8bit.sum()),
         "robust_accuracy": rate(found.robust_accuracy),
-        "overall_accuracy": rate(found.overall_accuracy),
+        "left_standing": rate(found.left_standing),
         **({} if found.rate is None else {"expected_robust_accuracy": round(found.expected_robust_accuracy, 6)}),
         **({"notes": "; ".join(found.notes)} if found.notes else {}),
         f"median_{found.norm}_of_fooled": median(found.distance[found.norm][found.success]),

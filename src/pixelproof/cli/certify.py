@@ -66,12 +66,18 @@ def certify(
         return
     shown = [[_text(value) for value in row.values()] for row in rows[:SHOWN]]
     table(f"The first {len(rows)} images that {model.card.name} gets right", list(rows[0]), shown)
-    for name in ("robust_accuracy", "certified_accuracy"):
-        out.print(f"one-pixel {name.replace('_', ' ')} of these: {percent(facts[name])}")
+    for name, of in (
+        ("robust_accuracy", f"of the first {facts['offered']} images"),
+        ("left_standing", "of the correctly classified"),
+        ("certified_accuracy", f"of the first {facts['offered']} images"),
+        ("proven", "of the correctly classified"),
+    ):
+        out.print(f"one-pixel {name.replace('_', ' ')} {of}: {percent(facts[name])}")
     out.print(f"CPU seconds per image: mean {facts['mean_seconds']:.1f}, most {facts['most_seconds']:.1f}")
 
 
 def _facts(proof: OnePixelCertificate, offered: int) -> dict[str, Any]:
+    from pixelproof.types import Rate
     from pixelproof.views.overview import rate
 
     return {
@@ -80,8 +86,10 @@ def _facts(proof: OnePixelCertificate, offered: int) -> dict[str, Any]:
         "attacked": int(proof.attacked.sum()),
         "certified": int(proof.certified.sum()),
         "undecided": int(proof.undecided.sum()),
-        "robust_accuracy": rate(proof.robust_accuracy),
-        "certified_accuracy": rate(proof.certified_accuracy),
+        "robust_accuracy": rate(Rate(proof.robust_accuracy.hits, offered)),
+        "left_standing": rate(proof.robust_accuracy),
+        "certified_accuracy": rate(Rate(proof.certified_accuracy.hits, offered)),
+        "proven": rate(proof.certified_accuracy),
         "mean_seconds": float(proof.seconds.mean()),
         "most_seconds": float(proof.seconds.max()),
         "boxes": int(proof.boxes.sum()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from pixelproof.errors import PixelproofError, RunError
 
 if TYPE_CHECKING:
     from pixelproof.run import Run
+    from pixelproof.types import Rate
     from pixelproof.views.robustness import RobustnessRow
 
 
@@ -70,15 +71,18 @@ def show(run: Run, quiet: bool, as_json: bool) -> None:
     out.print(f"clean accuracy {percent(clean)}, n={clean.n}, seed {facts.seed}")
     if rows:
         budgets = sorted({row.eps for row in rows}, key=lambda eps: (eps is None, eps))
-        title = f"Robust accuracy on the {rows[0].n} correctly classified images, by eps (upper bounds)"
-        table(
-            title, ["attack", *("no budget" if eps is None else f"{eps:.4g}" for eps in budgets)], _grid(rows, budgets)
-        )
+        heads = ["attack", *("no budget" if eps is None else f"{eps:.4g}" for eps in budgets)]
+        title = f"Robust accuracy, of all {clean.n} images, by eps (upper bounds)"
+        table(title, heads, _grid(rows, budgets, lambda row: row.robust_accuracy))
+        title = f"Left standing, of the {rows[0].n} correctly classified images, by eps (upper bounds)"
+        table(title, heads, _grid(rows, budgets, lambda row: row.left_standing))
     out.print(f"report: {path}", soft_wrap=True, highlight=False)
 
 
-def _grid(rows: Sequence[RobustnessRow], budgets: Sequence[float | None]) -> list[list[str]]:
+def _grid(
+    rows: Sequence[RobustnessRow], budgets: Sequence[float | None], share: Callable[[RobustnessRow], Rate]
+) -> list[list[str]]:
     """One line per attack, one cell per budget."""
-    cells = {(row.attack, row.eps): f"{100 * float(row.robust_accuracy):.1f} %" for row in rows}
+    cells = {(row.attack, row.eps): f"{100 * float(share(row)):.1f} %" for row in rows}
     names = dict.fromkeys(row.attack for row in rows)
     return [[name, *(cells.get((name, eps), "-") for eps in budgets)] for name in names]

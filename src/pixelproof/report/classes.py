@@ -29,7 +29,7 @@ def classes(opened: OpenRun) -> ReportSection | None:
         return ReportSection("classes", "Scores per class", (Prose(text),))
     said = (
         "Scores on the attacked images, which were all classified correctly before; so recall is the share of a class "
-        "that held, and precision falls where other classes are mistaken for this one. A ratio without cases is 0."
+        "left standing, and precision falls where other classes are mistaken for this one. A ratio without cases is 0."
     )
     pgd = found is None or not found.unpaired
     titles = {"f1": "F1", "precision": "Precision", "recall": "Recall"}
@@ -91,7 +91,7 @@ def confusions(opened: OpenRun) -> ReportSection | None:
     if focus:
         said += (
             f" Shown large: {focus.attack} at eps {number(focus.eps)}, chosen by rule: the attack that broke "
-            "most images over all budgets, at the budget that leaves closest to half."
+            "most images over all budgets, at the budget that leaves closest to half standing."
         )
     order = sorted(matrices, key=lambda each: each.eps or 0)
     folded = Fold(

@@ -33,7 +33,8 @@ def examples(opened: OpenRun) -> ReportSection | None:
         f"The first {len(shots)} images, in file order, of the sample that was drawn by class share before any attack "
         f"ran: nothing here was picked for its looks, and failures stay in. The attack is {focus.attack}, which "
         f"broke most images over all budgets, at eps {number(eps)}, the budget that leaves closest to half "
-        f"({percent(focus.robust_accuracy.value)}). {fooled} of these {len(shots)} are misclassified. "
+        f"of the attacked images standing ({percent(focus.left_standing.value)}). {fooled} of these {len(shots)} are "
+        "misclassified. "
         "From left to right: clean, adversarial, and the signed change per pixel (in colour images that of the "
         "channel that changed most). Pictures are rounded to 8 bits."
     )

@@ -59,8 +59,10 @@ def _headline(facts: OnePixelFindings) -> Headline:
     entries = [(percent(facts.untargeted.value), bounds(facts.untargeted), "of images fall to one pixel")]
     proofs, repair = facts.proofs, facts.repair
     if proofs:
-        rate = proofs.certified_accuracy
-        entries.append((percent(rate.value), bounds(rate), f"of {proofs.n} proven: no one-pixel attack exists"))
+        rate = proofs.proven
+        entries.append(
+            (percent(rate.value), bounds(rate), f"of {proofs.n} correct images proven: no one-pixel attack exists")
+        )
     if repair:
         entries.append((percent(repair.caught.value), bounds(repair.caught), "of twins caught by repair"))
     return Headline(tuple(entries))
@@ -166,9 +168,12 @@ def _proofs(facts: OnePixelProofs | None) -> list[Block]:
         return [Prose(f"No certificates were made: {why}; pixelproof certify makes them, or names the operation.")]
     cost = facts.quartiles
     spent = "–" if cost is None else " / ".join(number(value, 3) for value in cost)
+    of_all, of_right = f"of all {facts.offered} images", f"of the {facts.n} correctly classified"
     rows = (
-        cells("not attacked (upper bound of the accuracy under one pixel)", interval(facts.robust_accuracy), head=1),
-        cells("proven (lower bound)", interval(facts.certified_accuracy), head=1),
+        cells(f"robust accuracy, {of_all} (upper bound)", interval(facts.robust_accuracy), head=1),
+        cells(f"left standing, {of_right} (upper bound)", interval(facts.left_standing), head=1),
+        cells(f"certified accuracy, {of_all} (lower bound)", interval(facts.certified_accuracy), head=1),
+        cells(f"proven, {of_right} (lower bound)", interval(facts.proven), head=1),
         cells(
             "attacked / proven / undecided",
             f"{facts.attacked} / {facts.certified} / {facts.undecided}",
@@ -178,11 +183,11 @@ def _proofs(facts: OnePixelProofs | None) -> list[Block]:
         cells("of those not attacked: least, quartiles, most", spent, head=1),
     )
     note = (
-        f"The first {facts.n} correctly classified test images in file order, at most "
+        f"The first {facts.offered} test images in file order, of which {facts.n} are classified correctly; at most "
         f"{number(facts.budget, 4)} CPU seconds each; {facts.boxes} boxes of colours were bounded. A proof is "
         "about the network in exact arithmetic, with a margin of 0.001 logits for float32."
     )
-    caption = "One-pixel accuracy of correctly classified images: attacked against certified"
+    caption = "Accuracy under one pixel: attacked against certified"
     return [Table("one-pixel-certificate", caption, ("", "value"), (rows,), note)]
 
 

@@ -85,7 +85,8 @@ def _curves(opened: OpenRun) -> str:
     if found is None or not found.together:
         return ABSENT
     worst, last = found.together, found.together[-1]
-    return f"{len(worst)} budgets; all attacks together leave {percent(last.together.value)} at {last.eps:.3g}"
+    standing = f"{percent(last.left_standing.value)} left standing of the correctly classified"
+    return f"{len(worst)} budgets; all together leave {percent(last.together.value)} at {last.eps:.3g} ({standing})"
 
 
 def _beside(source: str) -> Callable[[OpenRun], str]:

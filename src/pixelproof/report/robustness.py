@@ -48,7 +48,8 @@ def _table(found: Robustness, made: str) -> Table:
             (
                 Cell(row.attack, head=True, quiet=bool(group)),
                 Cell("none" if row.eps is None else f"{row.norm} {row.eps:.3g}", head=True),
-                *cells(interval(row.robust_accuracy), f"{row.misclassified} of {row.n}"),
+                *cells(interval(row.robust_accuracy), interval(row.left_standing)),
+                Cell(f"{row.misclassified} of {row.n}"),
                 *cells(row.misclassified_8bit, number(row.median_first_break)),
                 *cells(number(row.median_distance["l2"], 3)),
                 *(Cell(text, quiet=bool(shared)) for text in _cost(row)),
@@ -56,7 +57,7 @@ def _table(found: Robustness, made: str) -> Table:
         )
     for cell in found.unpaired:
         head = (Cell("pgd", head=True), Cell(f"{cell.norm} {number(cell.eps)}", head=True))
-        bodies.setdefault("pgd (not run)", []).append((*head, *cells(*["not run"] * 7)))
+        bodies.setdefault("pgd (not run)", []).append((*head, *cells(*["not run"] * 8)))
     swept = any(row.shared_cost for row in rows)
     return Table(
         name="robustness-table",
@@ -65,6 +66,7 @@ def _table(found: Robustness, made: str) -> Table:
             "attack",
             "budget",
             "robust accuracy [95\u00a0%]",
+            "left standing [95\u00a0%]",
             "misclassified",
             "still after 8 bits",
             "first break (pass)",
@@ -73,7 +75,9 @@ def _table(found: Robustness, made: str) -> Table:
             "seconds",
         ),
         bodies=tuple(tuple(group) for group in bodies.values()),
-        note="“Still after 8 bits”: misclassified images that stay so when saved with 8 bits per value. First break: "
+        note=f"Robust accuracy: of all {rows[0].robust_accuracy.n} test images, those right and not broken. "
+        f"Left standing: of the {rows[0].n} classified correctly before, as the papers count. "
+        "“Still after 8 bits”: misclassified images that stay so when saved with 8 bits per value. First break: "
         "median forward pass that first saw the image misclassified (– when the attack never looks). L2 distance: "
         "median over the broken images. Passes: forward + backward."
         + (" First break, passes and seconds belong to an attack's whole curve, shared by its rows." if swept else ""),
@@ -89,7 +93,7 @@ def _curve(found: Robustness, *, norm: str, made: str) -> Figure:
     own = [row for row in found.rows if row.norm == norm and row.eps is not None]
     together = [row for row in found.together if row.norm == norm]
     budgets = sorted({row.eps for row in own if row.eps is not None})
-    n, reach = own[0].n, budgets[-1] or 1.0
+    n, right, reach = own[0].robust_accuracy.n, own[0].n, budgets[-1] or 1.0
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.add_subplot()
@@ -102,7 +106,7 @@ def _curve(found: Robustness, *, norm: str, made: str) -> Figure:
             marker = "x" if control else MARKERS[attacks.index(label) % len(MARKERS)]
             _line(
                 axes,
-                [(row.eps or 0.0, row.robust_accuracy) for row in line],
+                [(0.0, found.clean_accuracy), *((row.eps or 0.0, row.robust_accuracy) for row in line)],
                 colour=colour,
                 marker=marker,
                 dashed=control,
@@ -136,7 +140,8 @@ def _curve(found: Robustness, *, norm: str, made: str) -> Figure:
             f"{percent(last.together.value)} at eps {last.eps:.3g}. The table below holds every value."
         )
     caption = (
-        f"Share of the {n} correctly classified images that held, {made}. Bands: 95 % intervals. Dotted, with its "
+        f"Share of all {n} test images that are classified correctly ({right} of them without an attack) and that the "
+        f"attack did not break, {made}. Bands: 95 % intervals. Dotted, with its "
         "values in %: no attack broke the image. Dashed grey: noise of the same size, the control."
     )
     words = Words(f"Robust accuracy against budget ({norm}), {count(n)}", caption, alt)
@@ -144,11 +149,10 @@ def _curve(found: Robustness, *, norm: str, made: str) -> Figure:
 
 
 def _line(axes: Axes, points: list[tuple[float, Rate]], *, colour: str, marker: str, dashed: bool) -> None:
-    """One attack's curve from 100 % at eps 0 (where the images were right by selection), with its interval."""
-    eps = [0.0, *(value for value, _ in points)]
-    values = [100.0, *(100 * float(rate) for _, rate in points)]
-    low = [100.0, *(100 * rate.low for _, rate in points)]
-    high = [100.0, *(100 * rate.high for _, rate in points)]
+    """One attack's curve from the clean accuracy at eps 0, with its interval."""
+    eps = [value for value, _ in points]
+    values = [100 * float(rate) for _, rate in points]
+    low, high = [100 * rate.low for _, rate in points], [100 * rate.high for _, rate in points]
     axes.fill_between(eps, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.plot(eps, values, "--" if dashed else "-", color=colour, marker=marker, markersize=5, markevery=slice(1, None))
 

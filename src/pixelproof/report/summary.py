@@ -54,7 +54,7 @@ def _headline(opened: OpenRun, facts: Overview, robustness: Robustness | None) -
     ends = [] if robustness is None else _ends(robustness)
     said = [(clean, f"clean accuracy, {count(clean.n)}")]
     for row in ends:
-        at = f"{row.norm} eps\u00a0{row.eps:.3g}, {count(row.n)}"
+        at = f"{row.norm} eps\u00a0{row.eps:.3g}, {count(row.together.n)}"
         said.append((row.together, f"robust accuracy, all attacks together, {at}"))
     for row in ends[-1:]:
         if control := _control(robustness, row):
@@ -102,8 +102,8 @@ def _lead(opened: OpenRun, facts: Overview, robustness: Robustness | None) -> li
     ]
     if robustness is not None and robustness.rows:
         said.append(
-            f"Only these {clean.hits} were attacked, {settings(opened.run)}, and robust accuracy is the share of "
-            "them that held."
+            f"Only these {clean.hits} were attacked, {settings(opened.run)}. Robust accuracy is the share of all "
+            f"{clean.n} that are right and were not broken; left standing is the share of the {clean.hits}."
         )
     for row in [] if robustness is None else _ends(robustness):
         control = _control(robustness, row)
@@ -111,7 +111,7 @@ def _lead(opened: OpenRun, facts: Overview, robustness: Robustness | None) -> li
         said.append(
             f"At {row.norm} eps = {row.eps:.3g} the strongest single attack, {row.strongest}, leaves "
             f"{interval(row.robust_accuracy)}; all attacks together leave {percent(row.together.value)}"
-            f"{noise}."
+            f"{noise}. Left standing by all together: {percent(row.left_standing.value)}."
         )
     return said + _noticed(opened)
 
@@ -145,15 +145,19 @@ def _overview_table(robustness: Robustness) -> Table:
         rows.append((Cell("pgd", head=True), *[Cell("not run")] * len(budgets)))
     together = {(row.norm, row.eps): row.together.value for row in worst}
     total = _shares("all attacks together", [together[budget] for budget in budgets])
+    standing = {(row.norm, row.eps): row.left_standing.value for row in worst}
+    of_right = _shares(f"left standing, of {worst[0].n}", [standing[budget] for budget in budgets])
     norms = {norm for norm, _ in budgets}
     heads = [f"{eps:.3g}" if len(norms) == 1 else f"{norm} {eps:.3g}" for norm, eps in budgets]
+    images = count(worst[0].together.n)
     return Table(
         name="overview",
-        caption=f"Robust accuracy in % by attack and budget ({', '.join(sorted(norms))} eps), {count(worst[0].n)}",
+        caption=f"Robust accuracy in % by attack and budget ({', '.join(sorted(norms))} eps), {images}",
         columns=("attack", *heads),
-        bodies=(tuple(rows), (total,)),
-        note="Stronger colour: more images broken. In the last row an image counts as held only when no attack broke "
-        "it; noise of the same size is a control, not an attack.",
+        bodies=(tuple(rows), (total, of_right)),
+        note="Stronger colour: more images broken. All attacks together: an image stands only when no attack broke it. "
+        f"Left standing: the same, of the {worst[0].n} images classified correctly before, as the papers count. Noise "
+        "of the same size is a control, not an attack.",
         compact=True,
     )
 

@@ -155,7 +155,7 @@ class PixelSet:
 
     def only(self, keep: Mask) -> PixelSet:
         """The set of some of its images."""
-        return PixelSet(_rows(self.found, keep), self.position[keep], self.colour[keep], self.validation[keep])
+        return PixelSet(self.found[keep], self.position[keep], self.colour[keep], self.validation[keep])
 
     def clean(self, classes: tuple[str, ...]) -> Dataset:
         """The clean images as a data set, with their positions in the original file."""
@@ -166,14 +166,3 @@ class PixelSet:
         """All examples, the clean ones first, and which of them are attacked: row i and row n + i are twins."""
         attacked = torch.arange(2 * len(self)) >= len(self)
         return torch.cat([self.found.clean, self.found.images]), attacked
-
-
-def _rows(found: AdversarialSet, keep: Mask) -> AdversarialSet:
-    """An adversarial set of some of its images."""
-    values = {field.name: getattr(found, field.name) for field in fields(found)}
-    for name, value in values.items():
-        if isinstance(value, Tensor):
-            values[name] = value[keep]
-    values["goal"] = found.goal[keep]
-    values["distance"] = {norm: sizes[keep] for norm, sizes in found.distance.items()}
-    return AdversarialSet(**values)

@@ -85,7 +85,7 @@ def budget(context: Context, section: DefenceSection) -> None:
         while len(tried) < BISECTIONS and high - low > SHARPNESS:
             eps = round((low + high) / 2, 8) if tried else 0.1
             found = attacks.mount(FGSM(eps), model, images)
-            value = float(found.overall_accuracy)
+            value = float(found.robust_accuracy)
             tried.append(eps)
             reached.append(value)
             low, high = (eps, high) if value > section.calibrate else (low, eps)
@@ -116,7 +116,7 @@ def search(context: Context, section: DefenceSection) -> SearchRecord:
         row = DefenceRow(name=f"trial {number}", specs=(mask,))
         model, _, spent = trained(row, net, train, validation, settings)
         clean = float((model.predict(few.images).argmax(1) == few.labels).float().mean())
-        robust = float(attacks.mount(PGD(eps, steps=20), model, few).overall_accuracy)
+        robust = float(attacks.mount(PGD(eps, steps=20), model, few).robust_accuracy)
         found.append((mask, specs.write(settings), clean, robust, spent))
     masks, trainings, clean_, robust_, spent_ = zip(*found, strict=True)
     values = torch.tensor(clean_), torch.tensor(robust_)

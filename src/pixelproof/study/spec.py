@@ -164,13 +164,22 @@ class PixelSection(Section):
 class PaperFigure(Section):
     """One row of a paper's figure or table: its values, to be printed beside ours.
 
+    "robust accuracy" is of all images judged, "left standing" and "misclassified" of those classified correctly before.
     "neighbours k": the k that a paper chose for `layer` in its alarm rule. "printed": one number that is no share,
     named by `what` and shown as `text`, as the paper has it; `row` is the row of [defences] that it stands beside.
     """
 
     source: str
     measure: Literal[
-        "misclassified", "robust accuracy", "clean accuracy", "precision", "recall", "f1", "neighbours k", "printed"
+        "misclassified",
+        "robust accuracy",
+        "left standing",
+        "clean accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "neighbours k",
+        "printed",
     ]
     attack: str = ""
     layer: str = ""

@@ -34,15 +34,18 @@ class QuickSearch(Answer):
 
 
 class OnePixelProofs(Answer):
-    """Attacked and certified accuracy of the first correctly classified test images, and what the proofs cost."""
+    """Attacks and proofs of the first test images, and what they cost."""
 
-    n: int
+    n: int = Field(description="The correctly classified of them: they are attacked, and proven where none falls.")
+    offered: int = Field(description="Test images looked at, in file order.")
     budget: float = Field(description="CPU seconds that a proof of one image may take.")
     attacked: int
     certified: int
     undecided: int
-    robust_accuracy: Rate = Field(description="Not attacked: an upper bound.")
-    certified_accuracy: Rate = Field(description="Proven: a lower bound.")
+    robust_accuracy: Rate = Field(description="Of all images looked at, those right and not attacked: an upper bound.")
+    left_standing: Rate = Field(description="Of the correctly classified, those not attacked: an upper bound.")
+    certified_accuracy: Rate = Field(description="Of all images looked at, those right and proven: a lower bound.")
+    proven: Rate = Field(description="Of the correctly classified, those proven: a lower bound.")
     mean_seconds: float = Field(description="CPU seconds per image.")
     quartiles: tuple[float, ...] | None = Field(
         description="Least, quartiles and most of the images that were not attacked; null where all were."
@@ -163,12 +166,15 @@ def _proofs(run: Run) -> OnePixelProofs | None:
     spent = seconds[~proof.attacked & ~proof.wrong]
     return OnePixelProofs(
         n=len(record.labels),
+        offered=record.offered,
         budget=record.budget,
         attacked=int(proof.attacked.sum()),
         certified=int(proof.certified.sum()),
         undecided=int(proof.undecided.sum()),
-        robust_accuracy=proof.robust_accuracy,
-        certified_accuracy=proof.certified_accuracy,
+        robust_accuracy=Rate(proof.robust_accuracy.hits, record.offered),
+        left_standing=proof.robust_accuracy,
+        certified_accuracy=Rate(proof.certified_accuracy.hits, record.offered),
+        proven=proof.certified_accuracy,
         mean_seconds=float(seconds.mean()),
         quartiles=tuple(float(spent.quantile(q)) for q in (0.0, 0.25, 0.5, 0.75, 1.0)) if len(spent) else None,
         open_pixels=int(proof.open.sum()),

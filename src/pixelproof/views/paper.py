@@ -12,10 +12,16 @@ from pixelproof.views.answer import Answer, ClassName, held
 from pixelproof.views.classes import ClassScores, classes
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import overview
-from pixelproof.views.robustness import robustness
+from pixelproof.views.robustness import RobustnessRow, robustness
 
 SCORES = ("precision", "recall", "f1")
-MEASURES = ("misclassified", "robust accuracy", "clean accuracy", *SCORES)  # shares; others stand in their own section
+MEASURES = (
+    "misclassified",
+    "robust accuracy",
+    "left standing",
+    "clean accuracy",
+    *SCORES,
+)  # shares; others stand in their own section
 
 
 class PaperRow(Answer):
@@ -56,7 +62,7 @@ def paper(opened: OpenRun) -> tuple[PaperRow, ...]:
     if not figures:
         return ()
     found = held(lambda: robustness(opened))
-    table = {} if found is None else {(row.attack, row.eps): row.robust_accuracy for row in found.rows}
+    table = {} if found is None else {(row.attack, row.eps): row for row in found.rows}
     scores = {(row.attack, row.eps, row.class_name): row for row in classes(opened)}
     clean = overview(opened).clean_accuracy
     rows = []
@@ -67,7 +73,8 @@ def paper(opened: OpenRun) -> tuple[PaperRow, ...]:
             if figure["measure"] in SCORES:
                 ours = _score(scores.get((figure["attack"], eps, figure.get("class", ""))), figure["measure"])
             else:
-                rate = clean if figure["measure"] == "clean accuracy" else table.get((figure["attack"], eps))
+                row = table.get((figure["attack"], eps))
+                rate = clean if figure["measure"] == "clean accuracy" else _counted(row, figure["measure"])
                 ours = _ours(rate, broken=figure["measure"] == "misclassified")
             rows.append(
                 PaperRow(
@@ -92,6 +99,13 @@ def _score(found: ClassScores | None, measure: str) -> Ours:
         return Ours()
     shares = {"precision": found.precision, "recall": found.recall, "f1": found.f1}
     return Ours(n=found.n, share=shares[measure])
+
+
+def _counted(row: RobustnessRow | None, measure: str) -> Rate | None:
+    """Of all images judged for robust accuracy; "misclassified" and "left standing" are of the attacked ones."""
+    if row is None:
+        return None
+    return row.robust_accuracy if measure == "robust accuracy" else row.left_standing
 
 
 def _ours(found: Rate | None, *, broken: bool) -> Ours:

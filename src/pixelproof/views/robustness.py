@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from pixelproof.results import AttackRecord
+from pixelproof.results import AttackRecord, CleanRecord
 from pixelproof.scores import median
 from pixelproof.types import Rate
 from pixelproof.views.answer import Answer, Lacking, Missing, or_missing
@@ -31,8 +31,8 @@ class RobustnessRow(Answer):
     n: int = Field(description="Attacked images: those classified correctly before.")
     misclassified: int = Field(description="Those of them that the attack broke.")
     misclassified_8bit: int = Field(description="Those that stay broken when saved with 8 bits per value.")
-    robust_accuracy: Rate = Field(description="Of the attacked images, those that held: an upper bound.")
-    overall_accuracy: Rate = Field(description="The same of all images that were offered.")
+    robust_accuracy: Rate = Field(description="Of all images judged, those right and not broken: an upper bound.")
+    left_standing: Rate = Field(description="Of the attacked images, those not broken: an upper bound.")
     median_first_break: float | None = Field(description="Forward pass; null when it never looked or shares its cost.")
     median_distance: dict[str, float | None] = Field(description="By norm.")
     forwards_per_image: float
@@ -59,10 +59,11 @@ class WorstCase(Answer):
 
     norm: str
     eps: float
-    n: int
+    n: int = Field(description="Attacked images: those classified correctly before.")
     strongest: str = Field(description="The attack that broke most; of equals the one named first.")
-    robust_accuracy: Rate = Field(description="What the strongest leaves.")
-    together: Rate = Field(description="Images that no attack at that budget broke.")
+    robust_accuracy: Rate = Field(description="What the strongest leaves, of all images judged.")
+    together: Rate = Field(description="Robust accuracy under all: of all images judged, those right that none broke.")
+    left_standing: Rate = Field(description="As `together`, but of the attacked images.")
     attacks: tuple[str, ...]
 
 
@@ -75,7 +76,7 @@ class Sampled(Answer):
     norm: str
     eps: float | None
     seed: int
-    robust_accuracy: Rate
+    left_standing: Rate = Field(description="Of the attacked images, which were all classified correctly before.")
     set: str
 
 
@@ -146,23 +147,25 @@ def _rows(opened: OpenRun, found: list[AttackRecord]) -> Iterator[RobustnessRow]
             n=len(record),
             misclassified=broken,
             misclassified_8bit=int(record.success_8bit.sum()),
-            robust_accuracy=Rate(len(record) - broken, len(record)),
-            overall_accuracy=Rate(len(record) - broken, record.offered),
+            robust_accuracy=Rate(len(record) - broken, record.offered),
+            left_standing=Rate(len(record) - broken, len(record)),
             median_first_break=None if record.shared_cost else median(seen),
             median_distance={norm: median(values[record.success]) for norm, values in record.distance.items()},
             forwards_per_image=float(record.forwards.double().mean()),
             backwards_per_image=float(record.backwards.double().mean()),
             seconds=record.seconds,
             shared_cost=record.shared_cost,
-            per_class=_classes(record, len(opened.clean.classes)),
+            per_class=_classes(record, opened.clean),
             set=kept.get((record.label, record.eps)),
         )
 
 
-def _classes(record: AttackRecord, classes: int) -> tuple[Rate, ...]:
-    n = torch.bincount(record.labels, minlength=classes).tolist()
-    held = torch.bincount(record.labels[~record.success], minlength=classes).tolist()
-    return tuple(Rate(hits, of) for hits, of in zip(held, n, strict=True))
+def _classes(record: AttackRecord, clean: CleanRecord) -> tuple[Rate, ...]:
+    """Of every class all test images count, as the attacks were offered them all."""
+    classes = len(clean.classes)
+    n = torch.bincount(clean.labels, minlength=classes).tolist()
+    standing = torch.bincount(record.labels[~record.success], minlength=classes).tolist()
+    return tuple(Rate(hits, of) for hits, of in zip(standing, n, strict=True))
 
 
 def _curves(rows: list[RobustnessRow]) -> Iterator[Curve]:
@@ -182,14 +185,15 @@ def _worst_cases(found: list[AttackRecord]) -> Iterator[WorstCase]:
     for (norm, eps), group in sorted(cells.items()):
         strongest = max(group, key=lambda record: int(record.success.sum()))
         broken = torch.stack([record.success for record in group]).any(0)
-        n = len(strongest)
+        standing = int((~broken).sum())
         yield WorstCase(
             norm=norm,
             eps=eps,
-            n=n,
+            n=len(strongest),
             strongest=strongest.label,
-            robust_accuracy=Rate(n - int(strongest.success.sum()), n),
-            together=Rate(n - int(broken.sum()), n),
+            robust_accuracy=Rate(int((~strongest.success).sum()), strongest.offered),
+            together=Rate(standing, strongest.offered),
+            left_standing=Rate(standing, len(strongest)),
             attacks=tuple(record.label for record in group),
         )
 
@@ -208,7 +212,7 @@ def _sampled(opened: OpenRun) -> Iterator[Sampled]:
             norm=each.norm or "",
             eps=each.eps,
             seed=each.seed or 0,
-            robust_accuracy=Rate(int((~each.success).sum()), len(each)),
+            left_standing=Rate(int((~each.success).sum()), len(each)),
             set=each.id,
         )
 
@@ -224,7 +228,8 @@ def _focus(rows: list[RobustnessRow]) -> RobustnessRow | None:
     """The row to look at closely, chosen by rule, never by what looks good; None without budgets.
 
     The attack that broke most images over all its budgets (controls only when there is nothing else), at the budget
-    that leaves closest to half of the images, so that successes and failures are both there. Ties: first, smallest.
+    that leaves closest to half of the attacked images, so that successes and failures are both there. Ties: first,
+    smallest.
     """
     with_budget = [row for row in rows if row.eps is not None]
     wanted = [row for row in with_budget if not row.control] or with_budget
@@ -235,4 +240,4 @@ def _focus(rows: list[RobustnessRow]) -> RobustnessRow | None:
         totals[row.attack] = totals.get(row.attack, 0) + row.misclassified
     attack = max(totals, key=lambda label: totals[label])
     own = [row for row in wanted if row.attack == attack]
-    return min(own, key=lambda row: (abs(float(row.robust_accuracy) - 0.5), row.eps or 0.0))
+    return min(own, key=lambda row: (abs(float(row.left_standing) - 0.5), row.eps or 0.0))

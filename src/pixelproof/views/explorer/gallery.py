@@ -34,7 +34,7 @@ class ExampleSet(Answer):
     )
     seed: int | None = Field(description="That the attack's random numbers were drawn with.")
     kept: int = Field(description="Examples with whole images: these are in the gallery.")
-    attacked: int = Field(description="All images the attack was run on; the robustness figures count these.")
+    attacked: int = Field(description="All images the attack was run on; figures left standing count these.")
 
 
 class GalleryDetector(Answer):
