@@ -34,6 +34,7 @@ def attack(
 ) -> None:
     """Attack a model on the correctly classified images of a test set and print what stands."""
     from pixelproof import attacks, data
+    from pixelproof.types import Rate
 
     chosen = attacks.parse(spec)
     images = data.load(data_name, "test", data_dir)
@@ -62,7 +63,7 @@ def attack(
         emit(facts)
         return
     rows = [
-        (key.replace("_", " "), percent(value) if isinstance(value, dict) else value) for key, value in facts.items()
+        (key.replace("_", " "), percent(value) if isinstance(value, Rate) else value) for key, value in facts.items()
     ]
     table(found.attack, ["", ""], [row for row in rows if row[1] is not None])
     if chosen.name == "fgsm" and not quiet:
@@ -71,7 +72,6 @@ def attack(
 
 def _facts(found: AdversarialSet) -> dict[str, Any]:
     from pixelproof.scores import median
-    from pixelproof.views.overview import rate
 
     looked = found.success & (found.first_break >= 0)
     return {
@@ -84,8 +84,8 @@ def _facts(found: AdversarialSet) -> dict[str, Any]:
         "offered": found.offered,
         "fooled": int(found.success.sum()),
         "fooled_8bit": int(found.success_8bit.sum()),
-        "robust_accuracy": rate(found.robust_accuracy),
-        "left_standing": rate(found.left_standing),
+        "robust_accuracy": found.robust_accuracy,
+        "left_standing": found.left_standing,
         **({} if found.rate is None else {"expected_robust_accuracy": round(found.expected_robust_accuracy, 6)}),
         **({"notes": "; ".join(found.notes)} if found.notes else {}),
         f"median_{found.norm}_of_fooled": median(found.distance[found.norm][found.success]),

@@ -27,20 +27,18 @@ def warnings(found: Audit) -> list[str]:
 
 def facts(found: Audit, proven: Rate | None, given: str = "") -> dict[str, Any]:
     """An audit as JSON-able facts: the verdict, the evaluation in short, what is proven, and every flag."""
-    from pixelproof.views.overview import rate
-
     return {
         "verdict": found.verdict,
         "believable": found.believable,
         "n": found.evaluation.offered,
         "seed": found.evaluation.seed,
-        "clean_accuracy": rate(found.evaluation.clean_accuracy),
-        "robust_accuracy_at_most": rate(found.evaluation.robust_accuracy),
-        "left_standing": rate(found.evaluation.left_standing),
+        "clean_accuracy": found.evaluation.clean_accuracy,
+        "robust_accuracy_at_most": found.evaluation.robust_accuracy,
+        "left_standing": found.evaluation.left_standing,
         "eps": found.evaluation.eps,
         "eps_given": given or decimal(found.evaluation.eps),
         "warnings": warnings(found),
-        "robust_accuracy_at_least": None if proven is None else rate(proven),
+        "robust_accuracy_at_least": proven,
         "expected_robust_accuracy": round(found.evaluation.expected_robust_accuracy, 6),
         "attack": found.evaluation.attack,
         "random": found.random,
@@ -66,14 +64,14 @@ def facts(found: Audit, proven: Rate | None, given: str = "") -> dict[str, Any]:
 
 def show(found: Audit, proven: Rate | None) -> None:
     """Print what `audit` found."""
-    summary = facts(found, proven)
+    bound = found.evaluation
     out.print(found.verdict, style="bold green" if found.believable else "bold red", markup=False, highlight=False)
-    loud(summary["warnings"])
-    out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={summary['n']}", highlight=False)
-    standing = percent(summary["left_standing"])
+    loud(warnings(found))
+    out.print(f"clean accuracy {percent(bound.clean_accuracy)}, n={bound.offered}", highlight=False)
+    standing = percent(bound.left_standing)
     out.print(f"left standing of the correctly classified: {standing}", highlight=False)
     if proven is not None and proven.hits:
-        at_least = percent(summary["robust_accuracy_at_least"])
+        at_least = percent(proven)
         out.print(f"proven by interval bounds, whatever attacks miss: robust accuracy >= {at_least}", highlight=False)
     rows = []
     for number_, (flag, finding) in enumerate(found.flags, 1):

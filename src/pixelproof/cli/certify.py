@@ -78,7 +78,6 @@ def certify(
 
 def _facts(proof: OnePixelCertificate, offered: int) -> dict[str, Any]:
     from pixelproof.types import Rate
-    from pixelproof.views.overview import rate
 
     return {
         "n": len(proof.wrong),
@@ -86,10 +85,10 @@ def _facts(proof: OnePixelCertificate, offered: int) -> dict[str, Any]:
         "attacked": int(proof.attacked.sum()),
         "certified": int(proof.certified.sum()),
         "undecided": int(proof.undecided.sum()),
-        "robust_accuracy": rate(Rate(proof.robust_accuracy.hits, offered)),
-        "left_standing": rate(proof.robust_accuracy),
-        "certified_accuracy": rate(Rate(proof.certified_accuracy.hits, offered)),
-        "proven": rate(proof.certified_accuracy),
+        "robust_accuracy": Rate(proof.robust_accuracy.hits, offered),
+        "left_standing": proof.robust_accuracy,
+        "certified_accuracy": Rate(proof.certified_accuracy.hits, offered),
+        "proven": proof.certified_accuracy,
         "mean_seconds": float(proof.seconds.mean()),
         "most_seconds": float(proof.seconds.max()),
         "boxes": int(proof.boxes.sum()),

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 def facts(found: Comparison) -> dict[str, Any]:
     """A comparison as JSON-able facts, cell by cell."""
-    from pixelproof.views.overview import rate
-
     return {
         "first": found.first,
         "second": found.second,
@@ -26,8 +24,8 @@ def facts(found: Comparison) -> dict[str, Any]:
         "cells": [
             {
                 "condition": cell.condition,
-                "first": {"accuracy": rate(cell.first), **cell.first_scores},
-                "second": {"accuracy": rate(cell.second), **cell.second_scores},
+                "first": {"accuracy": cell.first, **cell.first_scores},
+                "second": {"accuracy": cell.second, **cell.second_scores},
                 "only_first": cell.only_first,
                 "only_second": cell.only_second,
                 "difference": {
@@ -54,15 +52,13 @@ def warnings(found: Comparison) -> list[str]:
 
 def show(found: Comparison, names: tuple[str, str]) -> None:
     """Print what `compare` found."""
-    from pixelproof.views.overview import rate
-
     out.print(found.verdict, style="bold", markup=False, highlight=False)
     out.print(f"A is {names[0]}, B is {names[1]}; {found.data}, n={found.n}, seed {found.seed}", highlight=False)
     rows = [
         (
             short(cell),
-            percent(rate(cell.first)),
-            percent(rate(cell.second)),
+            percent(cell.first),
+            percent(cell.second),
             str(cell.difference),
             f"{cell.only_first} / {cell.only_second}",
             f"{cell.p_holm:.2g}" + (" *" if cell.significant else ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from pixelproof.errors import BadInput, UnknownName
 if TYPE_CHECKING:
     from pixelproof.data import Dataset
     from pixelproof.models import Classifier
+    from pixelproof.types import Rate
 
 PGD_STEPS = 40
 
@@ -53,8 +54,6 @@ def defend(
     from pixelproof import defend as library
     from pixelproof.measure import flags
     from pixelproof.specs import parse
-    from pixelproof.types import Rate
-    from pixelproof.views.overview import rate
 
     if out_file.suffix != ".safetensors":
         out_file = out_file.with_name(f"{out_file.name}.safetensors")  # models are found by it
@@ -84,11 +83,11 @@ def defend(
         bounded = any(isinstance(item, library.IntervalTraining) for item in chosen.defences)
         proven = None
         if bounded and prove.has_bounds(hardened.model):
-            proven = rate(prove.certified(hardened.model, test, size))
+            proven = prove.certified(hardened.model, test, size)
     warnings = [
         f"{name}: {warning}"
         for name, model_ in (("before", model), ("after", hardened.model))
-        if (warning := flags.chance(Rate(rows[name]["clean"]["hits"], len(test)), len(model_.card.classes)))
+        if (warning := flags.chance(rows[name]["clean"], len(model_.card.classes)))
     ]
     card = hardened.model.card
     facts = {
@@ -131,19 +130,18 @@ def defend(
         err.print(hint, style="dim")
 
 
-def _tried(model: Classifier, test: Dataset, eps: float, seed: int) -> dict[str, Any]:
+def _tried(model: Classifier, test: Dataset, eps: float, seed: int) -> dict[str, Rate]:
     """Accuracy on all test images: clean, under FGSM and under PGD; random models are attacked in expectation."""
     from pixelproof import attacks
     from pixelproof.attacks.stochastic import expect
     from pixelproof.types import Rate
-    from pixelproof.views.overview import rate
 
     right = model.predict(test.images).argmax(1) == test.labels
-    found = {"clean": rate(Rate(int(right.sum()), len(test)))}
+    found = {"clean": Rate(int(right.sum()), len(test))}
     target = expect(model, 10) if model.card.stochastic else model
     for attack in (attacks.FGSM(eps), attacks.PGD(eps, steps=PGD_STEPS)):
         standing = 0
         if right.any():
             standing = int((~attacks.mount(attack, target, test, seed=seed).success).sum())
-        found[attack.name] = rate(Rate(standing, len(test)))
+        found[attack.name] = Rate(standing, len(test))
     return found

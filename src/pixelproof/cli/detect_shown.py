@@ -41,8 +41,8 @@ def show(report: dict[str, Any], *, quiet: bool) -> None:
             err.print(f"{len(rows) - SHOWN} more: --json gives all of them, with their neighbours", style="dim")
     if "false_alarms" in report:
         clean, wrong = report["false_alarms"], report["natural_error_alarms"]
-        out.print(f"false alarms {percent(clean)} of {clean['n']} clean test images", highlight=False)
-        out.print(f"alarms on natural errors {percent(wrong)}, n={wrong['n']}", highlight=False)
+        out.print(f"false alarms {percent(clean)} of {clean.n} clean test images", highlight=False)
+        out.print(f"alarms on natural errors {percent(wrong)}, n={wrong.n}", highlight=False)
         body = [
             (
                 row["attack"], f"{row['fooled']} of {row['attacked']}",
@@ -66,7 +66,7 @@ def show(report: dict[str, Any], *, quiet: bool) -> None:
         known = report["known"]
         out.print(
             f"attacks that know the guard (linf {known['eps']:.3g}): {percent(known['evaded'])} evade, "
-            f"n={known['evaded']['n']}",
+            f"n={known['evaded'].n}",
             highlight=False,
         )
     if report["folder"] is not None:

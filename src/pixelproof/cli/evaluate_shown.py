@@ -13,17 +13,15 @@ if TYPE_CHECKING:
 
 def facts(found: Evaluation, curve: RobustnessCurve | None = None, given: str = "") -> dict[str, Any]:
     """An evaluation as JSON-able facts, image by image, with the curve where there is one."""
-    from pixelproof.views.overview import rate
-
     return {
         "attack": found.attack,
         "data": found.data,
         "model": found.model,
         "seed": found.seed,
         "n": found.offered,
-        "clean_accuracy": rate(found.clean_accuracy),
-        "robust_accuracy_at_most": rate(found.robust_accuracy),
-        "left_standing": rate(found.left_standing),
+        "clean_accuracy": found.clean_accuracy,
+        "robust_accuracy_at_most": found.robust_accuracy,
+        "left_standing": found.left_standing,
         "eps": found.eps,
         "eps_given": given or decimal(found.eps),
         "expected_robust_accuracy": round(found.expected_robust_accuracy, 6),
@@ -35,7 +33,7 @@ def facts(found: Evaluation, curve: RobustnessCurve | None = None, given: str = 
         if curve is None
         else {
             "eps": list(curve.eps),
-            "robust_accuracy_at_most": [rate(value) for value in curve.robust_accuracy],
+            "robust_accuracy_at_most": list(curve.robust_accuracy),
             "searched": curve.searched,
             "distance": [round(float(d), 6) if d.isfinite() else None for d in curve.distance],
         },
@@ -63,18 +61,14 @@ def facts(found: Evaluation, curve: RobustnessCurve | None = None, given: str = 
 
 def show(found: Evaluation, curve: RobustnessCurve | None) -> None:
     """Print what `evaluate` found."""
-    from pixelproof.views.overview import rate
-
     shown = [part for part in found.parts if part.attacked]
     rows = [(part.label, part.attacked, part.broke, f"{part.seconds:.1f}") for part in shown]
     table(f"{found.attack}, seed {found.seed}", ["part", "attacked", "broke", "seconds"], rows)
-    summary = facts(found)
-    out.print(f"clean accuracy {percent(summary['clean_accuracy'])}, n={found.offered}")
-    out.print(f"robust accuracy <= {percent(summary['robust_accuracy_at_most'])}, {found.ended}, {found.seconds:.1f} s")
-    standing = percent(summary["left_standing"])
-    out.print(f"left standing of the correctly classified: {standing}")
+    out.print(f"clean accuracy {percent(found.clean_accuracy)}, n={found.offered}")
+    out.print(f"robust accuracy <= {percent(found.robust_accuracy)}, {found.ended}, {found.seconds:.1f} s")
+    out.print(f"left standing of the correctly classified: {percent(found.left_standing)}")
     if curve is not None:
-        points = zip(curve.eps, (rate(value) for value in curve.robust_accuracy), strict=True)
+        points = zip(curve.eps, curve.robust_accuracy, strict=True)
         shown_points = [(decimal(eps), percent(value)) for eps, value in points]
         rest = "" if curve.searched == len(found) else f"; time for {curve.searched} of {len(found)} images"
         table(f"curve, {found.norm}, n={found.offered}{rest}", ["eps", "robust accuracy <="], shown_points)

@@ -143,10 +143,8 @@ def loud(warnings: Sequence[str]) -> None:
         err.print(f"WARNING: {warning}", style="bold red", highlight=False)
 
 
-def percent(rate: Rate | dict[str, Any]) -> str:
-    """A rate as "46.2 % [43.1, 49.3]"."""
-    if not isinstance(rate, dict):
-        rate = {"value": rate.value, "low": rate.low, "high": rate.high}
-    if rate["value"] is None:
+def percent(rate: Rate) -> str:
+    """A rate as "46.2 % [43.1, 49.3]", a dash where nothing was counted."""
+    if rate.value is None:
         return "-"
-    return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+    return f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"

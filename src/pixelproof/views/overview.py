@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pydantic import ConfigDict, Field
 
@@ -11,12 +9,6 @@ from pixelproof.scores import Scores, confusion
 from pixelproof.types import Rate
 from pixelproof.views.answer import Answer, ClassName
 from pixelproof.views.open_run import OpenRun
-
-
-def rate(value: Rate) -> dict[str, Any]:
-    """A rate with its count and 95 % interval; null where nothing was counted."""
-    low, high = value.interval
-    return {"value": float(value) if value.n else None, "low": low, "high": high, "hits": value.hits, "n": value.n}
 
 
 class ClassRow(Answer):
