@@ -1,17 +1,22 @@
 // Made by `python -m pixelproof.web.typescript` from the answers of src/pixelproof/views; do not edit.
 
 /**
- * Balanced accuracy over k = 1, 2, ... for one layer, with the threshold tuned for each k on the tuning half.
+ * Figs. 8 to 11: accuracy of one layer over k, every k with its equal-error threshold of the tuning half.
  *
- * `best` is the k chosen on the tuning half, `papers_k` the one the paper would pick from the validation curve.
+ * Place i of every curve is k = i + 1; all are shares, and accuracy weighs clean and attacked images equally.
  */
-export interface Accuracy {
+export interface AccuracyOverK {
+  /** A layer, or 'composed' for all of them joined. */
   layer: string;
+  /** Accuracy on the tuning half. */
   tuning: number[];
+  /** Accuracy on the judging half. */
   validation: number[];
-  /** Equal error rate over k on the tuning half. */
+  /** Equal error rate on the tuning half. */
   eer: number[];
+  /** The k chosen on the tuning half. */
   best: number;
+  /** The k that the judging half's curve would pick, as the paper chose it. */
   papers_k: number;
 }
 
@@ -1243,7 +1248,7 @@ export interface Thresholds {
   rate: number;
   tuned_on: string;
   against: Against[];
-  accuracy: Accuracy[];
+  accuracy: AccuracyOverK[];
   note: string;
 }
 

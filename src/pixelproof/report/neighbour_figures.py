@@ -63,17 +63,17 @@ def accuracy_over_k(found: NeighbourFindings) -> Figure:
             at = range(1, len(row.tuning) + 1)
             axes.plot(at, [100 * value for value in row.tuning], color=MUTED, lw=1, label="tuning half")
             axes.plot(at, [100 * value for value in row.validation], color=PALETTE[0], label="judging half")
-            axes.axvline(row.k, color=PALETTE[1], ls="--", lw=1, label="our k")
+            axes.axvline(row.best, color=PALETTE[1], ls="--", lw=1, label="our k")
             paper = theirs[row.layer]
             if paper is not None:
                 axes.axvline(paper, color=PALETTE[2], ls=":", lw=1.4, label="paper's k")
-            axes.set_title(f"{row.layer}: k = {row.k}" + ("" if paper is None else f", paper {paper}"))
+            axes.set_title(f"{row.layer}: k = {row.best}" + ("" if paper is None else f", paper {paper}"))
             axes.set_xlabel("k")
             percent_axis(axes)
             axes.set_ylim(40, 102)
         canvas.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
 
-    said = ", ".join(f"{row.layer} {row.k}" for row in rows)
+    said = ", ".join(f"{row.layer} {row.best}" for row in rows)
     words = Words(
         "Accuracy over k (paper 3, Figs. 8 to 11)",
         "Every k has its own threshold at the equal error rate of the tuning half. Accuracy weighs clean and attacked "

@@ -48,14 +48,15 @@ class ThresholdCurve(Answer):
 class AccuracyOverK(Answer):
     """Figs. 8 to 11: accuracy of one layer over k, every k with its equal-error threshold of the tuning half.
 
-    Place i of both curves is k = i + 1; both are shares, clean and attacked images weighted equally.
+    Place i of every curve is k = i + 1; all are shares, and accuracy weighs clean and attacked images equally.
     """
 
     layer: str = Field(description="A layer, or 'composed' for all of them joined.")
-    k: int = Field(description="The k chosen on the tuning half.")
-    papers_k: int = Field(description="The k that the judging half's curve would pick, as the paper chose it.")
     tuning: tuple[float, ...] = Field(description="Accuracy on the tuning half.")
     validation: tuple[float, ...] = Field(description="Accuracy on the judging half.")
+    eer: tuple[float, ...] = Field(description="Equal error rate on the tuning half.")
+    best: int = Field(description="The k chosen on the tuning half.")
+    papers_k: int = Field(description="The k that the judging half's curve would pick, as the paper chose it.")
 
 
 class LayerRoc(Answer):

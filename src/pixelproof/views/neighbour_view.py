@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -39,15 +38,25 @@ class NeighbourView:
         return cls(run, model)
 
     @property
-    def section(self) -> dict[str, Any]:
-        """The study's settings of [guards]."""
-        found: dict[str, Any] = self.run.spec["guards"]
+    def focus(self) -> str:
+        """The attack that k and threshold of every layer were tuned on."""
+        return self.clean.tuned_on
+
+    @property
+    def k(self) -> int:
+        """How many neighbours of an image are looked up."""
+        return int(self.run.spec["guards"]["k"])
+
+    @property
+    def metric(self) -> Metric:
+        """What the index compares by."""
+        found: Metric = self.run.spec["guards"]["metric"]
         return found
 
     @cached_property
     def tuned(self) -> Tuned:
         """k and threshold per layer, tuned on the focus attack."""
-        return catalogue.TUNED.load(self.run, attack=self.section["focus"])
+        return catalogue.TUNED.load(self.run, attack=self.focus)
 
     @cached_property
     def calibration(self) -> NeighbourRecord:
@@ -110,23 +119,22 @@ class NeighbourView:
     def look(self, images: Images, labels: Labels) -> NeighbourRecord:
         """The neighbours of any images, looked up now as the study looked up its own."""
         subject = Subject("now", images, torch.full((len(images),), -1), labels)
-        return NeighbourRecord.of(self.store, self.model, subject, k=self.section["k"])
+        return NeighbourRecord.of(self.store, self.model, subject, k=self.k)
 
     def verdicts(self, seen: NeighbourRecord) -> VerdictRecord:
         """What the study's rules say of looked-up images."""
         nothing = torch.zeros(len(seen), dtype=torch.bool)
-        rate, focus = self.section["rate"], self.section["focus"]
-        return verdicts(seen, self.calibration, self.tuned, rate=rate, validation=nothing, tuned_on=focus)
+        rate = self.clean.rate
+        return verdicts(seen, self.calibration, self.tuned, rate=rate, validation=nothing, tuned_on=self.focus)
 
     @property
     def note(self) -> str:
         """What the rules rest on, in one sentence."""
-        record, section = self.clean, self.section
-        tuned = int((~record.validation).sum())
+        tuned = int((~self.clean.validation).sum())
         return (
-            f"k and threshold of every layer were tuned on {section['focus']} and {tuned} clean test images; "
+            f"k and threshold of every layer were tuned on {self.focus} and {tuned} clean test images; "
             f"the calibrated limits come from {len(self.calibration)} clean validation images at a false-alarm rate of "
-            f"{100 * section['rate']:g} %."
+            f"{100 * self.clean.rate:g} %."
         )
 
 

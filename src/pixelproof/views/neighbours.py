@@ -71,7 +71,7 @@ def _neighbours(opened: OpenRun) -> NeighbourFindings:
         attacks=tuple(found.attacked),
         alarm_rule=tuple(_alarm_rule(found)),
         thresholds=tuple(_thresholds(tuned)),
-        accuracy_over_k=tuple(_accuracy_over_k(tuned)),
+        accuracy_over_k=accuracy_over_k(tuned),
         rocs=tuple(_rocs(tuned)),
         cases=tuple(_cases(found)),
         recovered=tuple(_recovered(found)),
@@ -122,16 +122,20 @@ def _thresholds(tuned: Tuned) -> Iterator[ThresholdCurve]:
         )
 
 
-def _accuracy_over_k(tuned: Tuned) -> Iterator[AccuracyOverK]:
+def accuracy_over_k(tuned: Tuned) -> tuple[AccuracyOverK, ...]:
+    """The curves of every layer that a rule was chosen from."""
     reached = tuned.tuning.at(tuned.tuning.accuracy, tuned.tuning.thresholds)
-    for position, layer in enumerate(tuned.tuning.layers):
-        yield AccuracyOverK(
+    return tuple(
+        AccuracyOverK(
             layer=layer,
-            k=tuned.best[position],
-            papers_k=tuned.papers_k[position],
             tuning=tuple(reached[position].tolist()),
             validation=tuple(tuned.validated[position].tolist()),
+            eer=tuple(tuned.tuning.eer[position].tolist()),
+            best=tuned.best[position],
+            papers_k=tuned.papers_k[position],
         )
+        for position, layer in enumerate(tuned.tuning.layers)
+    )
 
 
 def _rocs(tuned: Tuned) -> Iterator[LayerRoc]:

@@ -163,7 +163,7 @@ def _trained(opened: OpenRun, layer: str, which: str) -> Tensor:
     index = int(which)
     found = opened.neighbour_view if opened.has("neighbour_view") else None
     if found is not None and layer in found.store.layers and index in found.rows:
-        own = found.by(found.section["metric"])[found.store.layers.index(layer)]
+        own = found.by(found.metric)[found.store.layers.index(layer)]
         if own.metric != "cosine":  # which stores rows of length one
             return own.rows[found.rows[index]].cpu()
     image = opened.training[opened.place(index)].images
@@ -198,7 +198,7 @@ def unit(opened: OpenRun, layer: str, number: int) -> Unit:
     store = opened.neighbour_view.store
     if layer not in store.layers:
         raise Lacking("unit", f"The training images' activations in {layer} are not in the run.", "Add it to layers.")
-    rows = opened.neighbour_view.by(opened.neighbour_view.section["metric"])[store.layers.index(layer)].rows
+    rows = opened.neighbour_view.by(opened.neighbour_view.metric)[store.layers.index(layer)].rows
     if not 0 <= number < rows.shape[1]:
         raise BadInput("explore", f"units of {layer} go from 0 to {rows.shape[1] - 1}", number)
     values = rows[:, number].cpu()

@@ -105,7 +105,7 @@ def neighbours(opened: OpenRun, example: str, layer: str, metric: Metric) -> Exa
     return ExampleNeighbours(
         layer=layer,
         metric=metric,
-        guard_metric=opened.neighbour_view.section["metric"],
+        guard_metric=opened.neighbour_view.metric,
         indexed=len(store),
         clean=sides[0],
         adversarial=sides[1] if len(sides) > 1 else None,
@@ -115,7 +115,7 @@ def neighbours(opened: OpenRun, example: str, layer: str, metric: Metric) -> Exa
 
 def most(opened: OpenRun) -> int:
     """How many neighbours are listed: as many as the guard looked up."""
-    return int(min(opened.neighbour_view.section["k"], len(opened.neighbour_view.store)))
+    return min(opened.neighbour_view.k, len(opened.neighbour_view.store))
 
 
 def faces(opened: OpenRun, example: str, layer: str, metric: Metric) -> bytes:

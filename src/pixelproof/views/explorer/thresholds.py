@@ -17,6 +17,8 @@ from pixelproof.run import slug
 from pixelproof.views import paths
 from pixelproof.views.answer import Answer, Estimate, Numbers
 from pixelproof.views.example_sets import CLEAN
+from pixelproof.views.neighbour_rows import AccuracyOverK
+from pixelproof.views.neighbours import accuracy_over_k
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.roc import Roc
 
@@ -52,20 +54,6 @@ class Against(Answer):
     examples: tuple[str, ...] = Field(description="The images' example ids, in the order of the scores.")
 
 
-class Accuracy(Answer):
-    """Balanced accuracy over k = 1, 2, ... for one layer, with the threshold tuned for each k on the tuning half.
-
-    `best` is the k chosen on the tuning half, `papers_k` the one the paper would pick from the validation curve.
-    """
-
-    layer: str
-    tuning: tuple[float, ...]
-    validation: tuple[float, ...]
-    eer: tuple[float, ...] = Field(description="Equal error rate over k on the tuning half.")
-    best: int
-    papers_k: int
-
-
 class Thresholds(Answer):
     """Scores of every layer, so that a slider can move thresholds in the browser."""
 
@@ -73,7 +61,7 @@ class Thresholds(Answer):
     rate: float = Field(description="The false-alarm rate of the calibrated rule.")
     tuned_on: str
     against: tuple[Against, ...]
-    accuracy: tuple[Accuracy, ...]
+    accuracy: tuple[AccuracyOverK, ...]
     note: str
 
 
@@ -82,23 +70,11 @@ def thresholds(opened: OpenRun) -> Thresholds:
     view = opened.neighbour_view
     found = {name: record for name, record in view.states.items() if name != CLEAN}
     judged = {name: record for name, record in found.items() if bool(_attacked(record).any())}
-    tuned = view.tuned
-    accuracy = tuned.tuning.at(tuned.tuning.accuracy, tuned.tuning.thresholds)
     return Thresholds(
         rate=view.clean.rate,
-        tuned_on=view.section["focus"],
+        tuned_on=view.focus,
         against=tuple(_against(opened, name, record) for name, record in _ordered(opened, judged)),
-        accuracy=tuple(
-            Accuracy(
-                layer=layer,
-                tuning=tuple(accuracy[row].tolist()),
-                validation=tuple(tuned.validated[row].tolist()),
-                eer=tuple(tuned.tuning.eer[row].tolist()),
-                best=tuned.best[row],
-                papers_k=tuned.papers_k[row],
-            )
-            for row, layer in enumerate(tuned.tuning.layers)
-        ),
+        accuracy=accuracy_over_k(view.tuned),
         note=view.note,
     )
 
@@ -180,6 +156,5 @@ def _attacked(record: VerdictRecord) -> Bool[Tensor, " n"]:
 
 def _ordered(opened: OpenRun, judged: dict[str, VerdictRecord]) -> list[tuple[str, VerdictRecord]]:
     """The focus attack first, then as the study names them."""
-    section = opened.neighbour_view.section
-    order = [slug(section["focus"]), *(slug(spec) for spec in section["attacks"])]
+    order = [slug(spec) for spec in (opened.neighbour_view.focus, *opened.run.spec["guards"]["attacks"])]
     return sorted(judged.items(), key=lambda entry: order.index(entry[0]) if entry[0] in order else len(order))
