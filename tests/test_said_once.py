@@ -1,6 +1,7 @@
-"""What stands in one place only: names of results, how a spec becomes a part of one, and the name of a class."""
+"""What stands in one place only: names of results, how a spec becomes a part of one, of classes, and of fields."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pixelproof.results import RESULTS
 
 SOURCE = Path(__file__).parents[1] / "src" / "pixelproof"
 FILES = sorted(SOURCE.rglob("*.py"))
+FACES = [path for path in FILES if path.relative_to(SOURCE).parts[0] in ("views", "report")]
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 # Folders of results: what a name in a run begins with.
 FOLDERS = tuple(sorted({kind.pattern.partition("{")[0] for kind in RESULTS.values() if "/" in kind.pattern}))
@@ -45,3 +47,21 @@ def test_no_class_name_is_defined_twice():
 def named(node: ast.AST, name: str) -> bool:
     """Whether this is the definition of a function of that name."""
     return isinstance(node, ast.FunctionDef) and node.name == name
+
+
+@pytest.mark.parametrize("path", FACES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_what_views_and_report_hand_over_has_named_fields(path):
+    """A dict of anything would have its keys spelled, and its values guessed, wherever it is read."""
+    assert not untyped(TREES[path])
+
+
+def test_a_dict_of_anything_is_found_wherever_it_stands():
+    assert len(untyped(ast.parse("def rows(of: dict[str, Any] | None) -> list[dict[str, Any]]: ..."))) == 2
+    assert untyped(ast.parse("found: Dict[str, typing.Any] = {}"))
+    assert not untyped(ast.parse("def by_norm() -> dict[str, float]: ..."))
+
+
+def untyped(tree: ast.AST) -> list[str]:
+    """Every type in a module that is a dict of anything by names."""
+    types = (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Subscript))
+    return [text for text in types if re.fullmatch(r"(\w+\.)?[dD]ict\[str, (\w+\.)?Any\]", text)]

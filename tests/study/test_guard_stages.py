@@ -1,5 +1,6 @@
 """Paper 3's stages in a study: complete, resumable, equal to numbers made without them, and reported."""
 
+import dataclasses
 import json
 import shutil
 
@@ -20,7 +21,7 @@ from pixelproof.results import (
     NeighbourRecord,
     VerdictRecord,
 )
-from pixelproof.results.catalogue import CASES, DUPLICATES, PIXEL_SET
+from pixelproof.results.catalogue import CASES, DUPLICATES, PIXEL_SET, VERDICTS
 from pixelproof.run import Run, slug
 from pixelproof.study.context import Context
 from pixelproof.study.guard_table import Spec
@@ -294,6 +295,23 @@ def test_the_four_cases_and_with_have_their_names_outside_python(run):
     assert list(counts) == ["attack", "layer", "true positive", "false negative", "true negative", "false positive"]
     effect = views.duplicates(opened).model_dump(mode="json", by_alias=True)["layers"][0]
     assert list(effect) == ["layer", "k", "with", "without", "change"]
+
+
+def test_an_attack_that_breaks_no_image_of_the_judging_half_has_no_rows_of_its_own(run, tmp_path):
+    again = tmp_path / "run"
+    shutil.copytree(run.folder, again)
+    copied, none = Run.open(again), "fgsm"
+    record = VERDICTS.load(copied, state=none)
+    VERDICTS.save(copied, dataclasses.replace(record, fooled=torch.zeros_like(record.fooled)), state=none)
+    opened = OpenRun(copied, "run")
+    found = views.neighbours(opened)
+    assert {row.attack for row in found.depth} == {row.state for row in found.disagreement} - {"clean"}
+    assert none not in {row.attack for row in found.depth}
+    assert {row.right for row in found.recovered if row.attack == none} == {Rate(0, 0)}
+    section = report.neighbours(opened)
+    tables = {block.name: block for block in section.blocks[-1].blocks}
+    (title,) = {body[0][0].text.partition(":")[0] for body in tables["disagreement-others"].bodies}
+    assert title == "pixels"
 
 
 def test_the_table_of_detectors_holds_every_pair(run):

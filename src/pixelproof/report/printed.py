@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,23 +28,18 @@ def printed(opened: OpenRun) -> Mapping[str, Printed]:
     Older versions kept no such entries with a run. A run of a study that comes with pixelproof gets those of the study
     as it is now: that study asks for them, and no result depends on them.
     """
-    own = _entries(opened.run.spec["paper"])
-    return own or _entries(_of_bundled(opened.run.spec))
+    own = [study.PaperFigure.model_validate(each) for each in opened.run.spec["paper"]]
+    return _entries(own) or _entries(_of_bundled(opened.run.spec))
 
 
-def _of_bundled(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _of_bundled(spec: Mapping[str, Any]) -> tuple[study.PaperFigure, ...]:
     """The figures of the bundled study that a spec is of, by its name and title."""
     if spec["name"] not in study.bundled():
-        return []
+        return ()
     found = study.load(spec["name"])
-    if found.title != spec["title"]:
-        return []
-    return [figure.model_dump(mode="json") for figure in found.paper]
+    return found.paper if found.title == spec["title"] else ()
 
 
-def _entries(figures: list[dict[str, Any]]) -> dict[str, Printed]:
-    return {
-        each["what"]: Printed(each["text"], each["values"][0], each["row"])
-        for each in figures
-        if each["measure"] == "printed"
-    }
+def _entries(figures: Iterable[study.PaperFigure]) -> dict[str, Printed]:
+    wanted = (each for each in figures if each.measure == "printed")
+    return {each.what: Printed(each.text, each.values[0], each.row) for each in wanted}

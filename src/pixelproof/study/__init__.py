@@ -2,6 +2,6 @@
 
 from pixelproof.results import AttackRecord, CleanRecord
 from pixelproof.study.conduct import Event, conduct
-from pixelproof.study.spec import Study, bundled, load, parse
+from pixelproof.study.spec import PaperFigure, Study, bundled, load, parse
 
-__all__ = ["AttackRecord", "CleanRecord", "Event", "Study", "bundled", "conduct", "load", "parse"]
+__all__ = ["AttackRecord", "CleanRecord", "Event", "PaperFigure", "Study", "bundled", "conduct", "load", "parse"]
