@@ -101,11 +101,16 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     own: dict[str, Tensor] = {}
     taken: set[int] = set()
     for name, tensor in tensors.items():
-        whole = tensor.detach().cpu().contiguous()
+        whole = settled(tensor)
         storage = whole.untyped_storage().data_ptr()
         own[name] = whole.clone() if storage in taken else whole
         taken.add(storage)
     return own
+
+
+def settled(tensor: Tensor) -> Tensor:
+    """A detached copy on the CPU whose memory is its values: contiguous, conjugated or negated for good, not lazily."""
+    return tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
 
 
 def _of_notes(notes: Mapping[str, str]) -> int:
@@ -114,4 +119,4 @@ def _of_notes(notes: Mapping[str, str]) -> int:
 
 def _of_tensor(tensor: Tensor) -> int:
     kind = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
-    return zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(kind))
+    return zlib.crc32(settled(tensor).reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(kind))

@@ -70,6 +70,37 @@ NESTED = {
 }
 
 
+FOURIER = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        drawn = torch.randn(8, 8, 2, generator=torch.Generator().manual_seed(0))
+        self.weight = nn.Parameter(torch.view_as_complex(drawn).conj())  # conjugated lazily: only a flag is set
+        self.head = nn.Linear(64, 10)
+    def forward(self, x):
+        return self.head(torch.fft.ifft2(torch.fft.fft2(x) * self.weight).real.flatten(1))
+"""
+
+
+def test_weights_that_are_conjugated_lazily_come_back_conjugated(tmp_path):
+    # safetensors 0.8.0 writes the memory of such a tensor, which is that of the tensor before conj()
+    (tmp_path / "net.py").write_text(FOURIER)
+    model = load(f"{tmp_path}/net.py:Net", data=TEST)
+    plain = model.net.weight
+    assert plain.is_conj()
+    digest = model.digest()
+    save(model, tmp_path / "own.safetensors")
+    back = load(f"{tmp_path}/net.py:Net", data=TEST, weights=tmp_path / "own.safetensors")
+    torch.testing.assert_close(back.predict(TEST.images[:20]), model.predict(TEST.images[:20]))
+    assert back.digest() == digest
+    with torch.no_grad():
+        plain.copy_(plain.conj().clone())
+    assert model.digest() != digest
+
+
 @pytest.mark.parametrize("name", NESTED)
 def test_checkpoints_as_training_scripts_keep_them_are_read(net, code, tmp_path, name):
     torch.save(NESTED[name](net.state_dict()), tmp_path / "w.ckpt")

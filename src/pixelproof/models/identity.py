@@ -22,6 +22,7 @@ from pixelproof.draws import rng_of, seeded
 from pixelproof.models import hooks as listening
 from pixelproof.models.modes import evaluating
 from pixelproof.models.nets import is_own
+from pixelproof.tensorfile import settled
 
 if TYPE_CHECKING:
     from pixelproof.models.classifier import Classifier
@@ -186,8 +187,7 @@ def _content(value: Any) -> tuple[object, ...]:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    plain = tensor.detach().cpu().contiguous()
-    return bytes(plain.view(-1).view(torch.uint8).numpy().tobytes())
+    return bytes(settled(tensor).view(-1).view(torch.uint8).numpy().tobytes())
 
 
 def _answers(classifier: Classifier) -> tuple[int, ...]:
