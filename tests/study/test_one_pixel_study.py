@@ -253,7 +253,12 @@ def test_examples_are_the_first_of_the_validation_half(run, twins):
 
 def test_the_report_has_its_section_tables_and_figure(run, tmp_path):
     text = report.write(run, tmp_path).read_text()
-    for words in ("What one pixel can do", "Attackability map", "correctly classified (lower bound)", "Detection by repair"):
+    for words in (
+        "What one pixel can do",
+        "Attackability map",
+        "correctly classified (lower bound)",
+        "Detection by repair",
+    ):
         assert words in text
     assert (tmp_path / "figures" / "attackability.png").is_file()
     assert (tmp_path / "tables" / "one-pixel.csv").read_text().count("\n") == 11

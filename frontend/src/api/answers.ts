@@ -29,23 +29,37 @@ export interface AccuracyOverK {
  */
 export interface ActivationDifference {
   available: true;
+  /** Whose activations are compared. */
   layer: string;
+  /** That the distance is measured by. */
   metric: string;
+  /** The first image: clean, adversarial or the position of a training image. */
   a: string;
+  /** The second image, likewise. */
   b: string;
+  /** Units of the layer. */
   width: number;
+  /** Between the two images, by the metric. */
   distance: number;
+  /** Those with the largest shares, largest first. */
   units: UnitChange[];
+  /** Shares of the largest units together, 0 to 1. */
   carried: number[];
+  /** All activations of both images: (2, width). */
   vectors: Numbers;
+  /** How many units carry half of the distance, in words. */
   sentence: string;
 }
 
 /** Clean images against one attack's successes, none of which anything was tuned on. */
 export interface Against {
+  /** File name of the attack's state. */
   attack: string;
+  /** Clean images, correctly classified. */
   clean: number;
+  /** Images that the attack turned. */
   attacked: number;
+  /** Layers in the network's order, then the composed one. */
   spaces: Space[];
   /** (spaces, clean + attacked): clean images first. */
   scores: Numbers;
@@ -75,9 +89,13 @@ export interface Atlas {
   href: string;
   /** Width and height of a tile in pixels. */
   tile: [number, number];
+  /** Tiles side by side on a page. */
   columns: number;
+  /** Tiles one below the other on a page. */
   rows: number;
+  /** How many pages there are. */
   pages: number;
+  /** On all pages together. */
   tiles: number;
 }
 
@@ -88,9 +106,11 @@ export interface Attackability {
   vulnerable: number[];
   /** Wrong classes that some one-pixel change reaches. */
   targets: number[];
+  /** One-pixel changes that were judged: every pixel in every corner colour. */
   candidates: number;
   /** What is proven about colours that were not tried; null if nothing. */
   certificate: string | null;
+  /** How they were judged and what the map does not prove. */
   note: string;
 }
 
@@ -101,14 +121,21 @@ export interface Attackability {
  */
 export interface Attributions {
   available: true;
+  /** How the values were made. */
   method: string;
+  /** The class explained for each image, clean first. */
   classes: number[];
+  /** Expected logit of that class over the backgrounds: where the values start from. */
   base: number[];
+  /** One for each image. */
   gap: number[];
   /** Largest |value|: the common, zero-centred scale of both maps. */
   limit: number;
+  /** One value per pixel and channel, in logits. */
   values: Numbers;
+  /** One per sense; empty for clean rows. */
   critical: CriticalPositions[];
+  /** Training images that stand for 'nothing there'. */
   background: number;
   /** False when computed now, from the run's classifier and background images. */
   stored: boolean;
@@ -116,52 +143,75 @@ export interface Attributions {
 
 /** What an audit said of this classifier at one norm and budget. */
 export interface Audited {
+  /** Of the budget. */
   norm: string;
+  /** The budget in that norm. */
   eps: number;
+  /** That the audit's random numbers were drawn with. */
   seed: number;
+  /** In one sentence. */
   verdict: string;
+  /** Whether no red flag blocks the bound. */
   believable: boolean;
 }
 
 /** What the paper says of a row: accuracies in training, at test and under attack, and the added training time. */
 export interface ClaimedRow {
+  /** Accuracy on training images; null where the paper has none. */
   training: number | null;
+  /** Accuracy on clean test images. */
   clean: number | null;
+  /** Accuracy under the paper's attack. */
   robust: number | null;
+  /** Added training time, as the paper prints it. */
   time: number | null;
 }
 
 /** One class on the clean test images. */
 export interface ClassRow {
+  /** True class. */
   class: string;
   /** Clean test images of this class. */
   n: number;
   /** Those that are classified correctly. */
   correct: number;
+  /** Share of the images taken for this class that are of it. */
   precision: number;
+  /** Share of this class's images that are taken for it. */
   recall: number;
+  /** Harmonic mean of precision and recall. */
   f1: number;
 }
 
 /** Critical pixels in one of paper 1's senses: positions row * width + column, most critical first. */
 export interface CriticalPositions {
+  /** generation: the attacked image's explanation is large; detection: it changed. */
   sense: string;
+  /** Most critical first. */
   positions: number[];
 }
 
 /** Robust accuracy over eps for one attack; points in ascending order. */
 export interface Curve {
+  /** As the study names it. */
   attack: string;
+  /** The attack's name without its settings. */
   family: string;
+  /** Whether this is noise, to compare attacks with. */
   control: boolean;
+  /** Of the budgets. */
   norm: string;
+  /** That its random numbers were drawn with. */
   seed: number;
+  /** One per budget, ascending. */
   points: RobustnessRow[];
 }
 
 /** A run that cannot be read, and why. */
 export interface DamagedRun {
+  /** Of its folder. */
   name: string;
+  /** In one sentence. */
   why: string;
 }
 
@@ -204,6 +254,7 @@ export interface Decision {
 /** Plain and hardened models beside each other. */
 export interface Defences {
   available: true;
+  /** Network by network, rows in the study's order, the plain one first. */
   rows: HardenedRow[];
   /** One for each network, in the study's order. */
   budgets: FoundBudget[];
@@ -248,6 +299,7 @@ export interface DetectorRow {
   eer: Estimate;
   /** The best balanced accuracy that any threshold has. */
   accuracy: Estimate;
+  /** Of the row, within its list. */
   id: string;
   /** Its spec, or 'neighbours, LAYER' for the alarm rule of one layer. */
   detector: string;
@@ -255,6 +307,7 @@ export interface DetectorRow {
   control: boolean;
   /** The attack it was fitted or tuned on; empty where it saw clean images only. */
   fitted_on: string;
+  /** As the study names it. */
   attack: string;
   /** Clean images, correctly classified, that the figures rest on. */
   clean_n: number;
@@ -270,6 +323,7 @@ export interface DetectorRow {
   false_alarms: Rate;
   /** Attacked images whose recovered class is the true one; null: none is. */
   recovered: Rate | null;
+  /** On those clean and attacked images. */
   roc: Roc;
 }
 
@@ -314,7 +368,9 @@ export interface Detectors {
   guards: GuardRow[];
   /** One row per detector of [signatures]. */
   signatures: DetectorRow[];
+  /** One row per detector of [guards]. */
   natural_errors: NaturalErrors[];
+  /** One row per detector and attack that knows it. */
   known: KnownRow[];
 }
 
@@ -324,18 +380,25 @@ export interface Epoch {
   epoch: number;
   /** Whether the weights after this epoch were kept. */
   kept: boolean;
+  /** On the images it was trained on. */
   training: EpochScores;
   /** Null where no images were held back. */
   validation: EpochScores | null;
+  /** That the epoch took. */
   seconds: number;
 }
 
 /** Loss, accuracy and macro scores; on training images running means within the epoch. */
 export interface EpochScores {
+  /** Mean over images. */
   loss: number;
+  /** Share classified correctly. */
   accuracy: number;
+  /** Mean over classes. */
   precision: number;
+  /** Mean over classes. */
   recall: number;
+  /** Mean over classes. */
   f1: number;
 }
 
@@ -453,8 +516,11 @@ export interface ExampleSet {
 
 /** A training image and how strongly it excites the unit. */
 export interface Exciting {
+  /** Position in the original training file. */
   index: number;
+  /** True class. */
   label: number;
+  /** Of the unit. */
   activation: number;
 }
 
@@ -466,8 +532,11 @@ export interface Facts {
   versions: Record<string, string>;
   /** Of the checkout; null or empty where there was none. */
   revision: string | null;
+  /** Operating system and processor. */
   machine: string;
+  /** That torch computed with. */
   threads: number | null;
+  /** Where the network ran: cpu or cuda. */
   device: string;
   /** By stage of the study. */
   seconds: Record<string, number>;
@@ -475,13 +544,17 @@ export interface Facts {
 
 /** The eps at which FGSM leaves a network's baseline `accuracy` of n validation images, and every eps tried. */
 export interface FoundBudget {
+  /** The network that was attacked. */
   net: string;
+  /** The budget that was found. */
   eps: number;
   /** The accuracy that was asked for. */
   wanted: number;
   /** The accuracy that FGSM leaves at eps. */
   accuracy: number;
+  /** Validation images. */
   n: number;
+  /** Every eps in the order it was tried. */
   tried: number[];
   /** The accuracy left at each eps tried. */
   reached: number[];
@@ -576,6 +649,7 @@ export interface GuardRow {
   eer: Estimate;
   /** The best balanced accuracy that any threshold has. */
   accuracy: Estimate;
+  /** Of the row, within its list. */
   id: string;
   /** Its spec, or 'neighbours, LAYER' for the alarm rule of one layer. */
   detector: string;
@@ -583,6 +657,7 @@ export interface GuardRow {
   control: boolean;
   /** The attack it was fitted or tuned on; empty where it saw clean images only. */
   fitted_on: string;
+  /** As the study names it. */
   attack: string;
   /** Clean images, correctly classified, that the figures rest on. */
   clean_n: number;
@@ -598,6 +673,7 @@ export interface GuardRow {
   false_alarms: Rate;
   /** Attacked images whose recovered class is the true one; null: none is. */
   recovered: Rate | null;
+  /** On those clean and attacked images. */
   roc: Roc;
   /** AUROC against all clean images, misclassified ones included. */
   auroc_all: number;
@@ -607,6 +683,7 @@ export interface GuardRow {
   second: Rate;
   /** Attempts that are alarmed or still classified correctly. */
   rejected_or_right: Rate;
+  /** Of judging an image. */
   seconds_per_image: number;
   /** Attacked images alarmed at a clean threshold for 1 % false alarms. */
   alarms_1: Rate;
@@ -618,6 +695,7 @@ export interface GuardRow {
   false_alarms_5: Rate;
   /** Clean validation images that its threshold comes from. */
   calibration: number;
+  /** That fitting took. */
   fit_seconds: number;
   /** Images that attacks which know it turn without an alarm; null: not tried. */
   lost: Rate | null;
@@ -627,11 +705,17 @@ export interface GuardRow {
 
 /** One network trained with one row of [defences], the seeds put together; the attacks judge n test images. */
 export interface HardenedRow {
+  /** The network. */
   net: string;
+  /** The row of [defences]. */
   row: string;
+  /** Specs, in the order they are applied; empty for the plain row. */
   defences: string[];
+  /** Training seeds. */
   seeds: number;
+  /** Test images that the attacks judge. */
   n: number;
+  /** The budget of the attacks, unless they say another. */
   eps: number;
   /** Accuracy on the (masked) training images in the epoch that was kept. */
   training: Spread;
@@ -641,18 +725,23 @@ export interface HardenedRow {
   cpu_seconds: number;
   /** CPU seconds of training relative to the plain row. */
   cost: number;
+  /** Numbers that training sets. */
   parameters: number;
+  /** Of the weights. */
   size_bytes: number;
   /** CPU seconds of predicting one image, the fastest seed. */
   seconds_per_image: number;
   /** Features of an image that the model looks at. */
   features: number;
+  /** What the paper says of the row. */
   paper: ClaimedRow;
   /** Whether the study audits its rows. */
   audited: boolean;
   /** Whether this is the network's undefended row. */
   plain: boolean;
+  /** Accuracy under every attack that judged it. */
   held: Held[];
+  /** Beside the plain row of the same network. */
   against: Versus[];
   /** Share of the n images proven at eps; null where nothing can be. */
   certified: Spread | null;
@@ -670,19 +759,25 @@ export interface HardenedRow {
 export interface Held {
   /** Its name in tables: the attack, after 'on:' with the mask on, another eps after @. */
   name: string;
+  /** Its name; 'clean' where nothing attacked. */
   attack: string;
+  /** The budget. */
   eps: number;
   /** Whether the defence's mask was also on while judging. */
   mask_on: boolean;
+  /** Share of the row's n images that are classified correctly. */
   accuracy: Spread;
 }
 
 /** Where the explorer begins. */
 export interface Home {
+  /** Of pixelproof. */
   version: string;
   /** True in an exported copy: nothing but the files beside it can be asked for. */
   static: boolean;
+  /** Whether the live page is switched on. */
   live: boolean;
+  /** In the order they were given. */
   runs: RunCard[];
   /** Runs that are left out. */
   damaged: DamagedRun[];
@@ -758,14 +853,21 @@ export interface Judged {
  * the detector finds least strange, where the study has one-pixel attacks.
  */
 export interface KnownRow {
+  /** As in its own row. */
   detector: string;
+  /** Correctly classified test images that were attacked. */
   n: number;
+  /** Of the budget. */
   norm: string;
+  /** The budget in that norm. */
   eps: number;
   /** 0 for single pixels: every change that fools was shown to the guard. */
   steps: number;
+  /** The false-alarm rate that the detector's threshold was set to. */
   rate: number;
+  /** What the attack weighs or does, in words. */
   attack: string;
+  /** Images that fool the classifier, seen or unseen. */
   fooled: Rate;
   /** Images that fool the classifier without an alarm. */
   evaded: Rate;
@@ -793,11 +895,13 @@ export interface Layer {
 
 /** A layer that can be looked at; `judged` where the run holds what it says about examples. */
 export interface LayerCard {
+  /** As registered in the network; 'composed' joins all judged layers. */
   name: string;
   /** conv, dense, flatten, or composed (all judged layers together). */
   kind: string;
   /** Values per image. */
   width: number;
+  /** Whether the run holds what its neighbours say. */
   judged: boolean;
 }
 
@@ -865,22 +969,31 @@ export interface LivePage {
 
 /** Unweighted means over the classes. */
 export interface Macro {
+  /** Share of the images taken for a class that are of it. */
   precision: number;
+  /** Share of a class's images that are taken for it. */
   recall: number;
+  /** Harmonic mean of precision and recall. */
   f1: number;
 }
 
 /** A projection that can be shown. */
 export interface MapCard {
+  /** The place in its address. */
   id: string;
+  /** What is projected: images or a layer. */
   space: string;
+  /** pca or umap. */
   method: string;
+  /** Whether the study made it; else it is made when it is asked for. */
   stored: boolean;
+  /** Points. */
   n: number;
 }
 
 /** The projections of a run. */
 export interface Maps {
+  /** Stored ones first, then PCA of the pixels and of every layer. */
   maps: MapCard[];
   /** How to get UMAP, when no stored projection used it. */
   umap: Missing | null;
@@ -933,8 +1046,11 @@ export interface NaturalErrors {
   eer: Estimate;
   /** The best balanced accuracy that any threshold has. */
   accuracy: Estimate;
+  /** As in its own row. */
   detector: string;
+  /** Clean images that are classified correctly. */
   clean_n: number;
+  /** Clean images that are misclassified. */
   wrong_n: number;
 }
 
@@ -956,6 +1072,7 @@ export interface Node {
 export interface Numbers {
   /** Relative to the API's root, for example 'runs/digits/maps/pca~fc1/points.f32'. */
   href: string;
+  /** Size along every axis. */
   shape: number[];
 }
 
@@ -974,6 +1091,7 @@ export interface Paired {
   available: true;
   /** Test images that both runs used. */
   n: number;
+  /** Clean images first, then every attack and budget that both runs hold. */
   cells: PairedCell[];
   /** What this comparison cannot say. */
   limit: string;
@@ -981,14 +1099,21 @@ export interface Paired {
 
 /** Two classifiers on the same images under one attack at one budget (nulls: clean); `difference` second - first. */
 export interface PairedCell {
+  /** As the studies name it; null for clean images. */
   attack: string | null;
+  /** Of the budget; null for clean images. */
   norm: string | null;
+  /** The budget in that norm; null for clean images. */
   eps: number | null;
+  /** Images that the first classifier gets right. */
   first: Rate;
+  /** Images that the second classifier gets right. */
   second: Rate;
   /** Images that only the first classifier gets right. */
   only_first: number;
+  /** Images that only the second classifier gets right. */
   only_second: number;
+  /** Of the two shares, second minus first, with its bootstrap interval over images. */
   difference: Estimate;
   /** McNemar's exact p-value. */
   p: number;
@@ -998,18 +1123,26 @@ export interface PairedCell {
 
 /** A part that a run may hold, and how to get it. */
 export interface Part {
+  /** The section of the study. */
   name: string;
+  /** Whether the run holds anything of it. */
   available: boolean;
+  /** What it adds to a run. */
   about: string;
+  /** What to do to get it. */
   add: string;
 }
 
 /** Two coordinates per image. Point i is clean where `twin[i]` is null, else it was made from point `twin[i]`. */
 export interface Projection {
   available: true;
+  /** As in Maps. */
   id: string;
+  /** What is projected: images or a layer. */
   space: string;
+  /** pca or umap. */
   method: string;
+  /** Points. */
   n: number;
   /** Examples there are; fewer are shown when a stratified sample was taken. */
   of: number;
@@ -1019,10 +1152,15 @@ export interface Projection {
   fitted: number;
   /** Positions in the gallery's sets. */
   set: number[];
+  /** The clean image's place in the test file. */
   index: number[];
+  /** True class. */
   label: number[];
+  /** Class the classifier gives to the point's image. */
   predicted: number[];
+  /** The attack succeeded; false for clean points. */
   success: boolean[];
+  /** The clean point it was made from; null for clean points. */
   twin: (number | null)[];
   /** (n, 2) */
   points: Numbers;
@@ -1042,6 +1180,7 @@ export interface Rate {
 
 /** The body of every 4xx and 5xx answer: one sentence that says what was expected and what to do. */
 export interface Refusal {
+  /** What was expected, what was got and what to do. */
   error: string;
 }
 
@@ -1050,7 +1189,9 @@ export interface Robustness {
   available: true;
   /** Of all clean test images. */
   clean_accuracy: Rate;
+  /** In the study's order. */
   curves: Curve[];
+  /** One per norm and budget. */
   together: WorstCase[];
   /** Attacks of other sections, on their own samples of images. */
   sampled: Sampled[];
@@ -1064,15 +1205,19 @@ export interface Robustness {
 
 /** One attack at one budget. Medians are over the broken images, null when there are none. */
 export interface RobustnessRow {
+  /** As the study names it. */
   attack: string;
   /** The attack's name without its settings. */
   family: string;
   /** Whether this is noise, to compare attacks with. */
   control: boolean;
+  /** The attack with the settings that ran. */
   spec: string;
+  /** Of the budget, or of the distance that is made small. */
   norm: string;
   /** Null for attacks that look for the smallest change. */
   eps: number | null;
+  /** That its random numbers were drawn with. */
   seed: number;
   /** Attacked images: those classified correctly before. */
   n: number;
@@ -1088,8 +1233,11 @@ export interface RobustnessRow {
   median_first_break: number | null;
   /** By norm. */
   median_distance: Record<string, number | null>;
+  /** Forward passes, mean over the attacked images. */
   forwards_per_image: number;
+  /** Backward passes, mean over the attacked images. */
   backwards_per_image: number;
+  /** That the attack took on all images. */
   seconds: number;
   /** Whether passes and seconds are those of one search over several budgets. */
   shared_cost: boolean;
@@ -1101,29 +1249,45 @@ export interface RobustnessRow {
 
 /** A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null). */
 export interface Roc {
+  /** Descending; null where nothing exceeds them or none are known. */
   thresholds: (number | null)[];
+  /** False-positive rate: share of the clean images flagged, 0 to 1. */
   fpr: number[];
+  /** True-positive rate: share of the attacked images flagged, 0 to 1. */
   tpr: number[];
 }
 
 /** What the audit of a row's model said, on n images. */
 export interface RowAudit {
+  /** Whether the defence's mask was on at test. */
   mask_on: boolean;
+  /** In one sentence. */
   verdict: string;
+  /** Whether no red flag blocks the bound. */
   believable: boolean;
+  /** Red flags that were raised. */
   raised: string[];
+  /** Images that were audited. */
   n: number;
 }
 
 /** One run in the list; what an unfinished run does not know yet is null or empty. */
 export interface RunCard {
+  /** The name in its addresses. */
   id: string;
+  /** Of the study. */
   name: string;
+  /** Of the study. */
   title: string;
+  /** What the study asks, in its own words. */
   about: string;
+  /** Name of the data set. */
   data: string;
+  /** Name of the network. */
   net: string;
+  /** Specs of the defences that its classifier was trained with. */
   defences: string[];
+  /** That every random number was drawn with. */
   seed: number;
   /** False while the study still runs, or when it was interrupted. */
   complete: boolean;
@@ -1135,6 +1299,7 @@ export interface RunCard {
   clean_accuracy: Rate | null;
   /** Examples with whole images in the run: the rows of its gallery. */
   examples: number;
+  /** Of [attacks], as the study names them. */
   attacks: string[];
   /** An adversarial example to begin with: it fools the classifier. */
   start: string | null;
@@ -1144,13 +1309,21 @@ export interface RunCard {
 
 /** A run: what it is about, its list entry, layers, training, and which parts it holds. */
 export interface RunPage {
+  /** Of the study. */
   name: string;
+  /** Of the study. */
   title: string;
+  /** What the study asks, in its own words. */
   about: string;
+  /** That every random number was drawn with. */
   seed: number;
+  /** Name of the data set. */
   data: string;
+  /** Names in the order of the logits. */
   classes: string[];
+  /** Name of the network. */
   net: string;
+  /** Numbers that training sets. */
   parameters: number;
   /** Of the weights. */
   size_bytes: number;
@@ -1160,16 +1333,23 @@ export interface RunPage {
   digest: string;
   /** Of all clean test images. */
   clean_accuracy: Rate;
+  /** Over the classes, on all clean test images. */
   macro: Macro;
+  /** In the order of the classes. */
   per_class: ClassRow[];
   /** The study, as it was asked for. */
   spec: Record<string, unknown>;
+  /** Of the run's making. */
   facts: Facts;
+  /** The same run in the list. */
   card: RunCard;
   /** Channels, height, width of an image. */
   shape: [number, number, number];
+  /** In the order they run, the composed layer last; empty without the classifier. */
   layers: LayerCard[];
+  /** One per section of a study that may be left out. */
   parts: Part[];
+  /** Null where the run keeps none. */
   history: TrainingHistory | null;
   /** Whether the training images are on disk, for thumbnails. */
   training_images: boolean;
@@ -1177,27 +1357,43 @@ export interface RunPage {
 
 /** What an attack of [signatures] or [guards] left standing of the images that it was run on. */
 export interface Sampled {
+  /** The section of the study: signatures or guards. */
   source: string;
+  /** As the study names it. */
   attack: string;
+  /** Attack and budget, for the reader. */
   label: string;
+  /** Of the budget. */
   norm: string;
+  /** The budget; null for attacks that look for the smallest change. */
   eps: number | null;
+  /** That its random numbers were drawn with. */
   seed: number;
   /** Of the attacked images, which were all classified correctly before. */
   left_standing: Rate;
+  /** Id of the set with its examples. */
   set: string;
 }
 
 /** One setting of the random search, judged on n validation images, clean and under PGD at eps. */
 export interface SearchTrial {
+  /** The network. */
   net: string;
+  /** The budget of PGD. */
   eps: number;
+  /** Validation images. */
   n: number;
+  /** Spec of the mask. */
   mask: string;
+  /** Spec of the training. */
   training: string;
+  /** Accuracy on the validation images. */
   clean: number;
+  /** Accuracy on the same images under PGD. */
   robust: number;
+  /** (1 - weight) clean + weight robust. */
   utility: number;
+  /** That the trial took. */
   cpu_seconds: number;
 }
 
@@ -1221,23 +1417,33 @@ export interface Side {
  * `threshold`; the calibrated rule is a score above `limit`.
  */
 export interface Space {
+  /** A layer, or 'composed' for all of them joined. */
   name: string;
+  /** Neighbours looked at. */
   k: number;
+  /** Strangers that the tuned rule allows. */
   count: number;
+  /** The tuned rule: an alarm is a score above it. */
   threshold: number;
+  /** The calibrated rule: an alarm is a score above it. */
   limit: number;
   /** auroc, tpr1, tpr5, eer, accuracy. */
   figures: Record<string, Estimate>;
   /** The score at which false positives and misses are nearest to equal. */
   eer_threshold: number;
+  /** Of the scores. */
   roc: Roc;
 }
 
 /** The mean over training seeds with the lowest and highest; of one seed its 95 % interval over images. */
 export interface Spread {
+  /** Mean over seeds. */
   value: number;
+  /** Lowest seed, or lower end of the interval. */
   low: number;
+  /** Highest seed, or upper end of the interval. */
   high: number;
+  /** Training seeds. */
   seeds: number;
 }
 
@@ -1246,25 +1452,34 @@ export interface Thresholds {
   available: true;
   /** The false-alarm rate of the calibrated rule. */
   rate: number;
+  /** The focus attack. */
   tuned_on: string;
+  /** The focus attack first, then in the study's order. */
   against: Against[];
+  /** One per layer, for the focus attack. */
   accuracy: AccuracyOverK[];
+  /** What the rules rest on, in one sentence. */
   note: string;
 }
 
 /** Every epoch of a training. */
 export interface TrainingHistory {
+  /** In order. */
   epochs: Epoch[];
 }
 
 /** What else excites a unit: the training images with its highest activations, and its quantiles over all. */
 export interface Unit {
   available: true;
+  /** Where it is. */
   layer: string;
+  /** Its place in the flattened layer, from 0. */
   unit: number;
+  /** Training images that the quantiles are over: the correctly classified ones. */
   indexed: number;
   /** 0, 5, 25, 50, 75, 95, 100 %. */
   quantiles: number[];
+  /** Highest activation first. */
   top: Exciting[];
 }
 
@@ -1274,16 +1489,23 @@ export interface Unit {
  * `layer` is where the unit is: in the composed layer, one of the layers that it joins, with scaled activations.
  */
 export interface UnitChange {
+  /** Where the unit is. */
   layer: string;
+  /** Its place in the flattened layer, from 0. */
   unit: number;
+  /** Activation of the first image. */
   a: number;
+  /** Activation of the second image. */
   b: number;
+  /** Of the distance, 0 to 1. */
   share: number;
 }
 
 /** A norm and budget at which FGSM ran and PGD did not: an FGSM number alone says little. */
 export interface Unpaired {
+  /** Of the budget. */
   norm: string;
+  /** The budget in that norm. */
   eps: number | null;
 }
 
@@ -1307,8 +1529,11 @@ export interface Uploaded {
  * The best of each reading is marked; under "ensemble" only a row that the audit lets stand can be.
  */
 export interface Utility {
+  /** The network. */
   net: string;
+  /** The row of [defences]. */
   row: string;
+  /** Of the accuracy under attack, 0 to 1. */
   weight: number;
   /** Of the paper's own figures. */
   claimed: number;
@@ -1320,22 +1545,31 @@ export interface Utility {
   shown: boolean | null;
   /** Whether the audit with the mask on does; null: there was none. */
   shown_on: boolean | null;
+  /** No row of the network has more. */
   best_claimed: boolean;
+  /** No row of the network has more. */
   best_naive: boolean;
+  /** No row that the audit lets stand has more. */
   best_ensemble: boolean;
 }
 
 /** Hardened minus plain model on the same images under one attack, with its 95 % bootstrap interval. */
 export interface Versus {
+  /** Its name in tables. */
   attack: string;
+  /** Images. */
   n: number;
+  /** Training seeds that are compared. */
   seeds: number;
+  /** Of accuracies. */
   difference: Estimate;
 }
 
 /** All attacks of one norm and budget, controls aside: the strongest, and what none of them broke. */
 export interface WorstCase {
+  /** Of the budget. */
   norm: string;
+  /** The budget in that norm. */
   eps: number;
   /** Attacked images: those classified correctly before. */
   n: number;
@@ -1347,6 +1581,7 @@ export interface WorstCase {
   together: Rate;
   /** As `together`, but of the attacked images. */
   left_standing: Rate;
+  /** Those that are put together. */
   attacks: string[];
 }
 

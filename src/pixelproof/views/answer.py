@@ -47,14 +47,14 @@ class Lacking(PixelproofError):
 class Refusal(Answer):
     """The body of every 4xx and 5xx answer: one sentence that says what was expected and what to do."""
 
-    error: str
+    error: str = Field(description="What was expected, what was got and what to do.")
 
 
 class Numbers(Answer):
     """Where raw numbers are: little-endian float32 in C order, of this shape (also in the header X-Shape)."""
 
     href: str = Field(description="Relative to the API's root, for example 'runs/digits/maps/pca~fc1/points.f32'.")
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = Field(description="Size along every axis.")
 
 
 class Atlas(Answer):
@@ -62,10 +62,10 @@ class Atlas(Answer):
 
     href: str = Field(description="With {page} in it, relative to the API's root.")
     tile: tuple[int, int] = Field(description="Width and height of a tile in pixels.")
-    columns: int
-    rows: int
-    pages: int
-    tiles: int
+    columns: int = Field(description="Tiles side by side on a page.")
+    rows: int = Field(description="Tiles one below the other on a page.")
+    pages: int = Field(description="How many pages there are.")
+    tiles: int = Field(description="On all pages together.")
 
 
 def held(make: Callable[[], T]) -> T | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from pixelproof.errors import CorruptFile, RunError
 from pixelproof.run import Run
 from pixelproof.views.answer import Answer, Lacking
@@ -11,11 +13,11 @@ from pixelproof.views.open_run import OpenRun
 class Audited(Answer):
     """What an audit said of this classifier at one norm and budget."""
 
-    norm: str
-    eps: float
-    seed: int
-    verdict: str
-    believable: bool
+    norm: str = Field(description="Of the budget.")
+    eps: float = Field(description="The budget in that norm.")
+    seed: int = Field(description="That the audit's random numbers were drawn with.")
+    verdict: str = Field(description="In one sentence.")
+    believable: bool = Field(description="Whether no red flag blocks the bound.")
 
 
 def audits(opened: OpenRun) -> tuple[Audited, ...]:

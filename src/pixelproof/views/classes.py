@@ -14,20 +14,22 @@ from pixelproof.views.open_run import OpenRun
 class ClassScores(Answer):
     """One class under one attack at one budget, on the attacked images (paper 1, Table IV)."""
 
-    attack: str
-    eps: float | None
-    class_name: ClassName
+    attack: str = Field(description="As the study names it.")
+    eps: float | None = Field(description="The budget; null for attacks that look for the smallest change.")
+    class_name: ClassName = Field(description="True class.")
     n: int = Field(description="Attacked images of this class.")
     precision: float | None = Field(description="Null, as the others, for a class that does not occur.")
-    recall: float | None
-    f1: float | None
+    recall: float | None = Field(description="Share of this class's images that are still taken for it.")
+    f1: float | None = Field(description="Harmonic mean of precision and recall.")
 
 
 class ConfusionMatrix(Answer):
     """Counts of (true class, predicted class): of all clean test images, or of the images attacked at one budget."""
 
     attack: str = Field(description="Or 'clean'.")
-    eps: float | None
+    eps: float | None = Field(
+        description="The budget; null for clean images and attacks that look for the smallest change."
+    )
     counts: tuple[tuple[int, ...], ...] = Field(description="Rows are true classes, columns predicted ones.")
 
     @property

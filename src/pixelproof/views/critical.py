@@ -21,7 +21,7 @@ from pixelproof.views.open_run import OpenRun
 class CriticalSense(Answer):
     """The first k pixels in one of paper 1's senses; curves are those of the attack without early stop, if any."""
 
-    sense: Sense
+    sense: Sense = Field(description="generation: the attacked image's explanation is large; detection: it changed.")
     concentration: float = Field(description="Share of all of an image's score that they carry.")
     repaired: float = Field(description="Share of fooled images that are right again when they are set back to clean.")
     sufficient: float = Field(description="Share of images still fooled when only they are attacked.")
@@ -31,10 +31,10 @@ class CriticalSense(Answer):
 class CriticalCurvePoint(Answer):
     """What the first k pixels of a ranking do on the images that one attack fooled."""
 
-    attack: str
-    ranking: str
+    attack: str = Field(description="As the study names it.")
+    ranking: str = Field(description="By what the pixels are ordered: a sense of critical, or a control.")
     n: int = Field(description="Images that the attack fooled.")
-    k: int
+    k: int = Field(description="Pixels of each image.")
     repaired: float = Field(description="Share that is right again when these pixels are set back to clean.")
     sufficient: float = Field(description="Share still fooled when only these pixels are attacked.")
     repair_area: Estimate = Field(description="Mean height of the whole curve of repaired, up to the largest k.")
@@ -45,17 +45,17 @@ class CriticalCurvePoint(Answer):
 class ConfinedRow(Answer):
     """What an attack reaches that may change only the first k pixels of a ranking."""
 
-    ranking: str
-    k: int
-    fooled: Rate
+    ranking: str = Field(description="By what the pixels are ordered: a sense of critical, or a control.")
+    k: int = Field(description="Pixels that may change.")
+    fooled: Rate = Field(description="Images fooled by an attack that may change only these.")
 
 
 class ChangeHistogram(Answer):
     """Pixels by |change of their SHAP value|, in bins between `edges`: critical ones and all others."""
 
-    edges: tuple[float, ...]
-    critical: tuple[float, ...]
-    other: tuple[float, ...]
+    edges: tuple[float, ...] = Field(description="Ascending; one more than there are bins.")
+    critical: tuple[float, ...] = Field(description="Critical pixels in each bin, over all images.")
+    other: tuple[float, ...] = Field(description="All other pixels in each bin, over all images.")
 
 
 class ShuffledLayers(Answer):
@@ -70,44 +70,46 @@ class ShuffledLayers(Answer):
 class SignatureSanity(Answer):
     """How much signatures depend on the backgrounds, and whether they depend on the model (`n` images)."""
 
-    n: int
-    k: int
+    n: int = Field(description="Images that were explained.")
+    k: int = Field(description="Pixels of each map that are compared.")
     background: int = Field(description="Images in one set of backgrounds.")
     draws: int = Field(description="Sets of backgrounds.")
     stability: float = Field(description="Jaccard index of the first k pixels, mean over pairs of draws and images.")
     lowest: float = Field(description="The same of the pair that shares least.")
-    models: int
+    models: int = Field(description="Networks that differ in their training seed.")
     models_n: int = Field(description="Images that all of the models classify correctly.")
     over_models: float | None = Field(description="Jaccard index, mean over pairs of models; null without others.")
     chance: float = Field(description="The Jaccard index of two random choices.")
-    shuffled: tuple[ShuffledLayers, ...]
+    shuffled: tuple[ShuffledLayers, ...] = Field(description="One per number of shuffled layers.")
 
 
 class CriticalFindings(Answer):
     """Critical pixels of one attack's successes, in both senses, with every test of them and its control."""
 
     available: Literal[True] = True
-    attack: str
+    attack: str = Field(description="Whose successes are looked at.")
     deep: str | None = Field(description="The same attack without early stop; null where it has none.")
-    eps: float
-    seed: int
-    k: int
+    eps: float = Field(description="Its budget.")
+    seed: int = Field(description="That its random numbers were drawn with.")
+    k: int = Field(description="Pixels of each image that are called critical.")
     n: int = Field(description="Images that the attack fooled.")
     curves_n: int = Field(description="Images that the shares in `senses` rest on.")
     shared: float = Field(description="Jaccard index of the two senses' pixels, mean over images.")
-    senses: tuple[CriticalSense, ...]
+    senses: tuple[CriticalSense, ...] = Field(description="Generation and detection.")
     pooled: PooledTest = Field(description="Paper 1's test, which must not be believed.")
-    held_out: HeldOutTest
+    held_out: HeldOutTest = Field(description="Whether pixels chosen on one half of the images move in the other half.")
     null: NullRun = Field(description="Both tests on clean against clean images.")
     attacked: HeldOutTest = Field(description="The held-out test on maps of the true class.")
     noisy: HeldOutTest = Field(description="The same with noise of equal size in the attack's place.")
     noise_runs: NullRun = Field(description="Both tests on random halves of the images with that noise.")
     significant: int = Field(description="Pixels that move in one direction at a family-wise 5 %.")
-    pixels: int
-    verdict: str
-    histogram: ChangeHistogram
+    pixels: int = Field(description="Of one image.")
+    verdict: str = Field(description="What the tests allow to be said, in words.")
+    histogram: ChangeHistogram = Field(description="How much SHAP values change at critical pixels and elsewhere.")
     curves: tuple[CriticalCurvePoint, ...] = Field(description="The attack without early stop first.")
-    confined: tuple[ConfinedRow, ...]
+    confined: tuple[ConfinedRow, ...] = Field(
+        description="Where the attack may change the first pixels of a ranking only."
+    )
     sanity: SignatureSanity | None = Field(description="null where the study did not come that far.")
 
 

@@ -17,12 +17,12 @@ from pixelproof.views.open_run import OpenRun
 class FoundBudget(Answer):
     """The eps at which FGSM leaves a network's baseline `accuracy` of n validation images, and every eps tried."""
 
-    net: str
-    eps: float
+    net: str = Field(description="The network that was attacked.")
+    eps: float = Field(description="The budget that was found.")
     wanted: float = Field(description="The accuracy that was asked for.")
     accuracy: float = Field(description="The accuracy that FGSM leaves at eps.")
-    n: int
-    tried: tuple[float, ...]
+    n: int = Field(description="Validation images.")
+    tried: tuple[float, ...] = Field(description="Every eps in the order it was tried.")
     reached: tuple[float, ...] = Field(description="The accuracy left at each eps tried.")
 
 
@@ -32,38 +32,40 @@ class Utility(Answer):
     The best of each reading is marked; under "ensemble" only a row that the audit lets stand can be.
     """
 
-    net: str
-    row: str
-    weight: float
+    net: str = Field(description="The network.")
+    row: str = Field(description="The row of [defences].")
+    weight: float = Field(description="Of the accuracy under attack, 0 to 1.")
     claimed: float = Field(description="Of the paper's own figures.")
     naive: float = Field(description="Of ours, mask on at test, one FGSM step without expectation.")
     ensemble: float = Field(description="Of ours, mask off at test, under the ensemble.")
     shown: bool | None = Field(description="Whether the audit, mask off, lets it stand; null: a study without audits.")
     shown_on: bool | None = Field(description="Whether the audit with the mask on does; null: there was none.")
-    best_claimed: bool = False
-    best_naive: bool = False
-    best_ensemble: bool = False
+    best_claimed: bool = Field(default=False, description="No row of the network has more.")
+    best_naive: bool = Field(default=False, description="No row of the network has more.")
+    best_ensemble: bool = Field(default=False, description="No row that the audit lets stand has more.")
 
 
 class SearchTrial(Answer):
     """One setting of the random search, judged on n validation images, clean and under PGD at eps."""
 
-    net: str
-    eps: float
-    n: int
-    mask: str
-    training: str
-    clean: float
-    robust: float
-    utility: float
-    cpu_seconds: float
+    net: str = Field(description="The network.")
+    eps: float = Field(description="The budget of PGD.")
+    n: int = Field(description="Validation images.")
+    mask: str = Field(description="Spec of the mask.")
+    training: str = Field(description="Spec of the training.")
+    clean: float = Field(description="Accuracy on the validation images.")
+    robust: float = Field(description="Accuracy on the same images under PGD.")
+    utility: float = Field(description="(1 - weight) clean + weight robust.")
+    cpu_seconds: float = Field(description="That the trial took.")
 
 
 class Defences(Answer):
     """Plain and hardened models beside each other."""
 
     available: Literal[True] = True
-    rows: tuple[HardenedRow, ...]
+    rows: tuple[HardenedRow, ...] = Field(
+        description="Network by network, rows in the study's order, the plain one first."
+    )
     budgets: tuple[FoundBudget, ...] = Field(description="One for each network, in the study's order.")
     utilities: tuple[Utility, ...] = Field(description="One for each row of which the paper has figures.")
     search: tuple[SearchTrial, ...] = Field(description="Best utility first; empty where nothing was searched.")

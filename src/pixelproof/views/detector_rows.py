@@ -25,11 +25,11 @@ class Separation(Answer):
 class DetectorRow(Separation):
     """One detector against one attack, on images that it was not fitted on."""
 
-    id: str
+    id: str = Field(description="Of the row, within its list.")
     detector: str = Field(description="Its spec, or 'neighbours, LAYER' for the alarm rule of one layer.")
     control: bool = Field(description="Whether it only shows what a detector without explanations reaches.")
     fitted_on: str = Field(description="The attack it was fitted or tuned on; empty where it saw clean images only.")
-    attack: str
+    attack: str = Field(description="As the study names it.")
     clean_n: int = Field(description="Clean images, correctly classified, that the figures rest on.")
     attacked_n: int = Field(description="Successfully attacked images that the figures rest on.")
     noise: Estimate | None = Field(description="AUROC against clean images with the same perturbation, shuffled.")
@@ -37,7 +37,7 @@ class DetectorRow(Separation):
     alarms: Rate = Field(description="Attacked images above its own threshold.")
     false_alarms: Rate = Field(description="Clean test images above its own threshold, misclassified ones included.")
     recovered: Rate | None = Field(description="Attacked images whose recovered class is the true one; null: none is.")
-    roc: Roc
+    roc: Roc = Field(description="On those clean and attacked images.")
 
 
 class KnownRow(Answer):
@@ -47,14 +47,14 @@ class KnownRow(Answer):
     the detector finds least strange, where the study has one-pixel attacks.
     """
 
-    detector: str
-    n: int
-    norm: str
-    eps: float
+    detector: str = Field(description="As in its own row.")
+    n: int = Field(description="Correctly classified test images that were attacked.")
+    norm: str = Field(description="Of the budget.")
+    eps: float = Field(description="The budget in that norm.")
     steps: int = Field(description="0 for single pixels: every change that fools was shown to the guard.")
-    rate: float
-    attack: str
-    fooled: Rate
+    rate: float = Field(description="The false-alarm rate that the detector's threshold was set to.")
+    attack: str = Field(description="What the attack weighs or does, in words.")
+    fooled: Rate = Field(description="Images that fool the classifier, seen or unseen.")
     evaded: Rate = Field(description="Images that fool the classifier without an alarm.")
     auroc: float | None = Field(description="Of the images that fool, against clean ones; null where none does.")
     lost: Rate = Field(description="Images lost to any of the attacks that know this detector.")

@@ -29,13 +29,13 @@ class GuardRow(DetectorRow):
     twins: Estimate | None = Field(description="AUROC against the clean originals of the very images that fell.")
     second: Rate = Field(description="Attacked images whose second highest logit is the true class's.")
     rejected_or_right: Rate = Field(description="Attempts that are alarmed or still classified correctly.")
-    seconds_per_image: float
+    seconds_per_image: float = Field(description="Of judging an image.")
     alarms_1: Rate = Field(description="Attacked images alarmed at a clean threshold for 1 % false alarms.")
     false_alarms_1: Rate = Field(description="What that rate is on clean test images.")
     alarms_5: Rate = Field(description="Attacked images alarmed at a clean threshold for 5 % false alarms.")
     false_alarms_5: Rate = Field(description="What that rate is on clean test images.")
     calibration: int = Field(description="Clean validation images that its threshold comes from.")
-    fit_seconds: float
+    fit_seconds: float = Field(description="That fitting took.")
     lost: Rate | None = Field(description="Images that attacks which know it turn without an alarm; null: not tried.")
     lost_pixel: Rate | None = Field(description="The same with the single pixel that it finds least strange.")
 
@@ -43,9 +43,9 @@ class GuardRow(DetectorRow):
 class NaturalErrors(Separation):
     """A detector's figures with misclassified clean images in the place of attacked ones."""
 
-    detector: str
-    clean_n: int
-    wrong_n: int
+    detector: str = Field(description="As in its own row.")
+    clean_n: int = Field(description="Clean images that are classified correctly.")
+    wrong_n: int = Field(description="Clean images that are misclassified.")
 
 
 class Detectors(Answer):
@@ -54,8 +54,8 @@ class Detectors(Answer):
     available: Literal[True] = True
     guards: tuple[GuardRow, ...] = Field(description="One row per detector of [guards] and attack.")
     signatures: tuple[DetectorRow, ...] = Field(description="One row per detector of [signatures].")
-    natural_errors: tuple[NaturalErrors, ...]
-    known: tuple[KnownRow, ...]
+    natural_errors: tuple[NaturalErrors, ...] = Field(description="One row per detector of [guards].")
+    known: tuple[KnownRow, ...] = Field(description="One row per detector and attack that knows it.")
 
 
 def detectors(opened: OpenRun) -> Detectors:

@@ -16,17 +16,17 @@ from pixelproof.views.open_run import OpenRun
 class AttackedImage(Answer):
     """One attacked image; distances and first break are null where the attack failed or never looked."""
 
-    attack: str
-    eps: float | None
+    attack: str = Field(description="As the study names it.")
+    eps: float | None = Field(description="The budget; null for attacks that look for the smallest change.")
     index: int = Field(description="Position in the original file.")
-    label: str
-    predicted: str
-    success: bool
-    success_8bit: bool
+    label: str = Field(description="Name of the true class.")
+    predicted: str = Field(description="Name of the class it is taken for after the attack.")
+    success: bool = Field(description="It is misclassified after the attack.")
+    success_8bit: bool = Field(description="It still is after rounding to 8 bits.")
     distance: dict[str, float | None] = Field(description="By norm.")
     first_break: int | None = Field(description="Forward pass that first saw it misclassified.")
-    forwards: int
-    backwards: int
+    forwards: int = Field(description="Forward passes of this image.")
+    backwards: int = Field(description="Backward passes of this image.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,72 +23,72 @@ COMPARED = ("clean", "pgd", "auto")  # the attacks under which a row is compared
 class Spread(Answer):
     """The mean over training seeds with the lowest and highest; of one seed its 95 % interval over images."""
 
-    value: float
-    low: float
-    high: float
-    seeds: int
+    value: float = Field(description="Mean over seeds.")
+    low: float = Field(description="Lowest seed, or lower end of the interval.")
+    high: float = Field(description="Highest seed, or upper end of the interval.")
+    seeds: int = Field(description="Training seeds.")
 
 
 class Held(Answer):
     """Accuracy on the same sample of images under one attack; `eps` is 0 where nothing attacked."""
 
     name: str = Field(description="Its name in tables: the attack, after 'on:' with the mask on, another eps after @.")
-    attack: str
-    eps: float
+    attack: str = Field(description="Its name; 'clean' where nothing attacked.")
+    eps: float = Field(description="The budget.")
     mask_on: bool = Field(description="Whether the defence's mask was also on while judging.")
-    accuracy: Spread
+    accuracy: Spread = Field(description="Share of the row's n images that are classified correctly.")
 
 
 class Versus(Answer):
     """Hardened minus plain model on the same images under one attack, with its 95 % bootstrap interval."""
 
-    attack: str
-    n: int
-    seeds: int
-    difference: Estimate
+    attack: str = Field(description="Its name in tables.")
+    n: int = Field(description="Images.")
+    seeds: int = Field(description="Training seeds that are compared.")
+    difference: Estimate = Field(description="Of accuracies.")
 
 
 class RowAudit(Answer):
     """What the audit of a row's model said, on n images."""
 
-    mask_on: bool
-    verdict: str
-    believable: bool
-    raised: tuple[str, ...]
-    n: int
+    mask_on: bool = Field(description="Whether the defence's mask was on at test.")
+    verdict: str = Field(description="In one sentence.")
+    believable: bool = Field(description="Whether no red flag blocks the bound.")
+    raised: tuple[str, ...] = Field(description="Red flags that were raised.")
+    n: int = Field(description="Images that were audited.")
 
 
 class ClaimedRow(Answer):
     """What the paper says of a row: accuracies in training, at test and under attack, and the added training time."""
 
-    training: float | None
-    clean: float | None
-    robust: float | None
-    time: float | None
+    training: float | None = Field(description="Accuracy on training images; null where the paper has none.")
+    clean: float | None = Field(description="Accuracy on clean test images.")
+    robust: float | None = Field(description="Accuracy under the paper's attack.")
+    time: float | None = Field(description="Added training time, as the paper prints it.")
 
 
 class HardenedRow(Answer):
     """One network trained with one row of [defences], the seeds put together; the attacks judge n test images."""
 
-    net: str
-    row: str
-    defences: tuple[str, ...]
-    seeds: int
-    n: int
-    eps: float
+    net: str = Field(description="The network.")
+    row: str = Field(description="The row of [defences].")
+    defences: tuple[str, ...] = Field(description="Specs, in the order they are applied; empty for the plain row.")
+    seeds: int = Field(description="Training seeds.")
+    n: int = Field(description="Test images that the attacks judge.")
+    eps: float = Field(description="The budget of the attacks, unless they say another.")
     training: Spread = Field(description="Accuracy on the (masked) training images in the epoch that was kept.")
     clean: Spread = Field(description="Accuracy on all clean test images.")
     cpu_seconds: float = Field(description="CPU seconds of training, the mean over seeds.")
     cost: float = Field(description="CPU seconds of training relative to the plain row.")
-    parameters: int
-    size_bytes: int
+    parameters: int = Field(description="Numbers that training sets.")
+    size_bytes: int = Field(description="Of the weights.")
     seconds_per_image: float = Field(description="CPU seconds of predicting one image, the fastest seed.")
     features: int = Field(description="Features of an image that the model looks at.")
-    paper: ClaimedRow
+    paper: ClaimedRow = Field(description="What the paper says of the row.")
     audited: bool = Field(description="Whether the study audits its rows.")
     plain: bool = Field(description="Whether this is the network's undefended row.")
-    held: tuple[Held, ...]
-    against: tuple[Versus, ...]
+    held: tuple[Held, ...] = Field(description="Accuracy under every attack that judged it.")
+    against: tuple[Versus, ...] = Field(description="Beside the plain row of the same network.")
     certified: Spread | None = Field(description="Share of the n images proven at eps; null where nothing can be.")
     audits: tuple[RowAudit, ...] = Field(description="Without the defence's mask and with it; none where not audited.")
     macro: Macro = Field(description="Of the first seed, on all clean test images.")

@@ -19,7 +19,7 @@ from pixelproof.views.open_run import OpenRun
 class OnePixelClass(Answer):
     """What one pixel does to the images of one class, and how many others it turns into that class."""
 
-    name: str
+    name: str = Field(description="Of the class.")
     fallen: Rate = Field(description="Images of it for which some pixel reaches another class.")
     reached: Rate = Field(description="Images of other classes for which some pixel reaches it.")
 
@@ -27,9 +27,9 @@ class OnePixelClass(Answer):
 class QuickSearch(Answer):
     """The search of the pixels that the gradient points at, on more images: a miss proves nothing."""
 
-    n: int
-    untargeted: Rate
-    targeted: Rate
+    n: int = Field(description="Images that were searched.")
+    untargeted: Rate = Field(description="Images that fall to some class.")
+    targeted: Rate = Field(description="Pairs of an image and a wrong class that are reached.")
     seconds: float = Field(description="CPU seconds per image.")
 
 
@@ -39,9 +39,9 @@ class OnePixelProofs(Answer):
     n: int = Field(description="The correctly classified of them: they are attacked, and proven where none falls.")
     offered: int = Field(description="Test images looked at, in file order.")
     budget: float = Field(description="CPU seconds that a proof of one image may take.")
-    attacked: int
-    certified: int
-    undecided: int
+    attacked: int = Field(description="Images for which a pixel was found.")
+    certified: int = Field(description="Images proven safe from every pixel in every colour.")
+    undecided: int = Field(description="Images on which the budget ran out.")
     robust_accuracy: Rate = Field(description="Of all images looked at, those right and not attacked: an upper bound.")
     left_standing: Rate = Field(description="Of the correctly classified, those not attacked: an upper bound.")
     certified_accuracy: Rate = Field(description="Of all images looked at, those right and proven: a lower bound.")
@@ -57,8 +57,8 @@ class OnePixelProofs(Answer):
 class AdaptiveRepair(Answer):
     """An attack that knows the detector by repair and changes so many pixels."""
 
-    pixels: int
-    fooled: Rate
+    pixels: int = Field(description="That the attack may change.")
+    fooled: Rate = Field(description="Images that fool the classifier, seen or unseen.")
     unseen: Rate = Field(description="Images that fool the classifier without an alarm.")
 
 
@@ -70,9 +70,9 @@ class RepairFindings(Answer):
     false_on_twins: Rate = Field(description="The twins' clean images that are alarmed.")
     located: Rate = Field(description="Twins whose changed pixel is found.")
     restored: Rate = Field(description="Twins whose true label comes back.")
-    auroc: float
+    auroc: float = Field(description="Of twins against correctly classified test images.")
     seconds: float = Field(description="CPU seconds per image.")
-    adaptive: tuple[AdaptiveRepair, ...]
+    adaptive: tuple[AdaptiveRepair, ...] = Field(description="One per number of pixels.")
 
 
 class OnePixelFindings(Answer):
@@ -80,15 +80,15 @@ class OnePixelFindings(Answer):
 
     available: Literal[True] = True
     n: int = Field(description="Images.")
-    seed: int
+    seed: int = Field(description="That random numbers were drawn with.")
     executor: str = Field(description="How the candidates were judged.")
     untargeted: Rate = Field(description="Images that fall to some class.")
     targeted: Rate = Field(description="Pairs of an image and a wrong class that are reached.")
     seconds: float = Field(description="CPU seconds per image.")
-    quick: QuickSearch
+    quick: QuickSearch = Field(description="What a faster search finds.")
     median_vulnerable: int | None = Field(description="Pixels, of the images that fall; null where none does.")
-    pixels: int
-    classes: tuple[OnePixelClass, ...]
+    pixels: int = Field(description="Of one image.")
+    classes: tuple[OnePixelClass, ...] = Field(description="In the order of the classes.")
     pairs: tuple[tuple[int, ...], ...] = Field(description="Images of a class (row) that reach another (column).")
     map: tuple[tuple[float, ...], ...] = Field(description="Share of the images that are vulnerable at each pixel.")
     tuning: int = Field(description="Twins in the half that detectors are tuned on.")

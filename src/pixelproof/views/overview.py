@@ -14,20 +14,20 @@ from pixelproof.views.open_run import OpenRun
 class ClassRow(Answer):
     """One class on the clean test images."""
 
-    class_name: ClassName
+    class_name: ClassName = Field(description="True class.")
     n: int = Field(description="Clean test images of this class.")
     correct: int = Field(description="Those that are classified correctly.")
-    precision: float
-    recall: float
-    f1: float
+    precision: float = Field(description="Share of the images taken for this class that are of it.")
+    recall: float = Field(description="Share of this class's images that are taken for it.")
+    f1: float = Field(description="Harmonic mean of precision and recall.")
 
 
 class Macro(Answer):
     """Unweighted means over the classes."""
 
-    precision: float
-    recall: float
-    f1: float
+    precision: float = Field(description="Share of the images taken for a class that are of it.")
+    recall: float = Field(description="Share of a class's images that are taken for it.")
+    f1: float = Field(description="Harmonic mean of precision and recall.")
 
 
 class Facts(Answer):
@@ -38,31 +38,31 @@ class Facts(Answer):
     finished: float | None = Field(default=None, description="Unix seconds.")
     versions: dict[str, str] = Field(default={}, description="Of Python and of the packages that numbers come from.")
     revision: str | None = Field(default=None, description="Of the checkout; null or empty where there was none.")
-    machine: str = ""
-    threads: int | None = None
-    device: str = ""
+    machine: str = Field(default="", description="Operating system and processor.")
+    threads: int | None = Field(default=None, description="That torch computed with.")
+    device: str = Field(default="", description="Where the network ran: cpu or cuda.")
     seconds: dict[str, float] = Field(default={}, description="By stage of the study.")
 
 
 class Overview(Answer):
     """Title, settings, classifier, clean scores and the facts of a run."""
 
-    name: str
-    title: str
-    about: str
-    seed: int
-    data: str
-    classes: tuple[str, ...]
-    net: str
-    parameters: int
+    name: str = Field(description="Of the study.")
+    title: str = Field(description="Of the study.")
+    about: str = Field(description="What the study asks, in its own words.")
+    seed: int = Field(description="That every random number was drawn with.")
+    data: str = Field(description="Name of the data set.")
+    classes: tuple[str, ...] = Field(description="Names in the order of the logits.")
+    net: str = Field(description="Name of the network.")
+    parameters: int = Field(description="Numbers that training sets.")
     size_bytes: int = Field(description="Of the weights.")
     seconds_per_image: float = Field(description="Inference, in batches.")
     digest: str = Field(description="Of the classifier's weights: equal digests are the same classifier.")
     clean_accuracy: Rate = Field(description="Of all clean test images.")
-    macro: Macro
-    per_class: tuple[ClassRow, ...]
+    macro: Macro = Field(description="Over the classes, on all clean test images.")
+    per_class: tuple[ClassRow, ...] = Field(description="In the order of the classes.")
     spec: dict[str, object] = Field(description="The study, as it was asked for.")
-    facts: Facts
+    facts: Facts = Field(description="Of the run's making.")
 
 
 def overview(opened: OpenRun) -> Overview:

@@ -24,14 +24,16 @@ Condition = tuple[str | None, str | None, float | None]
 class PairedCell(Answer):
     """Two classifiers on the same images under one attack at one budget (nulls: clean); `difference` second - first."""
 
-    attack: str | None
-    norm: str | None
-    eps: float | None
-    first: Rate
-    second: Rate
+    attack: str | None = Field(description="As the studies name it; null for clean images.")
+    norm: str | None = Field(description="Of the budget; null for clean images.")
+    eps: float | None = Field(description="The budget in that norm; null for clean images.")
+    first: Rate = Field(description="Images that the first classifier gets right.")
+    second: Rate = Field(description="Images that the second classifier gets right.")
     only_first: int = Field(description="Images that only the first classifier gets right.")
-    only_second: int
-    difference: Estimate
+    only_second: int = Field(description="Images that only the second classifier gets right.")
+    difference: Estimate = Field(
+        description="Of the two shares, second minus first, with its bootstrap interval over images."
+    )
     p: float = Field(description="McNemar's exact p-value.")
     p_holm: float = Field(description="Adjusted for all cells (Holm).")
 
@@ -41,7 +43,9 @@ class Paired(Answer):
 
     available: Literal[True] = True
     n: int = Field(description="Test images that both runs used.")
-    cells: tuple[PairedCell, ...]
+    cells: tuple[PairedCell, ...] = Field(
+        description="Clean images first, then every attack and budget that both runs hold."
+    )
     limit: str = Field(description="What this comparison cannot say.")
 
 

@@ -28,29 +28,29 @@ class PaperRow(Answer):
     """One figure of a paper and ours, as shares so that n may differ; nulls where the study did not run that cell."""
 
     source: str = Field(description="Where in the paper it stands.")
-    measure: str
-    attack: str
-    class_name: ClassName
-    eps: float | None
+    measure: str = Field(description="What is counted, such as 'misclassified'.")
+    attack: str = Field(description="As the study names it.")
+    class_name: ClassName = Field(description="The class that a score is of; empty for all.")
+    eps: float | None = Field(description="The budget; null where there is none.")
     paper: float = Field(description="As printed there: a count of `paper_n`, or a share.")
-    paper_n: int | None
-    paper_share: float
+    paper_n: int | None = Field(description="Images that the paper counts over; null for a share.")
+    paper_share: float = Field(description="The paper's figure as a share.")
     ours: int | None = Field(description="Our count; null for scores of a class, which are no shares.")
-    n: int | None
-    share: float | None
+    n: int | None = Field(description="Images that ours counts over.")
+    share: float | None = Field(description="Our figure as a share.")
     low: float | None = Field(description="Lower end of our share's 95 % interval.")
-    high: float | None
+    high: float | None = Field(description="Upper end of our share's 95 % interval.")
     difference: float | None = Field(description="Our share minus the paper's.")
 
 
 class Ours(Answer):
     """Our count, number of images, share and its interval."""
 
-    ours: int | None = None
-    n: int | None = None
-    share: float | None = None
-    low: float | None = None
-    high: float | None = None
+    ours: int | None = Field(default=None, description="Count; null for scores of a class.")
+    n: int | None = Field(default=None, description="Images that it counts over.")
+    share: float | None = Field(default=None, description="Of those images.")
+    low: float | None = Field(default=None, description="Lower end of the share's 95 % interval.")
+    high: float | None = Field(default=None, description="Upper end of the share's 95 % interval.")
 
 
 def paper(opened: OpenRun) -> tuple[PaperRow, ...]:

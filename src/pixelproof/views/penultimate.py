@@ -20,7 +20,7 @@ Coordinates: TypeAlias = tuple[tuple[float, float], ...]
 class UnitShift(Answer):
     """How one unit's activation changes between clean images and their attacked twins."""
 
-    unit: int
+    unit: int = Field(description="Its place in the flattened layer, from 0.")
     d_z: float = Field(description="Mean change over its standard deviation between images.")
     shift: float = Field(description="Mean change.")
     by_class: tuple[float, ...] = Field(description="Mean change of the images of every class.")
@@ -29,8 +29,8 @@ class UnitShift(Answer):
 class LayerShift(Answer):
     """One attack in the penultimate layer, on the images that it fooled; noise of the same eps is a control."""
 
-    attack: str
-    layer: str
+    attack: str = Field(description="As the study names it, or the noise.")
+    layer: str = Field(description="Where it was measured.")
     n: int = Field(description="Images.")
     units: tuple[UnitShift, ...] = Field(description="The units that shift most, the most shifted first.")
     moved: float = Field(description="Share of all units with |d_z| > 0.5.")
@@ -41,8 +41,8 @@ class LayerShift(Answer):
 class LayerDriftRow(Answer):
     """How far activations in one layer move under one attack: medians over images."""
 
-    attack: str
-    layer: str
+    attack: str = Field(description="As the study names it, or the noise.")
+    layer: str = Field(description="In the order they run.")
     norm: float = Field(description="Length of the change relative to the clean activations' length.")
     cosine: float = Field(description="Cosine distance, 0 to 2.")
 
@@ -50,19 +50,19 @@ class LayerDriftRow(Answer):
 class StoredProjection(Answer):
     """Two coordinates per image: the clean images, and for each attack those that fooled the classifier."""
 
-    method: str
+    method: str = Field(description="pca or umap.")
     space: str = Field(description="'images' or a layer.")
-    labels: tuple[int, ...]
-    clean: Coordinates
-    attacked: dict[str, Coordinates]
+    labels: tuple[int, ...] = Field(description="True classes of the clean images.")
+    clean: Coordinates = Field(description="One point per clean image.")
+    attacked: dict[str, Coordinates] = Field(description="Points of the images that fooled the classifier, by attack.")
 
 
 class Penultimate(Answer):
     """What attacks do inside the network; attacks in the study's order, the noise last."""
 
     available: Literal[True] = True
-    rows: tuple[LayerShift, ...]
-    drift: tuple[LayerDriftRow, ...]
+    rows: tuple[LayerShift, ...] = Field(description="One per attack, in the penultimate layer.")
+    drift: tuple[LayerDriftRow, ...] = Field(description="One per attack and layer.")
     projections: tuple[StoredProjection, ...] = Field(description="That of the images first.")
 
 

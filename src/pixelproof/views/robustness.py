@@ -21,13 +21,13 @@ from pixelproof.views.overview import overview
 class RobustnessRow(Answer):
     """One attack at one budget. Medians are over the broken images, null when there are none."""
 
-    attack: str
+    attack: str = Field(description="As the study names it.")
     family: str = Field(description="The attack's name without its settings.")
     control: bool = Field(description="Whether this is noise, to compare attacks with.")
-    spec: str
-    norm: str
+    spec: str = Field(description="The attack with the settings that ran.")
+    norm: str = Field(description="Of the budget, or of the distance that is made small.")
     eps: float | None = Field(description="Null for attacks that look for the smallest change.")
-    seed: int
+    seed: int = Field(description="That its random numbers were drawn with.")
     n: int = Field(description="Attacked images: those classified correctly before.")
     misclassified: int = Field(description="Those of them that the attack broke.")
     misclassified_8bit: int = Field(description="Those that stay broken when saved with 8 bits per value.")
@@ -35,9 +35,9 @@ class RobustnessRow(Answer):
     left_standing: Rate = Field(description="Of the attacked images, those not broken: an upper bound.")
     median_first_break: float | None = Field(description="Forward pass; null when it never looked or shares its cost.")
     median_distance: dict[str, float | None] = Field(description="By norm.")
-    forwards_per_image: float
-    backwards_per_image: float
-    seconds: float
+    forwards_per_image: float = Field(description="Forward passes, mean over the attacked images.")
+    backwards_per_image: float = Field(description="Backward passes, mean over the attacked images.")
+    seconds: float = Field(description="That the attack took on all images.")
     shared_cost: bool = Field(description="Whether passes and seconds are those of one search over several budgets.")
     per_class: tuple[Rate, ...] = Field(description="Robust accuracy of every class, in the order of the classes.")
     set: str | None = Field(description="Id of the set with its examples; null when none were kept.")
@@ -46,45 +46,45 @@ class RobustnessRow(Answer):
 class Curve(Answer):
     """Robust accuracy over eps for one attack; points in ascending order."""
 
-    attack: str
-    family: str
-    control: bool
-    norm: str
-    seed: int
-    points: tuple[RobustnessRow, ...]
+    attack: str = Field(description="As the study names it.")
+    family: str = Field(description="The attack's name without its settings.")
+    control: bool = Field(description="Whether this is noise, to compare attacks with.")
+    norm: str = Field(description="Of the budgets.")
+    seed: int = Field(description="That its random numbers were drawn with.")
+    points: tuple[RobustnessRow, ...] = Field(description="One per budget, ascending.")
 
 
 class WorstCase(Answer):
     """All attacks of one norm and budget, controls aside: the strongest, and what none of them broke."""
 
-    norm: str
-    eps: float
+    norm: str = Field(description="Of the budget.")
+    eps: float = Field(description="The budget in that norm.")
     n: int = Field(description="Attacked images: those classified correctly before.")
     strongest: str = Field(description="The attack that broke most; of equals the one named first.")
     robust_accuracy: Rate = Field(description="What the strongest leaves, of all images judged.")
     together: Rate = Field(description="Robust accuracy under all: of all images judged, those right that none broke.")
     left_standing: Rate = Field(description="As `together`, but of the attacked images.")
-    attacks: tuple[str, ...]
+    attacks: tuple[str, ...] = Field(description="Those that are put together.")
 
 
 class Sampled(Answer):
     """What an attack of [signatures] or [guards] left standing of the images that it was run on."""
 
-    source: str
-    attack: str
-    label: str
-    norm: str
-    eps: float | None
-    seed: int
+    source: str = Field(description="The section of the study: signatures or guards.")
+    attack: str = Field(description="As the study names it.")
+    label: str = Field(description="Attack and budget, for the reader.")
+    norm: str = Field(description="Of the budget.")
+    eps: float | None = Field(description="The budget; null for attacks that look for the smallest change.")
+    seed: int = Field(description="That its random numbers were drawn with.")
     left_standing: Rate = Field(description="Of the attacked images, which were all classified correctly before.")
-    set: str
+    set: str = Field(description="Id of the set with its examples.")
 
 
 class Unpaired(Answer):
     """A norm and budget at which FGSM ran and PGD did not: an FGSM number alone says little."""
 
-    norm: str
-    eps: float | None
+    norm: str = Field(description="Of the budget.")
+    eps: float | None = Field(description="The budget in that norm.")
 
 
 class Robustness(Answer):
@@ -92,8 +92,8 @@ class Robustness(Answer):
 
     available: Literal[True] = True
     clean_accuracy: Rate = Field(description="Of all clean test images.")
-    curves: tuple[Curve, ...]
-    together: tuple[WorstCase, ...]
+    curves: tuple[Curve, ...] = Field(description="In the study's order.")
+    together: tuple[WorstCase, ...] = Field(description="One per norm and budget.")
     sampled: tuple[Sampled, ...] = Field(description="Attacks of other sections, on their own samples of images.")
     unpaired: tuple[Unpaired, ...] = Field(description="Where FGSM ran and PGD did not.")
     focus: RobustnessRow | None = Field(description="The attack and budget to look at first, chosen by rule.")

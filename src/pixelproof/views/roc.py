@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import Tensor
 
 from pixelproof.views.answer import Answer
@@ -10,9 +11,11 @@ from pixelproof.views.answer import Answer
 class Roc(Answer):
     """A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null)."""
 
-    thresholds: tuple[float | None, ...]
-    fpr: tuple[float, ...]
-    tpr: tuple[float, ...]
+    thresholds: tuple[float | None, ...] = Field(
+        description="Descending; null where nothing exceeds them or none are known."
+    )
+    fpr: tuple[float, ...] = Field(description="False-positive rate: share of the clean images flagged, 0 to 1.")
+    tpr: tuple[float, ...] = Field(description="True-positive rate: share of the attacked images flagged, 0 to 1.")
 
     @classmethod
     def of(cls, thresholds: Tensor | None, fpr: Tensor, tpr: Tensor) -> Roc:

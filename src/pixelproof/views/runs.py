@@ -33,20 +33,20 @@ PARTS: Mapping[SectionName, tuple[str, str]] = MappingProxyType(
 class RunCard(Answer):
     """One run in the list; what an unfinished run does not know yet is null or empty."""
 
-    id: str
-    name: str
-    title: str
-    about: str
-    data: str
-    net: str
-    defences: tuple[str, ...]
-    seed: int
+    id: str = Field(description="The name in its addresses.")
+    name: str = Field(description="Of the study.")
+    title: str = Field(description="Of the study.")
+    about: str = Field(description="What the study asks, in its own words.")
+    data: str = Field(description="Name of the data set.")
+    net: str = Field(description="Name of the network.")
+    defences: tuple[str, ...] = Field(description="Specs of the defences that its classifier was trained with.")
+    seed: int = Field(description="That every random number was drawn with.")
     complete: bool = Field(description="False while the study still runs, or when it was interrupted.")
     finished: float | None = Field(description="Unix seconds; null when not complete.")
     digest: str = Field(description="Of the classifier's weights: equal digests are the same classifier.")
     clean_accuracy: Rate | None = Field(description="Of all clean test images.")
     examples: int = Field(description="Examples with whole images in the run: the rows of its gallery.")
-    attacks: tuple[str, ...]
+    attacks: tuple[str, ...] = Field(description="Of [attacks], as the study names them.")
     start: str | None = Field(description="An adversarial example to begin with: it fools the classifier.")
     exported: tuple[str, ...] | None = Field(
         default=None, description="The examples whose pages an exported copy holds; null where all can be asked for."
@@ -56,46 +56,48 @@ class RunCard(Answer):
 class DamagedRun(Answer):
     """A run that cannot be read, and why."""
 
-    name: str
-    why: str
+    name: str = Field(description="Of its folder.")
+    why: str = Field(description="In one sentence.")
 
 
 class Home(Answer):
     """Where the explorer begins."""
 
-    version: str
+    version: str = Field(description="Of pixelproof.")
     static: bool = Field(description="True in an exported copy: nothing but the files beside it can be asked for.")
-    live: bool
-    runs: tuple[RunCard, ...]
+    live: bool = Field(description="Whether the live page is switched on.")
+    runs: tuple[RunCard, ...] = Field(description="In the order they were given.")
     damaged: tuple[DamagedRun, ...] = Field(description="Runs that are left out.")
 
 
 class LayerCard(Answer):
     """A layer that can be looked at; `judged` where the run holds what it says about examples."""
 
-    name: str
+    name: str = Field(description="As registered in the network; 'composed' joins all judged layers.")
     kind: str = Field(description="conv, dense, flatten, or composed (all judged layers together).")
     width: int = Field(description="Values per image.")
-    judged: bool
+    judged: bool = Field(description="Whether the run holds what its neighbours say.")
 
 
 class Part(Answer):
     """A part that a run may hold, and how to get it."""
 
-    name: str
-    available: bool
-    about: str
-    add: str
+    name: str = Field(description="The section of the study.")
+    available: bool = Field(description="Whether the run holds anything of it.")
+    about: str = Field(description="What it adds to a run.")
+    add: str = Field(description="What to do to get it.")
 
 
 class RunPage(Overview):
     """A run: what it is about, its list entry, layers, training, and which parts it holds."""
 
-    card: RunCard
+    card: RunCard = Field(description="The same run in the list.")
     shape: tuple[int, int, int] = Field(description="Channels, height, width of an image.")
-    layers: tuple[LayerCard, ...]
-    parts: tuple[Part, ...]
-    history: TrainingHistory | None
+    layers: tuple[LayerCard, ...] = Field(
+        description="In the order they run, the composed layer last; empty without the classifier."
+    )
+    parts: tuple[Part, ...] = Field(description="One per section of a study that may be left out.")
+    history: TrainingHistory | None = Field(description="Null where the run keeps none.")
     training_images: bool = Field(description="Whether the training images are on disk, for thumbnails.")
 
 

@@ -33,7 +33,7 @@ class SignatureDetectorRow(DetectorRow):
     nobody fitted: its figures count in whichever direction tells more.
     """
 
-    fitted: bool
+    fitted: bool = Field(description="False for a number that nobody fitted.")
     noise_kinds: tuple[str, ...] = Field(description="Kinds of noise that its fit saw as clean; empty where none.")
     attacks: tuple[str, ...] = Field(description="The order of the matrices' rows (fitted on) and columns (tested on).")
     fitted_n: tuple[int, ...] = Field(description="Attacked images of the fit, for each of the attacks.")
@@ -49,8 +49,8 @@ class SignatureDetectors(Answer):
     """Detectors on signatures, controls last, and the attacks that know the strong one (the first does not)."""
 
     available: Literal[True] = True
-    rows: tuple[SignatureDetectorRow, ...]
-    known: tuple[KnownRow, ...]
+    rows: tuple[SignatureDetectorRow, ...] = Field(description="Controls last.")
+    known: tuple[KnownRow, ...] = Field(description="The first attack on a detector does not know it.")
 
 
 def signature_detectors(opened: OpenRun) -> SignatureDetectors:

@@ -27,8 +27,8 @@ class ProximityRow(Answer):
     Intervals of means are normal approximations, that of the share is Wilson's and counts images.
     """
 
-    group: str
-    k: int
+    group: str = Field(description="Which pixels are set, by how near 0 their SHAP values are; or random ones.")
+    k: int = Field(description="Pixels of each image that are set.")
     n: int = Field(description="Clean images.")
     size: Estimate = Field(description="|change| of the explained logit, mean over images.")
     change: Estimate = Field(description="Its signed change, mean over images.")

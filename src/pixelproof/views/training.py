@@ -13,11 +13,11 @@ from pixelproof.views.open_run import OpenRun
 class EpochScores(Answer):
     """Loss, accuracy and macro scores; on training images running means within the epoch."""
 
-    loss: float
-    accuracy: float
-    precision: float
-    recall: float
-    f1: float
+    loss: float = Field(description="Mean over images.")
+    accuracy: float = Field(description="Share classified correctly.")
+    precision: float = Field(description="Mean over classes.")
+    recall: float = Field(description="Mean over classes.")
+    f1: float = Field(description="Mean over classes.")
 
 
 class Epoch(Answer):
@@ -25,15 +25,15 @@ class Epoch(Answer):
 
     epoch: int = Field(description="From 1 on.")
     kept: bool = Field(description="Whether the weights after this epoch were kept.")
-    training: EpochScores
+    training: EpochScores = Field(description="On the images it was trained on.")
     validation: EpochScores | None = Field(description="Null where no images were held back.")
-    seconds: float
+    seconds: float = Field(description="That the epoch took.")
 
 
 class TrainingHistory(Answer):
     """Every epoch of a training."""
 
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[Epoch, ...] = Field(description="In order.")
 
     @property
     def kept(self) -> Epoch:

@@ -29,11 +29,11 @@ class UnitChange(Answer):
     `layer` is where the unit is: in the composed layer, one of the layers that it joins, with scaled activations.
     """
 
-    layer: str
-    unit: int
-    a: float
-    b: float
-    share: float
+    layer: str = Field(description="Where the unit is.")
+    unit: int = Field(description="Its place in the flattened layer, from 0.")
+    a: float = Field(description="Activation of the first image.")
+    b: float = Field(description="Activation of the second image.")
+    share: float = Field(description="Of the distance, 0 to 1.")
 
 
 class ActivationDifference(Answer):
@@ -45,35 +45,35 @@ class ActivationDifference(Answer):
     """
 
     available: Literal[True] = True
-    layer: str
-    metric: str
-    a: str
-    b: str
-    width: int
-    distance: float
-    units: tuple[UnitChange, ...]
-    carried: tuple[float, ...]
-    vectors: Numbers
-    sentence: str
+    layer: str = Field(description="Whose activations are compared.")
+    metric: str = Field(description="That the distance is measured by.")
+    a: str = Field(description="The first image: clean, adversarial or the position of a training image.")
+    b: str = Field(description="The second image, likewise.")
+    width: int = Field(description="Units of the layer.")
+    distance: float = Field(description="Between the two images, by the metric.")
+    units: tuple[UnitChange, ...] = Field(description="Those with the largest shares, largest first.")
+    carried: tuple[float, ...] = Field(description="Shares of the largest units together, 0 to 1.")
+    vectors: Numbers = Field(description="All activations of both images: (2, width).")
+    sentence: str = Field(description="How many units carry half of the distance, in words.")
 
 
 class Exciting(Answer):
     """A training image and how strongly it excites the unit."""
 
-    index: int
-    label: int
-    activation: float
+    index: int = Field(description="Position in the original training file.")
+    label: int = Field(description="True class.")
+    activation: float = Field(description="Of the unit.")
 
 
 class Unit(Answer):
     """What else excites a unit: the training images with its highest activations, and its quantiles over all."""
 
     available: Literal[True] = True
-    layer: str
-    unit: int
-    indexed: int
+    layer: str = Field(description="Where it is.")
+    unit: int = Field(description="Its place in the flattened layer, from 0.")
+    indexed: int = Field(description="Training images that the quantiles are over: the correctly classified ones.")
     quantiles: tuple[float, ...] = Field(description="0, 5, 25, 50, 75, 95, 100 %.")
-    top: tuple[Exciting, ...]
+    top: tuple[Exciting, ...] = Field(description="Highest activation first.")
 
 
 def difference(opened: OpenRun, example: str, layer: str, metric: Metric, a: str, b: str) -> ActivationDifference:

@@ -19,9 +19,9 @@ class Attackability(Answer):
     available: Literal[True] = True
     vulnerable: tuple[int, ...] = Field(description="Positions row * width + column.")
     targets: tuple[int, ...] = Field(description="Wrong classes that some one-pixel change reaches.")
-    candidates: int
+    candidates: int = Field(description="One-pixel changes that were judged: every pixel in every corner colour.")
     certificate: str | None = Field(description="What is proven about colours that were not tried; null if nothing.")
-    note: str
+    note: str = Field(description="How they were judged and what the map does not prove.")
 
 
 def survey(opened: OpenRun) -> PixelSurvey | None:

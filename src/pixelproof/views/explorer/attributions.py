@@ -25,8 +25,8 @@ SHARE = 0.06  # of the pixels are called critical where the study does not say h
 class CriticalPositions(Answer):
     """Critical pixels in one of paper 1's senses: positions row * width + column, most critical first."""
 
-    sense: Sense
-    positions: tuple[int, ...]
+    sense: Sense = Field(description="generation: the attacked image's explanation is large; detection: it changed.")
+    positions: tuple[int, ...] = Field(description="Most critical first.")
 
 
 class Attributions(Answer):
@@ -36,14 +36,16 @@ class Attributions(Answer):
     """
 
     available: Literal[True] = True
-    method: str
-    classes: tuple[int, ...]
-    base: tuple[float, ...]
-    gap: tuple[float, ...]
+    method: str = Field(description="How the values were made.")
+    classes: tuple[int, ...] = Field(description="The class explained for each image, clean first.")
+    base: tuple[float, ...] = Field(
+        description="Expected logit of that class over the backgrounds: where the values start from."
+    )
+    gap: tuple[float, ...] = Field(description="One for each image.")
     limit: float = Field(description="Largest |value|: the common, zero-centred scale of both maps.")
-    values: Numbers
-    critical: tuple[CriticalPositions, ...]
-    background: int
+    values: Numbers = Field(description="One value per pixel and channel, in logits.")
+    critical: tuple[CriticalPositions, ...] = Field(description="One per sense; empty for clean rows.")
+    background: int = Field(description="Training images that stand for 'nothing there'.")
     stored: bool = Field(description="False when computed now, from the run's classifier and background images.")
 
 

@@ -32,17 +32,17 @@ PIXELS = "images"
 class MapCard(Answer):
     """A projection that can be shown."""
 
-    id: str
-    space: str
-    method: str
-    stored: bool
-    n: int
+    id: str = Field(description="The place in its address.")
+    space: str = Field(description="What is projected: images or a layer.")
+    method: str = Field(description="pca or umap.")
+    stored: bool = Field(description="Whether the study made it; else it is made when it is asked for.")
+    n: int = Field(description="Points.")
 
 
 class Maps(Answer):
     """The projections of a run."""
 
-    maps: tuple[MapCard, ...]
+    maps: tuple[MapCard, ...] = Field(description="Stored ones first, then PCA of the pixels and of every layer.")
     umap: Missing | None = Field(description="How to get UMAP, when no stored projection used it.")
 
 
@@ -50,19 +50,19 @@ class Projection(Answer):
     """Two coordinates per image. Point i is clean where `twin[i]` is null, else it was made from point `twin[i]`."""
 
     available: Literal[True] = True
-    id: str
-    space: str
-    method: str
-    n: int
+    id: str = Field(description="As in Maps.")
+    space: str = Field(description="What is projected: images or a layer.")
+    method: str = Field(description="pca or umap.")
+    n: int = Field(description="Points.")
     of: int = Field(description="Examples there are; fewer are shown when a stratified sample was taken.")
     explained: tuple[float, float] | None = Field(description="Shares of the variance (PCA).")
     fitted: int = Field(description="Clean images that the directions were fitted on.")
     set: tuple[int, ...] = Field(description="Positions in the gallery's sets.")
-    index: tuple[int, ...]
-    label: tuple[int, ...]
-    predicted: tuple[int, ...]
-    success: tuple[bool, ...]
-    twin: tuple[int | None, ...]
+    index: tuple[int, ...] = Field(description="The clean image's place in the test file.")
+    label: tuple[int, ...] = Field(description="True class.")
+    predicted: tuple[int, ...] = Field(description="Class the classifier gives to the point's image.")
+    success: tuple[bool, ...] = Field(description="The attack succeeded; false for clean points.")
+    twin: tuple[int | None, ...] = Field(description="The clean point it was made from; null for clean points.")
     points: Numbers = Field(description="(n, 2)")
 
 

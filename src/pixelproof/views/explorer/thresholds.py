@@ -33,23 +33,23 @@ class Space(Answer):
     `threshold`; the calibrated rule is a score above `limit`.
     """
 
-    name: str
-    k: int
-    count: int
-    threshold: float
-    limit: float
+    name: str = Field(description="A layer, or 'composed' for all of them joined.")
+    k: int = Field(description="Neighbours looked at.")
+    count: int = Field(description="Strangers that the tuned rule allows.")
+    threshold: float = Field(description="The tuned rule: an alarm is a score above it.")
+    limit: float = Field(description="The calibrated rule: an alarm is a score above it.")
     figures: dict[str, Estimate] = Field(description="auroc, tpr1, tpr5, eer, accuracy.")
     eer_threshold: float = Field(description="The score at which false positives and misses are nearest to equal.")
-    roc: Roc
+    roc: Roc = Field(description="Of the scores.")
 
 
 class Against(Answer):
     """Clean images against one attack's successes, none of which anything was tuned on."""
 
-    attack: str
-    clean: int
-    attacked: int
-    spaces: tuple[Space, ...]
+    attack: str = Field(description="File name of the attack's state.")
+    clean: int = Field(description="Clean images, correctly classified.")
+    attacked: int = Field(description="Images that the attack turned.")
+    spaces: tuple[Space, ...] = Field(description="Layers in the network's order, then the composed one.")
     scores: Numbers = Field(description="(spaces, clean + attacked): clean images first.")
     examples: tuple[str, ...] = Field(description="The images' example ids, in the order of the scores.")
 
@@ -59,10 +59,10 @@ class Thresholds(Answer):
 
     available: Literal[True] = True
     rate: float = Field(description="The false-alarm rate of the calibrated rule.")
-    tuned_on: str
-    against: tuple[Against, ...]
-    accuracy: tuple[AccuracyOverK, ...]
-    note: str
+    tuned_on: str = Field(description="The focus attack.")
+    against: tuple[Against, ...] = Field(description="The focus attack first, then in the study's order.")
+    accuracy: tuple[AccuracyOverK, ...] = Field(description="One per layer, for the focus attack.")
+    note: str = Field(description="What the rules rest on, in one sentence.")
 
 
 def thresholds(opened: OpenRun) -> Thresholds:
