@@ -12,7 +12,12 @@ from pixelproof.run import Run
 
 @dataclass(frozen=True, eq=False)
 class CaseImage:
-    """One image of one case, its nearest training images in the composed layer, and everything in words."""
+    """One image (c, h, w) of one case, its nearest training images in the composed layer, and everything in words.
+
+    `index` is its position in the original test file, `named` the class that its neighbours name instead of the
+    predicted one ("" where they name none), `strangers` how many of its `k` neighbours are not of the predicted class,
+    `alarms` the layers that alarm; `neighbours` are images and their classes, nearest first.
+    """
 
     case: str
     image: Tensor
