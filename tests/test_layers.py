@@ -55,6 +55,13 @@ def test_imports_go_down(path):
     assert not violations(unit(path), path.read_text())
 
 
+@pytest.mark.parametrize("path", sorted((SOURCE / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_files_of_the_command_line_are_thin(path):
+    assert len(path.read_text().splitlines()) <= 120, (
+        "what is more than to parse, call and print belongs to a lower layer"
+    )
+
+
 def test_an_upward_or_sideways_import_is_caught():
     assert violations("models", "from pixelproof.attacks import PGD") == {"attacks"}
     assert violations("attacks", "import pixelproof.explain.shapley") == {"explain"}

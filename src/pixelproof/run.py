@@ -234,7 +234,7 @@ class Run:
 
     def withdraw(self) -> None:
         """Undo the beginning of a run that has nothing in it yet, and let other processes write into the folder."""
-        if not self.names() and not self.seconds:
+        if not [path for path in self.folder.iterdir() if path.name != SPEC and not path.name.startswith(".")]:
             (self.folder / SPEC).unlink(missing_ok=True)
         self.release()
         with suppress(OSError):

@@ -48,7 +48,7 @@ def test_a_second_call_goes_on_from_the_folder(call, tmp_path):
     kept = [*call, "--json", "--out", str(tmp_path / "proof")]
     first, again = (json.loads(CliRunner().invoke(app, kept).stdout) for _ in range(2))
     assert first == again
-    assert len(list((tmp_path / "proof").glob("image-*.json"))) == 4
+    assert len(list((tmp_path / "proof" / "pixels" / "proof").glob("image-*.json"))) == 4
 
 
 def test_the_table_names_both_accuracies(call):

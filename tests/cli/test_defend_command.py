@@ -25,7 +25,7 @@ def run(*arguments):
 
 
 def test_a_hardened_network_is_saved_and_attacked_by_the_next_command(tmp_path):
-    out = tmp_path / "hard.safetensors"
+    out = tmp_path / "hard" / "model.safetensors"
     settings = ("--training", "epochs=10,batch=64", "--out", str(tmp_path / "hard"))
     result = run("mask:ratio=0.3,fill=noise,when=train", "fgsm-rs:eps=0.1", *settings, "--json")
     facts = json.loads(result.stdout)
@@ -33,6 +33,7 @@ def test_a_hardened_network_is_saved_and_attacked_by_the_next_command(tmp_path):
     assert facts["after"]["pgd"]["value"] > facts["before"]["pgd"]["value"]
     assert facts["n"] == 60
     assert facts["certified"] is None
+    assert facts["model"] == str(out)
     attacked = RUNNER.invoke(app, ["attack", "fgsm:eps=0.1", "--model", str(out), "--n", "60", "--json"])
     assert json.loads(attacked.stdout)["fooled"] >= 0
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 from rich.console import Console
 
-from pixelproof.cli import main, screen
+from pixelproof.cli import main, progress, screen
 
 
 @pytest.fixture
@@ -14,14 +14,14 @@ def log(monkeypatch):
     written = io.StringIO()
     console = Console(file=written, markup=False)
     console.push_render_hook(screen.Cleaning())
-    monkeypatch.setattr(screen, "err", console)
+    monkeypatch.setattr(progress, "err", console)
     return written
 
 
 def test_a_log_file_gets_a_line_per_work_and_minute(log, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
-    with screen.progress(silent=False) as tell:
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.progress(silent=False) as tell:
         for second, what, done in (
             (0, "train", 0),
             (10, "train", 1),
@@ -36,7 +36,7 @@ def test_a_log_file_gets_a_line_per_work_and_minute(log, monkeypatch):
 
 
 def test_silent_progress_says_nothing(log):
-    with screen.progress(silent=True) as tell:
+    with progress.progress(silent=True) as tell:
         tell("train", 0, 4, "")
     assert log.getvalue() == ""
 
@@ -72,7 +72,7 @@ def test_a_name_comes_out_as_it_is(screens, name):
 
 
 def test_a_name_in_a_progress_line_comes_out_as_it_is(log):
-    with screen.progress(silent=False) as tell:
+    with progress.progress(silent=False) as tell:
         tell("train [/x] \x1b", 0, 4, "[b] \x7f")
     assert log.getvalue().split(" ", 1)[1] == "train [/x] \\x1b 0 % [b] \\x7f\n"
 

@@ -9,7 +9,8 @@ import typer
 
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, err, percent, progress, table
+from pixelproof.cli.progress import progress
+from pixelproof.cli.screen import emit, err, percent, table
 
 if TYPE_CHECKING:
     from pixelproof.attacks import AdversarialSet

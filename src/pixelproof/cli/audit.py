@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelproof.cli.amounts import size
-from pixelproof.cli.audit_shown import facts, show
+from pixelproof.cli.audit_shown import show
+from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, progress
+from pixelproof.cli.progress import progress
+from pixelproof.cli.screen import emit
 
 if TYPE_CHECKING:
     from pixelproof.attacks import Attack
-    from pixelproof.data import Dataset
     from pixelproof.models import Classifier
-    from pixelproof.types import Rate
 
 
 def audit(
@@ -54,7 +54,8 @@ def audit(
     """Say what may be said of MODEL's robustness: a bound, or "not shown robust" with the reasons."""
     from pixelproof import attacks, data, measure
     from pixelproof.errors import UnknownName
-    from pixelproof.run import Run
+    from pixelproof.results import catalogue
+    from pixelproof.views.commands import audited
 
     if norm not in ("linf", "l2"):
         raise UnknownName("--norm", "norm of an audit", norm, ("linf", "l2"))
@@ -67,45 +68,32 @@ def audit(
         model = chosen_model(model_name, weights, data_name, data_dir, device, seed, tell)
         other = None if surrogate is None else chosen_model(surrogate, None, data_name, data_dir, device, seed, tell)
         trained = _trained(model, trained_with, budget)
-        run = None
-        if out_folder is not None:
-            spec = {"command": "audit", "model": model.digest(), "data": images.digest(), "eps": budget, "norm": norm}
-            claim = {"trained_with": trained_with, "reported": reported, "surrogate": other and other.digest()}
-            run = Run.create(out_folder, {**spec, **claim, "effort": asdict(effort), "seed": seed})
-        found = measure.audit(
-            model,
-            images,
-            eps=budget,
-            norm="l2" if norm == "l2" else "linf",
-            trained_with=trained,
-            reported=quoted,
-            surrogate=other,
-            effort=effort,
-            seed=seed,
-            run=run,
-            tell=tell,
-        )
-        proven = _proven(model, images, budget) if norm == "linf" else None
-        if run is not None:
-            said = {"verdict": found.verdict, "believable": found.believable}
-            run.finish({**said, "seconds": {"evaluation": found.evaluation.seconds}})
-    if as_json:
-        emit(facts(found, proven, eps))
-    else:
-        show(found, proven)
+        spec: dict[str, object] = {"command": "audit", "model": model.digest(), "data": images.digest()}
+        spec |= {"eps": budget, "norm": norm}
+        spec |= {"trained_with": trained_with, "reported": reported, "surrogate": other and other.digest()}
+        with kept(out_folder, {**spec, "effort": asdict(effort), "seed": seed}, tell) as run:
+            found = measure.audit(
+                model,
+                images,
+                eps=budget,
+                norm="l2" if norm == "l2" else "linf",
+                trained_with=trained,
+                reported=quoted,
+                surrogate=other,
+                effort=effort,
+                seed=seed,
+                run=run,
+                tell=tell,
+            )
+            bound = measure.lower_bound(model, images, budget, norm=found.evaluation.norm)
+            if run is not None:
+                catalogue.LOWER_BOUND.save(run, bound)
+                said = {"verdict": found.verdict, "believable": found.believable}
+                run.finish({**said, "seconds": {"evaluation": found.evaluation.seconds}})
+    answer = audited(found, bound.proven, eps)
+    emit(answer) if as_json else show(answer)
     if fail and not found.believable:
         raise typer.Exit(GATE)
-
-
-def _proven(model: Classifier, images: Dataset, eps: float) -> Rate | None:
-    """What interval bounds prove of the same images; None where they cannot go through the model."""
-    from pixelproof import prove
-    from pixelproof.errors import BadInput
-
-    try:
-        return prove.certified(model, images, eps)
-    except BadInput:
-        return None
 
 
 def _trained(model: Classifier, spec: str | None, eps: float) -> Attack | str | None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, out, percent, progress, table
+from pixelproof.cli.progress import progress
+from pixelproof.cli.screen import emit, out, percent, table
 
 if TYPE_CHECKING:
-    from pixelproof.prove import OnePixelCertificate
+    from pixelproof.views.commands import CertificateAnswer
 
-LOOKED_AT = 256  # images classified at a time to find those that the model gets right
 SHOWN = 20  # images that are listed one by one
 
 
@@ -35,81 +36,48 @@ def certify(
     """For each of the first n images: a one-pixel attack, or a proof that there is none, or what is still open."""
     from pixelproof import data
     from pixelproof.errors import BadInput
+    from pixelproof.measure.predictions import first_right
     from pixelproof.prove import Journal, certify_one_pixel
+    from pixelproof.results import CertificateRecord, catalogue
+    from pixelproof.views.commands import certified
 
     test = data.load(data_name, "test", data_dir)
     with progress(silent=quiet or as_json) as tell:
         model = chosen_model(model_name, weights, data_name, data_dir, "cpu", seed, tell)
-        right: list[int] = []
-        for start in range(0, len(test), LOOKED_AT):
-            part = test[start : start + LOOKED_AT]
-            hit = (model.predict(part.images).argmax(1) == part.labels).nonzero()[:, 0]
-            right = [*right, *(hit + start).tolist()][:n]
-            if len(right) == n:
-                break
-        if not right:
+        rows = first_right(model, test, n)
+        if not len(rows):
             raise BadInput("certify", "needs an image that the model gets right", f"0 of {len(test)}", "Train first.")
-        chosen = test[right]
+        chosen = test[rows]
         pixels = chosen.shape[1] * chosen.shape[2]
-        journal = Journal(
-            folder,
-            lambda finished, done, all_: tell(
-                "certify", finished * all_ + done, len(chosen) * all_, f"{finished} of {len(chosen)} images finished"
-            ),
-        )
-        tell("certify", 0, len(chosen) * pixels, "")
-        proof = certify_one_pixel(model, chosen.images, chosen.labels, budget=budget, journal=journal)
-    facts = _facts(proof, right[-1] + 1)
-    rows = [_row(proof, chosen.index.tolist(), row) for row in range(len(chosen))]
-    if as_json:
-        emit({**facts, "images": rows})
-        return
-    shown = [[_text(value) for value in row.values()] for row in rows[:SHOWN]]
-    table(f"The first {len(rows)} images that {model.card.name} gets right", list(rows[0]), shown)
-    for name, of in (
-        ("robust_accuracy", f"of the first {facts['offered']} images"),
-        ("left_standing", "of the correctly classified"),
-        ("certified_accuracy", f"of the first {facts['offered']} images"),
-        ("proven", "of the correctly classified"),
-    ):
-        out.print(f"one-pixel {name.replace('_', ' ')} {of}: {percent(facts[name])}")
-    out.print(f"CPU seconds per image: mean {facts['mean_seconds']:.1f}, most {facts['most_seconds']:.1f}")
+
+        def told(finished: int, done: int, all_: int) -> None:
+            note = f"{finished} of {len(chosen)} images finished"
+            tell("certify", finished * all_ + done, len(chosen) * all_, note)
+
+        spec = {"command": "certify", "model": model.digest(), "data": test.digest(), "seed": seed}
+        with kept(folder, {**spec, "network": model.card.name, "name": test.name}, tell) as run:
+            journal = Journal(None if run is None else catalogue.proofs(run), told)
+            tell("certify", 0, len(chosen) * pixels, "")
+            proof = certify_one_pixel(model, chosen.images, chosen.labels, budget=budget, journal=journal)
+            record = CertificateRecord(chosen.index, chosen.labels, proof, int(rows[-1]) + 1, budget)
+            if run is not None:
+                catalogue.CERTIFICATE.save(run, record)
+                run.finish({})
+    answer = certified(record)
+    emit(answer) if as_json else show(answer, model.card.name)
 
 
-def _facts(proof: OnePixelCertificate, offered: int) -> dict[str, Any]:
-    from pixelproof.types import Rate
-
-    return {
-        "n": len(proof.wrong),
-        "offered": offered,
-        "attacked": int(proof.attacked.sum()),
-        "certified": int(proof.certified.sum()),
-        "undecided": int(proof.undecided.sum()),
-        "robust_accuracy": Rate(proof.robust_accuracy.hits, offered),
-        "left_standing": proof.robust_accuracy,
-        "certified_accuracy": Rate(proof.certified_accuracy.hits, offered),
-        "proven": proof.certified_accuracy,
-        "mean_seconds": float(proof.seconds.mean()),
-        "most_seconds": float(proof.seconds.max()),
-        "boxes": int(proof.boxes.sum()),
-    }
-
-
-def _row(proof: OnePixelCertificate, index: list[int], row: int) -> dict[str, Any]:
-    verdict = "attacked" if proof.attacked[row] else "certified" if proof.certified[row] else "undecided"
-    position, width = int(proof.position[row]), proof.open.shape[2]
-    attacked = verdict == "attacked"
-    return {
-        "image": index[row],
-        "verdict": verdict,
-        "row": position // width if attacked else None,
-        "column": position % width if attacked else None,
-        "colour": [round(255 * value) for value in proof.colour[row].tolist()] if attacked else None,
-        "open_pixels": int(proof.open[row].sum()),
-        "boxes": int(proof.boxes[row]),
-        "cpu_seconds": round(float(proof.seconds[row]), 2),
-    }
+def show(found: CertificateAnswer, network: str) -> None:
+    """Print the first images and both accuracies."""
+    shown = [[_text(value) for value in dict(row).values()] for row in found.images[:SHOWN]]
+    table(f"The first {found.n} images that {network} gets right", list(type(found.images[0]).model_fields), shown)
+    first, right = f"of the first {found.offered} images", "of the correctly classified"
+    out.print(f"one-pixel robust accuracy {first}: {percent(found.robust_accuracy)}")
+    out.print(f"one-pixel left standing {right}: {percent(found.left_standing)}")
+    out.print(f"one-pixel certified accuracy {first}: {percent(found.certified_accuracy)}")
+    out.print(f"one-pixel proven {right}: {percent(found.proven)}")
+    out.print(f"CPU seconds per image: mean {found.mean_seconds:.1f}, most {found.most_seconds:.1f}")
 
 
 def _text(value: object) -> str:
-    return "" if value is None else " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

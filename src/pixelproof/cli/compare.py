@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelproof.cli.amounts import sizes
-from pixelproof.cli.compare_shown import facts, show
+from pixelproof.cli.compare_shown import show
+from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed
-from pixelproof.cli.screen import emit, progress
+from pixelproof.cli.progress import progress
+from pixelproof.cli.screen import emit
 from pixelproof.errors import BadInput
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def compare(
     n: Annotated[int | None, typer.Option("--n", min=1, help="A seeded stratified sample of n images.")] = None,
     weights_a: Annotated[Path | None, typer.Option("--weights-a", help="Weights for MODEL_A.")] = None,
     weights_b: Annotated[Path | None, typer.Option("--weights-b", help="Weights for MODEL_B.")] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Keep the comparison in this run folder.")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     seed: Seed = 0,
@@ -37,6 +40,9 @@ def compare(
 ) -> None:
     """Compare two models on the same images: exact tests, intervals, adjusted for the number of cells."""
     from pixelproof import data, measure
+    from pixelproof.results import catalogue
+    from pixelproof.specs import write
+    from pixelproof.views.commands import compared
 
     eps = sizes(budgets)
     chosen = [swept(spec, eps) for spec in specs.split()]
@@ -47,12 +53,25 @@ def compare(
             chosen_model(name, weights, data_name, data_dir, device, seed, tell).carrying(name=f"{letter} ({name})")
             for letter, name, weights in (("A", first_name, weights_a), ("B", second_name, weights_b))
         ]  # what cannot be loaded is said before the first attack
-        sides = [measure.predictions(model, images, chosen, eps, seed=seed, tell=tell) for model in both]
-        found = measure.compare_predictions(*sides, seed=seed)
-    if as_json:
-        emit(facts(found))
-    else:
-        show(found, (_named(first_name, weights_a), _named(second_name, weights_b)))
+        one, two = (model.digest() for model in both)
+        spec: dict[str, object] = {
+            "command": "compare",
+            "first": one,
+            "second": two,
+            "data": images.digest(),
+            "seed": seed,
+        }
+        spec |= {"eps": eps, "attacks": [write(attack) for attack in chosen]}
+        with kept(out_folder, spec, tell) as run:
+            found = None if run is None else catalogue.COMPARISON.find(run)
+            if found is None:
+                sides = [measure.predictions(model, images, chosen, eps, seed=seed, tell=tell) for model in both]
+                found = measure.compare_predictions(*sides, seed=seed)
+            if run is not None:
+                catalogue.COMPARISON.save(run, found)
+                run.finish({})
+    answer = compared(found)
+    emit(answer) if as_json else show(answer, (_named(first_name, weights_a), _named(second_name, weights_b)))
 
 
 def _named(name: str, weights: Path | None) -> str:

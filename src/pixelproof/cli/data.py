@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from pixelproof.cli.options import AsJson, DataDir, Quiet
-from pixelproof.cli.screen import emit, out, progress
+from pixelproof.cli.progress import progress
+from pixelproof.cli.screen import emit, out
 
 app = typer.Typer(help="Fetch and inspect data sets.", no_args_is_help=True)
 

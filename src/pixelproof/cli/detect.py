@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pixelproof.cli.detect_shown import show
+from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, progress
+from pixelproof.cli.progress import progress
+from pixelproof.cli.screen import emit
+from pixelproof.errors import BadInput
+
+N = 500  # test images, unless said
 
 
 def detect(
@@ -33,7 +38,9 @@ def detect(
     ] = 0,
     rate: Annotated[float, typer.Option("--rate", help="The share of clean images that may be alarmed.")] = 0.05,
     fit: Annotated[int, typer.Option("--fit", min=100, help="Training images to fit on at most.")] = 10_000,
-    n: Annotated[int, typer.Option("--n", min=20, help="Test images to attack and to judge on at most.")] = 500,
+    n: Annotated[
+        int | None, typer.Option("--n", min=20, help=f"Test images to attack and to judge on at most (default: {N}).")
+    ] = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Keep the guard here; the same command uses it again.")
     ] = None,
@@ -49,17 +56,23 @@ def detect(
     Without --images it judges the test images: how many false alarms, and with --attack what it notices.
     """
     from pixelproof import attacks, data
-    from pixelproof.cli import judging
+    from pixelproof.cli.pictures import pictures
     from pixelproof.detect import SUPERVISED, NeighbourGuard, building, parse
-    from pixelproof.errors import BadInput
+    from pixelproof.measure import guards
+    from pixelproof.results import catalogue
+    from pixelproof.results.detection import DetectionRecord
+    from pixelproof.views.commands import detected
 
     if not 0 < rate < 1:
         raise BadInput("--rate", "the false-alarm rate must lie in (0, 1)", rate)
     if tune is not None and parse(detector).name != "neighbours":
         raise BadInput("--tune", "only 'neighbours' has k and thresholds per layer to tune", f"'{detector}'")
     specs = list(dict.fromkeys(attack or ()))
-    for spec in [*specs, *([tune] if tune else []), detector]:
-        parse(spec) if spec == detector else attacks.parse(spec)
+    if n is not None and images is not None and not specs and not adaptive:
+        do = "Leave --n out, or name an --attack."
+        raise BadInput("--n", "test images are judged without --images or with --attack", f"--images {images}", do)
+    for spec in [*specs, *([tune] if tune else [])]:
+        attacks.parse(spec)
     learns = parse(detector).name in SUPERVISED
     if learns and not specs:
         expected = f"'{detector}' is fitted on attacked training images and needs an attack"
@@ -69,22 +82,36 @@ def detect(
     asked = building.Asked(detector, tune, rate, fit, seed, specs[0] if learns else None)
     with progress(silent=quiet or as_json) as tell:
         model = chosen_model(model_name, weights, data_name, data_dir, device, seed, tell)
-        pictures = None if images is None else judging.pictures(model, images)  # before the long work
+        given = None if images is None else pictures(model, images)  # before the long work
         train, held = data.load(data_name, "train", data_dir), data.load(data_name, "val", data_dir)
-        built = building.build(asked, model, (train, held), folder=out_folder, tell=tell)
-        report: dict[str, Any] = {**vars(asked), "model": model.digest(), "new": built.new, "tuned": built.tuned}
-        report["settings"] = built.settings
-        report["folder"] = None if out_folder is None else str(out_folder)
-        report["mute"] = isinstance(built.guard, NeighbourGuard) and built.guard.mute
-        if pictures is not None:
-            report["images"] = judging.judged(built.guard, model, *pictures)
-        if images is None or specs or adaptive:
-            test = data.load(data_name, "test", data_dir).sample(n, seed)
-            found = {spec: building.mounted(spec, model, test, seed, tell) for spec in specs}
-            report |= judging.measured(built.guard, model, test, found, seed)
-            if adaptive:
-                report["known"] = judging.known(built.guard, model, test, adaptive, found, seed, tell)
-    if as_json:
-        emit(report)
-    else:
-        show(report, quiet=quiet)
+        made = {"command": "detect", **vars(asked), "model": model.digest(), "data": train.name}
+        with kept(out_folder, {**made, "content": building.content(train, held)}, tell) as run:
+            built = building.build(asked, model, (train, held), folder=out_folder, tell=tell)
+            tested = known = None
+            if images is None or specs or adaptive:
+                test = data.load(data_name, "test", data_dir).sample(n or N, seed)
+                found = {spec: building.mounted(spec, model, test, seed, tell) for spec in specs}
+                tested = guards.on_test(built.guard, model, test, found, seed=seed)
+                if adaptive:
+                    known = guards.knowing(
+                        built.guard, model, test, name=detector, n=adaptive, rate=rate, attacked=found, seed=seed,
+                        tell=tell,
+                    )  # fmt: skip
+            record = DetectionRecord(
+                asked=asked,
+                model=model.digest(),
+                network=model.card.name,
+                data=train.name,
+                classes=model.card.classes,
+                settings=built.settings,
+                tuned=built.tuned,
+                mute=isinstance(built.guard, NeighbourGuard) and built.guard.mute,
+                pictures=None if given is None else guards.on_pictures(built.guard, model, *given),
+                tested=tested,
+                known=known,
+            )
+            if run is not None:
+                catalogue.DETECTION.save(run, record)
+                run.finish({})
+    answer = detected(record, new=built.new, folder=None if out_folder is None else str(out_folder))
+    emit(answer) if as_json else show(answer, quiet=quiet)

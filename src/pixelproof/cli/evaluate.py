@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelproof.cli.amounts import budgets_up_to, duration, share, size
-from pixelproof.cli.evaluate_shown import facts, show
+from pixelproof.cli.evaluate_shown import show
+from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import GATE, AsJson, DataDir, Device, Quiet, Seed, Weights
-from pixelproof.cli.screen import emit, line, progress
+from pixelproof.cli.progress import line, progress
+from pixelproof.cli.screen import emit
 from pixelproof.errors import BadInput
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def evaluate(
     from pixelproof import attacks, data, measure
     from pixelproof.attacks.mount import LOOKED_AT
     from pixelproof.attacks.stochastic import is_stochastic
-    from pixelproof.run import Run
+    from pixelproof.views.commands import evaluated
 
     attack = attacks.parse(f"auto:eps={eps},norm={norm},version={version}")
     assert isinstance(attack, attacks.Auto)
@@ -73,11 +75,14 @@ def evaluate(
         raise BadInput(
             "--curve", "the model must be deterministic", "a random one", "Evaluate it at each budget instead."
         )
-    run = None
-    with line(silent=quiet or as_json) as say:
-        if out_folder is not None:
-            spec = {"command": "evaluate", "model": model.digest(), "data": images.digest(), "attack": str(attack)}
-            run = Run.create(out_folder, {**spec, "seed": seed, "target": target})
+    spec: dict[str, object] = {
+        "command": "evaluate",
+        "model": model.digest(),
+        "data": images.digest(),
+        "attack": str(attack),
+    }
+    spec |= {"seed": seed, "target": target}
+    with line(silent=quiet or as_json) as say, kept(out_folder, spec, lambda what, *_: say(what, True)) as run:
         known = [-1]
 
         def heard(live: Live) -> None:
@@ -107,9 +112,7 @@ def evaluate(
             )
         if run is not None and found.ended != "out of time":
             run.finish({"seconds": {"evaluation": found.seconds}, "ended": found.ended})
-    if as_json:
-        emit(facts(found, curve, eps))
-    else:
-        show(found, curve)
+    answer = evaluated(found, curve, eps)
+    emit(answer) if as_json else show(answer)
     if least is not None and float(found.robust_accuracy) < least:
         raise typer.Exit(GATE)

@@ -9,7 +9,8 @@ import typer
 
 from pixelproof.cli.interrupts import CODE, Interrupted
 from pixelproof.cli.options import DataDir, Quiet
-from pixelproof.cli.screen import err, out, progress
+from pixelproof.cli.progress import progress
+from pixelproof.cli.screen import err, out
 
 if TYPE_CHECKING:
     from pixelproof.web.library import Library

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pixelproof.cli.screen import Tell
+from pixelproof.cli.progress import Tell
 
 if TYPE_CHECKING:
     from pixelproof.data import Dataset

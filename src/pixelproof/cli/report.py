@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of 'pixelproof run', evaluate or audit.")],
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of 'pixelproof run' or of any --out.")],
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -29,20 +29,22 @@ def report(
 
     opened = Run.open(run_folder)
     if is_command(opened):
-        _show_command(opened, as_json)
+        _show_command(opened, quiet, as_json)
     else:
         show(opened, quiet, as_json)
 
 
-def _show_command(run: Run, as_json: bool) -> None:
+def _show_command(run: Run, quiet: bool, as_json: bool) -> None:
     """The report of a folder that another command kept."""
     from pixelproof import report
     from pixelproof.views.commands import command
 
     path, found = report.write(run), command(run)
     if as_json:
-        emit({"answer": found, "report": str(path)})
+        emit({"answer": found.found, "report": str(path)})
         return
+    if not quiet:
+        out.print(found.title, style="bold", markup=False, highlight=False)
     out.print(found.about, markup=False, highlight=False)
     out.print(f"report: {path}", soft_wrap=True, highlight=False)
 

@@ -12,8 +12,9 @@ import typer
 
 from pixelproof.cli.explore import explore
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet
+from pixelproof.cli.progress import progress
 from pixelproof.cli.report import show
-from pixelproof.cli.screen import err, out, progress
+from pixelproof.cli.screen import err, out
 
 if TYPE_CHECKING:
     from pixelproof.study import Study

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed
-from pixelproof.cli.screen import emit, out, percent, progress
+from pixelproof.cli.progress import progress
+from pixelproof.cli.screen import emit, out, percent
 
 
 def train(

@@ -1,6 +1,6 @@
 """Numbers, made apart from the code they judge."""
 
-from pixelproof.measure.audit import audit
+from pixelproof.measure.audit import audit, lower_bound
 from pixelproof.measure.compare import MethodComparison, compare, compare_methods, compare_predictions
 from pixelproof.measure.curve import curve
 from pixelproof.measure.evaluate import Live, evaluate
@@ -48,6 +48,7 @@ __all__ = [
     "compare_predictions",
     "curve",
     "evaluate",
+    "lower_bound",
     "predictions",
     "verdicts",
 ]

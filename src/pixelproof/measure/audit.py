@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import torch
 
-from pixelproof import specs
+from pixelproof import prove, specs
 from pixelproof.attacks import ATTACKS, PGD, Attack, Auto, parse
 from pixelproof.attacks.mount import Prepared
 from pixelproof.attacks.stochastic import ATTACK_DRAWS, drawing, expect, is_stochastic
@@ -20,8 +20,9 @@ from pixelproof.measure.evaluate import FLAG_IMAGES, Live, evaluate
 from pixelproof.measure.redflags import LOOKS, AuditSubject, Claim, connected
 from pixelproof.models import Classifier
 from pixelproof.results import RED_FLAGS, Audit, AuditQuestion, Effort, Finding, RedFlag, catalogue
+from pixelproof.results.audit import LowerBound
 from pixelproof.run import Run
-from pixelproof.types import Goal, Rate
+from pixelproof.types import Goal, Norm, Rate
 
 Tell = Callable[[str, int, int, str], None]
 
@@ -86,6 +87,16 @@ def audit(
     if run is not None:
         catalogue.AUDIT.save(run, result)
     return result
+
+
+def lower_bound(model: Classifier, data: Dataset, eps: float, *, norm: Norm) -> LowerBound:
+    """What interval bounds prove of the images, whatever attacks miss; nothing beyond linf and of layers without."""
+    if norm != "linf":
+        return LowerBound(None)
+    try:
+        return LowerBound(prove.certified(model, data, eps))
+    except BadInput:
+        return LowerBound(None)
 
 
 def prepare(

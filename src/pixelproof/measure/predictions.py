@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from pixelproof import attacks as attacking
 from pixelproof.attacks import Attack
@@ -19,6 +20,7 @@ from pixelproof.results import Predictions
 from pixelproof.types import Images
 
 CLEAN = "clean"
+LOOKED_AT = 256  # images classified at a time to find those that a model gets right
 JUDGE_DRAWS = 10  # passes whose majority is a random model's answer
 
 Tell = Callable[[str, int, int, str], None]
@@ -84,3 +86,15 @@ def check_same(found: Sequence[Predictions]) -> None:
         if one.digest != other.digest:
             got = f"{one.data} {one.digest} and {other.data} {other.digest}"
             raise BadInput("compare", "the same positions must hold the same images", got, "Give both the same data.")
+
+
+def first_right(model: Classifier, data: Dataset, n: int) -> Tensor:
+    """The rows of the first n images that the model gets right, in order; fewer where there are no more."""
+    right: list[int] = []
+    for start in range(0, len(data), LOOKED_AT):
+        part = data[start : start + LOOKED_AT]
+        hit = (model.predict(part.images).argmax(1) == part.labels).nonzero()[:, 0]
+        right = [*right, *(hit + start).tolist()][:n]
+        if len(right) == n:
+            break
+    return torch.tensor(right, dtype=torch.long)

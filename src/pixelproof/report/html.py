@@ -26,7 +26,8 @@ def html(facts: Overview | CommandAnswer, sections: Sequence[ReportSection]) -> 
     environment.filters["svg"] = _svg
     environment.filters["address"] = _address
     template = environment.get_template("template.html.j2")
-    return template.render(facts=facts, sections=sections)
+    n = facts.n if isinstance(facts, CommandAnswer) else facts.clean_accuracy.n
+    return template.render(facts=facts, n=n, sections=sections)
 
 
 def _svg(figure: Figure) -> Markup:

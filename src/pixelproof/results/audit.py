@@ -13,6 +13,7 @@ from pixelproof.attacks.stochastic import ATTACK_DRAWS, JUDGE_DRAWS
 from pixelproof.errors import BadInput
 from pixelproof.results.evaluation import Evaluation
 from pixelproof.results.red_flags import RED_FLAGS, RedFlag
+from pixelproof.types import Rate
 
 Rows: TypeAlias = Int[Tensor, " m"]
 
@@ -137,3 +138,10 @@ class Audit:
 
     def __repr__(self) -> str:
         return f"Audit({self.verdict})"
+
+
+@dataclass(frozen=True)
+class LowerBound:
+    """What interval bounds prove of an audit's images at its budget; None where they cannot go through the model."""
+
+    proven: Rate | None

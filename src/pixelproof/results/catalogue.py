@@ -19,11 +19,13 @@ from pixelproof.detect import Store, Tuned
 from pixelproof.explain import Attribution
 from pixelproof.explain.proximity import Proximity
 from pixelproof.models import Classifier, History
-from pixelproof.results.audit import Audit, AuditQuestion, Finding
+from pixelproof.results.audit import Audit, AuditQuestion, Finding, LowerBound
 from pixelproof.results.cases import CaseRecord
 from pixelproof.results.comparison import Comparison
 from pixelproof.results.critical import CriticalRecord, SanityRecord
 from pixelproof.results.defences import AuditRecord, BudgetRecord, HardenedRecord, SearchRecord
+from pixelproof.results.defended import DefendedRecord
+from pixelproof.results.detection import DetectionRecord
 from pixelproof.results.detectors import GuardRecord, KnownRecord
 from pixelproof.results.duplicates import DuplicateRecord
 from pixelproof.results.evaluation import Evaluation, RobustnessCurve, Saved
@@ -157,9 +159,17 @@ EVALUATION = Result("evaluation", "command", Evaluation, "What an ensemble of at
 PROGRESS = Result("progress", "command", Saved, "An evaluation that is not finished, to go on from.")
 CURVE = Result("curve", "command", RobustnessCurve, "Robust accuracy over a range of budgets.")
 AUDIT = Result("audit", "command", Audit, "Whether a robust accuracy can be believed, and every red flag.")
+LOWER_BOUND = Result("lower-bound", "command", LowerBound, "What is proven of an audit's images.")
 QUESTION = Result("question", "command", AuditQuestion, "What an audit is the answer to.")
 FLAGS = Result("flag/{number}", "command", Finding, "What the test of one red flag saw.")
+DETECTION = Result("detection", "command", DetectionRecord, "A guard, and what it said of pictures and attacks.")
+DEFENDED = Result("defended", "command", DefendedRecord, "A hardened model before and after.")
 COMPARISON = Result("comparison", "command", Comparison, "Two models on the same images, cell by cell.")
+
+
+def proofs(run: Run) -> Path:
+    """The folder where a certificate's proofs are kept pixel by pixel, so that a killed one goes on."""
+    return CERTIFICATE.path(run).with_name("proof")
 
 
 def audits(mask_on: bool) -> Result[AuditRecord]:

@@ -23,16 +23,17 @@ from pixelproof.detect import (
     figures,
     parse,
 )
+from pixelproof.detect.building import fit
 from pixelproof.detect.evaluation.evaluate import on_attack, on_clean, summary
 from pixelproof.detect.guards.guard import Recalibrated, Verdict
 from pixelproof.draws import rng_of
-from pixelproof.errors import BadInput
+from pixelproof.measure.guards import known
 from pixelproof.results import GuardRecord, Judgement, KnownRecord, Result, catalogue
 from pixelproof.results.neighbours import CLEAN
 from pixelproof.study.context import Context
 from pixelproof.study.guard_section import PIXELS, GuardSection
 from pixelproof.study.guarding import adversarial, fitted, held, quiet, stored, subjects, wanted
-from pixelproof.types import Mask, Rate
+from pixelproof.types import Mask
 
 
 @runtime_checkable
@@ -81,10 +82,7 @@ class Spec:
             detector = replace(detector, **settings)
             if detector.engine == "exact" and all(settings[key] == kept for key, kept in shared.items()):
                 return detector.on(store, context.model, divide(calm, _generator(context), share=0.5))
-        guard = detector.fit(context.model, fitted(context), None, _generator(context))
-        if not isinstance(guard, Recalibrated):
-            raise BadInput("guards", "a detector's guard must have a calibration", f"'{self.spec}'")
-        return guard.calibrated(context.model, calm, rate=section.rate)
+        return fit(detector, context.model, (fitted(context), calm), rate=section.rate, rng=_generator(context))
 
 
 def compare(context: Context, section: GuardSection) -> None:
@@ -182,27 +180,9 @@ def judging(context: Context) -> Dataset:
 
 def _known(context: Context, guard: Guard, found: AdaptiveResult, *, name: str, norm: str, eps: float) -> KnownRecord:
     section = wanted(context)
-    calm, right = on_clean(guard, context.model, judging(context))
-
-    def auroc(score: torch.Tensor) -> float | None:
-        return float(figures(calm.score[right], score, resamples=0).auroc) if len(score) else None
-
-    pairs = list(zip(found.sets, found.verdicts, strict=True))
-    fooled = torch.isfinite(found.score)
-    return KnownRecord(
-        name=name,
-        n=found.lost.n,
-        norm=norm,
-        eps=eps,
-        steps=section.steps if norm == "linf" else 0,
-        rate=section.rate,
-        attacks=found.attacks,
-        fooled=tuple(Rate(int(one.success.sum()), len(one)) for one, _ in pairs),
-        evaded=tuple(found.rate(attack) for attack in found.attacks),
-        auroc=tuple(auroc(verdict.score[one.success]) for one, verdict in pairs),
-        lost=found.lost,
-        quietest=figures(calm.score[right], found.score[fooled], seed=context.study.seed) if fooled.any() else None,
-    )
+    clean = on_clean(guard, context.model, judging(context))
+    budget = (norm, eps, section.steps if norm == "linf" else 0)
+    return known(found, clean, name=name, budget=budget, rate=section.rate, seed=context.study.seed)
 
 
 def _judgement(verdict: Verdict, index: torch.Tensor, fooled: Mask) -> Judgement:

@@ -117,7 +117,7 @@ def certify(context: Context, section: PixelSection) -> CertificateRecord | None
         note = f"{finished} of {len(images)} images finished"
         context.tell("certificate", finished * pixels + done, len(images) * pixels, note)
 
-    journal = Journal(context.run.folder / "pixels" / "proof", tell)
+    journal = Journal(catalogue.proofs(context.run), tell)
     try:
         proof = certify_one_pixel(context.model, images.images, images.labels, budget=section.budget, journal=journal)
     except CertificateRefused as reason:
