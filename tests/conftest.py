@@ -1,9 +1,11 @@
-"""Shapes and types are checked on every call during tests; two threads at most; no test touches the user's cache.
+"""Shapes and types are checked on every call during tests; one thread each; no test touches the user's cache.
 
 `UNCHECKED=1` (as `make fast` sets it) leaves the checks out, which take half of the time.
 """
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch, and for the processes that tests start
 
 import checked
 

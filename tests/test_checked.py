@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import jaxtyping
 import pytest
 import torch
 from jaxtyping import Float, TypeCheckError
@@ -106,3 +107,13 @@ def test_errors_of_the_function_itself_come_through():
 
     with pytest.raises(KeyError):
         broken(1)
+
+
+def test_a_test_may_call_as_users_do():
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        assert half(2) == 1
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+    with pytest.raises(TypeCheckError):
+        half(2)
