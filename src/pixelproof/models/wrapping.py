@@ -170,7 +170,7 @@ def _probabilities(classifier: Classifier, images: Images, logits: Logits) -> bo
     return False
 
 
-def _apart(some: Logits, others: Logits) -> float:
+def _apart(some: Tensor, others: Tensor) -> float:
     """The largest difference of two sets of logits, in sizes of the largest of the first."""
     some, others = some.double(), others.double()
     return float((some - others).abs().max() / some.abs().max().clamp_min(1e-12))
