@@ -69,6 +69,10 @@ class Goal:
         own = logits.gather(1, self.labels[:, None])[:, 0]
         return torch.where(vanished, own - others, -cross_entropy)
 
+    def vanished(self, loss: PerImage) -> Mask:
+        """At which images a value of `loss` is the log-odds in the place of a cross-entropy that vanished."""
+        return torch.zeros_like(loss, dtype=torch.bool) if self.targeted else loss > 0
+
     def margin(self, logits: Logits) -> PerImage:
         """How far each image is from the goal, in logits: positive before it is reached, negative after."""
         logits = self.seen(logits)

@@ -1245,6 +1245,8 @@ export interface RobustnessRow {
   per_class: Rate[];
   /** Id of the set with its examples; null when none were kept. */
   set: string | null;
+  /** How the attack went where it did not go as usual. */
+  notes: string[];
 }
 
 /** A ROC curve, one point per distinct score: an image is flagged when score >= threshold (the first is null). */

@@ -14,6 +14,7 @@ from pixelproof.types import Goal, Images, Mask, PerImage
 DOUBT = 0.02  # the largest error of a bfloat16 margin seen on digits and MNIST was 0.012 of the largest logit
 
 
+VANISHED = "the cross-entropy's gradient vanished in float32 at some images; the margin was lowered there"
 FLOAT32_ONLY = "the network cannot be taken in bfloat16; gradients are float32"
 
 
@@ -101,6 +102,8 @@ def _pass(model: Watched, images: Images, goal: Goal, half: bool) -> GradientPas
         logits = model(images)
         loss = goal.loss(logits)
         gradient = differentiate(loss, images, model.card.name)
+    if VANISHED not in model.tally.notes and goal.vanished(loss.detach()).any():
+        model.tally.notes.add(VANISHED)
     logits = logits.detach()
     margin = goal.margin(logits)
     doubtful = margin.abs() < DOUBT * logits.abs().amax(1)

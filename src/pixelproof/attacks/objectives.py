@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -55,6 +56,10 @@ class Objective(Goal):
             return self._gap(logits.softmax(1))
         gap = self._gap(logits)
         return gap / self._spread(logits) if self.kind == "dlr" else gap
+
+    def vanished(self, loss: PerImage) -> Mask:
+        """As a goal's; nowhere for another loss than the plain cross-entropy, which cannot vanish so."""
+        return super().vanished(loss) if self.kind == "ce" and self.aim is None else torch.zeros_like(loss) > 0
 
     def _gap(self, scores: Tensor) -> PerImage:
         """How far the goal is: the label's score minus the rival's, or the best other minus the target's."""

@@ -30,6 +30,8 @@ def show(found: EvaluationAnswer) -> None:
     fooled = [image for image in found.images if image.fooled]
     still = sum(image.fooled_8bit for image in fooled)
     out.print(f"of {len(fooled)} fooled, {still} still are after saving in 8 bits")
+    for note in found.notes:
+        out.print(f"note: {note}", markup=False, highlight=False)
     loud([flag for flag in found.flags if flag.startswith("clean accuracy")])
     for flag in found.flags:
         err.print(f"flag: {flag}", style="yellow", markup=False, highlight=False)

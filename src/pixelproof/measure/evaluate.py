@@ -113,6 +113,7 @@ class Evaluator:
         self.seconds = self.begun = 0.0
         self.parts: tuple[EvaluationPart, ...] = ()
         self.bounds: tuple[Bound, ...] = ()
+        self.notes: tuple[str, ...] = ()
 
     @property
     def targets(self) -> Labels | None:
@@ -141,7 +142,7 @@ class Evaluator:
         self.passes, self.rows = saved.passes, saved.rows
         self.stage, self.position = saved.stage, saved.position
         self.seconds, self.begun = saved.seconds, saved.begun
-        self.parts, self.bounds = saved.parts, saved.bounds
+        self.parts, self.bounds, self.notes = saved.parts, saved.bounds, saved.notes
 
     def conduct(self, clock: Clock, run: Run | None, tell: Tell) -> Evaluation:
         """Run the parts that are left until they are done, nothing stands, or the time is up."""
@@ -195,6 +196,7 @@ class Evaluator:
         """One part on one batch, judged in float32."""
         part = replace(self.field, data=self.field.data[batch], goal=self.field.goal[batch])
         outcome = part.run(stage.attack, Draws.keyed(subseed(self.seed, self.stage), part.data.index))
+        self.notes = tuple(sorted({*self.notes, *outcome.notes}))
         logits = part.model.predict(outcome.images)
         reached = self._rate(outcome.images, part.goal) > 0.5 if self.random else part.goal.reached(logits)
         self.ledger.record(batch, outcome.images, reached, part.goal.margin(logits))
@@ -235,6 +237,7 @@ class Evaluator:
             bounds=self.bounds,
             seconds=self.seconds,
             begun=self.begun,
+            notes=self.notes,
         )
         catalogue.PROGRESS.save(run, saved)
 
@@ -283,6 +286,7 @@ class Evaluator:
             ended=ended,
             seconds=clock.seconds,
             digests=self.digests,
+            notes=self.notes,
         )
 
 

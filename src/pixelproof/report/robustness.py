@@ -80,8 +80,16 @@ def _table(found: Robustness, made: str) -> Table:
         "“Still after 8 bits”: misclassified images that stay so when saved with 8 bits per value. First break: "
         "median forward pass that first saw the image misclassified (– when the attack never looks). L2 distance: "
         "median over the broken images. Passes: forward + backward."
-        + (" First break, passes and seconds belong to an attack's whole curve, shared by its rows." if swept else ""),
+        + (" First break, passes and seconds belong to an attack's whole curve, shared by its rows." if swept else "")
+        + "".join(f" {sentence}" for sentence in _noted(rows)),
     )
+
+
+def _noted(rows: tuple[RobustnessRow, ...]) -> list[str]:
+    """What the attacks noted, a sentence for each note that says whose it is."""
+    notes = dict.fromkeys(note for row in rows for note in row.notes)
+    who = {note: dict.fromkeys(row.attack for row in rows if note in row.notes) for note in notes}
+    return [f"Noted by {', '.join(who[note])}: {note}." for note in notes]
 
 
 def _cost(row: RobustnessRow) -> tuple[str, str]:

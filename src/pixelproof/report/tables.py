@@ -105,7 +105,11 @@ def _drift(opened: OpenRun) -> Rows:
 
 def _robustness(opened: OpenRun) -> Rows:
     found = held(lambda: views.robustness(opened))
-    return () if found is None else (_columns(row, "per_class", "set") for row in found.rows)
+    return (
+        ()
+        if found is None
+        else ({**_columns(row, "per_class", "set"), "notes": "; ".join(row.notes)} for row in found.rows)
+    )
 
 
 def _worst_case(opened: OpenRun) -> Rows:

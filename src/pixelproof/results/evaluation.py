@@ -44,7 +44,8 @@ class Evaluation:
     passes per image, (n, 2). With `targets`, broken means taken for the target. `rate` is the share of passes in
     which each image fools the model: 0 or 1, except for a random model, whose images count as broken when the draws
     that found them and the fresh ones behind `rate` agree that they usually fool. `ended` says why the evaluation
-    stopped. `digests` are those of the model and of the data set, so that nothing is taken for another's.
+    stopped. `digests` are those of the model and of the data set, so that nothing is taken for another's. `notes` are
+    sentences on how attacks went where they did not go as usual: logits rescaled, a loss that the margin replaced.
     """
 
     attack: str
@@ -71,6 +72,7 @@ class Evaluation:
     ended: str
     seconds: float
     digests: tuple[str, str] = ("", "")
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.success)
@@ -146,6 +148,7 @@ class Saved:
     bounds: tuple[Bound, ...]
     seconds: float
     begun: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,8 @@ class AttackRecord:
 
     `label` names the attack without its budget, `spec` with everything. `shared_cost`: passes, seconds and first break
     are those of one search over several budgets, not of this one. `margin`: logit of the true class minus the highest
-    other one, negative where the image is misclassified (None in runs from before it was kept).
+    other one, negative where the image is misclassified (None in runs from before it was kept). `notes` are sentences
+    on how the attack went where it did not go as usual.
     """
 
     label: str
@@ -60,6 +61,7 @@ class AttackRecord:
     images: Float[Tensor, "m c h w"]
     shared_cost: bool = False
     margin: PerImage | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, adversarial: AdversarialSet, label: str, examples: int, *, shared_cost: bool) -> AttackRecord:
@@ -88,6 +90,7 @@ class AttackRecord:
             images=adversarial.images[shown],
             shared_cost=shared_cost,
             margin=Goal(adversarial.labels).margin(adversarial.logits),
+            notes=adversarial.notes,
         )
 
     def __len__(self) -> int:

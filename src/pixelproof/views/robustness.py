@@ -41,6 +41,7 @@ class RobustnessRow(Answer):
     shared_cost: bool = Field(description="Whether passes and seconds are those of one search over several budgets.")
     per_class: tuple[Rate, ...] = Field(description="Robust accuracy of every class, in the order of the classes.")
     set: str | None = Field(description="Id of the set with its examples; null when none were kept.")
+    notes: tuple[str, ...] = Field(description="How the attack went where it did not go as usual.")
 
 
 class Curve(Answer):
@@ -157,6 +158,7 @@ def _rows(opened: OpenRun, found: list[AttackRecord]) -> Iterator[RobustnessRow]
             shared_cost=record.shared_cost,
             per_class=_classes(record, opened.clean),
             set=kept.get((record.label, record.eps)),
+            notes=record.notes,
         )
 
 

@@ -26,6 +26,7 @@ def evaluation_sections(found: EvaluationAnswer) -> tuple[ReportSection, ...]:
     """The bound with its parts, and the curve where there is one."""
     blocks: list[Block] = [headline(_figures(found)), Prose(UNAUDITED)]
     blocks += [Prose(text, alert=True) for text in found.flags]
+    blocks += [Prose(f"Noted: {text}.") for text in found.notes]
     sections = [ReportSection("bound", "How much is left standing", (*blocks, _parts(found)))]
     if found.curve is not None:
         curve = found.curve
@@ -46,6 +47,7 @@ def audit_sections(found: AuditAnswer) -> tuple[ReportSection, ...]:
     if not found.believable:
         blocks.append(Prose(found.verdict, alert=True))
     blocks += [Prose(text, alert=True) for text in found.warnings]
+    blocks += [Prose(f"Noted: {text}.") for text in found.notes]
     rows = tuple(cells(f.flag, f.status, "yes" if f.blocks else "no", f.found, head=1) for f in found.flags)
     columns = ("red flag", "result", "blocks", "what was seen")
     flags = Table("flags", "What could make the bound a look-alike.", columns, (rows,), words=True)

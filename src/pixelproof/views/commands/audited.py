@@ -52,6 +52,7 @@ class AuditAnswer(Answer):
     trained_with: str | None = Field(description="The attack of the training; null where none is known.")
     effort: Effort
     flags: tuple[CommandFlag, ...]
+    notes: tuple[str, ...] = Field(description="How attacks went where they did not go as usual.")
     parts: tuple[CommandPart, ...]
 
 
@@ -93,5 +94,6 @@ def audited(found: Audit, proven: Rate | None, given: str = "") -> AuditAnswer:
             )
             for flag, finding in found.flags
         ),
+        notes=evaluation.notes,
         parts=parts(evaluation),
     )

@@ -63,6 +63,7 @@ class EvaluationAnswer(Answer):
     ended: str = Field(description="Why the evaluation stopped.")
     seconds: float
     flags: tuple[str, ...] = Field(description="Signs that the figure is not what it seems.")
+    notes: tuple[str, ...] = Field(description="How attacks went where they did not go as usual.")
     curve: CurvePoints | None
     bounds: tuple[tuple[float, float, str], ...] = Field(description="Seconds, bound then, part at work.")
     parts: tuple[CommandPart, ...]
@@ -89,6 +90,7 @@ def evaluated(found: Evaluation, curve: RobustnessCurve | None = None, given: st
         ended=found.ended,
         seconds=round(found.seconds, 3),
         flags=found.flags,
+        notes=found.notes,
         curve=None if curve is None else _points(curve),
         bounds=tuple((round(b.seconds, 3), round(b.standing / found.offered, 6), b.part) for b in found.bounds),
         parts=parts(found),
