@@ -1,4 +1,4 @@
-"""What stands in one place only: names of results, how a spec becomes a part of one, of classes, and of fields."""
+"""What stands in one place only: results, specs, classes and addresses by their names; and no answer is untyped."""
 
 import ast
 import re
@@ -10,6 +10,7 @@ import pytest
 from pixelproof.results import RESULTS
 
 SOURCE = Path(__file__).parents[1] / "src" / "pixelproof"
+PAGES = Path(__file__).parents[1] / "frontend" / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
 FACES = [path for path in FILES if path.relative_to(SOURCE).parts[0] in ("views", "report")]
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
@@ -25,6 +26,13 @@ def test_no_other_module_spells_a_name_of_a_result(path):
         node.value for node in ast.walk(TREES[path]) if isinstance(node, ast.Constant) and isinstance(node.value, str)
     } - {ast.get_docstring(node, clean=False) for node in ast.walk(TREES[path]) if isinstance(node, DOCUMENTED)}
     assert not {text for text in said if text.startswith(FOLDERS)}
+
+
+def test_addresses_are_spelled_in_one_place():
+    own = {SOURCE / "views" / "paths.py", PAGES / "api" / "answers.ts"}  # the latter is made from the former
+    spelled = re.compile(r"""["'`/](?:runs|live)/[{$]""")
+    sources = [*FILES, *(path for path in PAGES.rglob("*") if path.suffix in (".ts", ".svelte"))]
+    assert {path for path in sources if spelled.search(path.read_text())} == own
 
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
