@@ -67,6 +67,12 @@ def run(tmp_path_factory, events):
     return study.conduct(study.parse(CONTENT), folder, device="cpu", listener=events.append)
 
 
+@pytest.fixture(scope="module")
+def page(run, tmp_path_factory):
+    """The run's report, with its figures and tables beside it; to be read only."""
+    return report.write(run, tmp_path_factory.mktemp("report"))
+
+
 def test_every_stage_reports_progress_with_a_total(run, events):
     stages = {event.stage.partition(":")[0] for event in events}
     assert {"signatures", "critical pixels", "sanity", "inside", "projection", "detectors", "adaptive attack"} <= stages
@@ -185,12 +191,12 @@ def test_curves_start_at_nothing_and_confined_attacks_count_the_same_images(run)
     assert float(record.histogram.critical.sum() + record.histogram.other.sum()) == record.n * 64
 
 
-def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, tmp_path):
-    text = report.write(run, tmp_path).read_text()
+def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, page):
+    text = page.read_text()
     layer = views.penultimate(OpenRun(run, "run")).rows[0].layer
     for name in (*FIGURES, f"projection-{layer}"):
         assert f'id="figure-{name}"' in text
-        assert (tmp_path / "figures" / f"{name}.png").is_file()
+        assert (page.parent / "figures" / f"{name}.png").is_file()
     for words in (
         "cannot be believed",
         "11.5968",
@@ -209,11 +215,11 @@ def test_the_report_says_which_test_can_be_believed_and_shows_every_figure(run, 
     assert beside.index("paper 1") < beside.index("82.21") < beside.index("as in the paper")
     columns = text.split("AUROC by attack fitted on")[1]
     assert columns.index("vs clean") < columns.index("vs left out")
-    assert (tmp_path / "tables" / "detectors.csv").read_text().count("\n") == 1 + 7 * 4
+    assert (page.parent / "tables" / "detectors.csv").read_text().count("\n") == 1 + 7 * 4
 
 
-def test_every_figure_and_table_of_the_paper_has_its_line(run, tmp_path):
-    text = report.write(run, tmp_path).read_text()
+def test_every_figure_and_table_of_the_paper_has_its_line(page):
+    text = page.read_text()
     lines = text.split('id="table-paper-one"')[1].split("</table>")[0]
     for printed in ("Fig. 1", "Fig. 2a–c", "Fig. 3", "Fig. 4", "Fig. 5", "Fig. 6a, 6b", "Case study 3"):
         assert printed in lines
@@ -227,12 +233,12 @@ def test_every_figure_and_table_of_the_paper_has_its_line(run, tmp_path):
     assert cells[1::3].count("not in this study") == 3  # attacks at several budgets were not asked for
 
 
-def test_the_paper_s_second_table_is_measured(run, tmp_path):
+def test_the_paper_s_second_table_is_measured(run, page):
     rows = {row.group: row for row in views.signatures(OpenRun(run, "run")).proximity}
     assert {row.n for row in rows.values()} == {CONTENT["signatures"]["n"]}
     assert rows["far from 0"].size.value > 2 * rows["close to 0"].size.value
     assert rows["far above 0"].change.high < 0 < rows["far below 0"].change.low
-    table = report.write(run, tmp_path).read_text().split('id="table-proximity"')[1].split("</table>")[0]
+    table = page.read_text().split('id="table-proximity"')[1].split("</table>")[0]
     assert "Table II" in table
     assert f"{rows['far from 0'].size.value:.2f} [" in table
 
