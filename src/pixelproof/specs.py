@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from pixelproof.errors import BadInput, UnknownName
 
 T = TypeVar("T")
+DERIVED = "derived"  # where a setting says what it follows from
 
 
 def parse(
@@ -67,6 +68,16 @@ def given(spec: str, table: Mapping[str, Callable[..., Any]], kind: str = "compo
             raise BadInput(name, "expected each setting once", f"'{key}' twice", f"Settings: {', '.join(fields)}.")
         found[key] = _value(name, key, text, hints[key])
     return found
+
+
+def derived(says: str) -> dict[str, str]:
+    """The metadata of a setting that follows from something else where it is not given; `says` from what."""
+    return {DERIVED: says}
+
+
+def derivation(setting: dataclasses.Field[Any]) -> str:
+    """What a setting follows from where it is not given; empty for one that its default decides."""
+    return str(setting.metadata.get(DERIVED, ""))
 
 
 def settings(kind: Any) -> tuple[dataclasses.Field[Any], ...]:

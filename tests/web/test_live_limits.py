@@ -83,7 +83,7 @@ def test_larger_images_allow_fewer_at_once():
 
 def running(model, attack, job=None):
     """A task on its thread."""
-    job = job or RunningAttack("job", "session")
+    job = job or RunningAttack("job", "session", "")
     work = Task(job, model, torch.full((1, *SHAPE), 0.5), Goal(torch.tensor([0])), seed=0)
     thread = threading.Thread(target=work.run, args=(attack,), daemon=True)
     thread.start()

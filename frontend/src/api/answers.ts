@@ -789,6 +789,8 @@ export interface Job {
   job: string;
   /** Where its steps are told, relative to the API's root. */
   events: string;
+  /** The attack with the value of every setting that runs, as a spec. */
+  used: string;
 }
 
 /**
@@ -927,6 +929,8 @@ export interface LiveAttack {
   ranges: Record<string, [number, number]>;
   /** What a setting that is no number may be. */
   choices: Record<string, string[]>;
+  /** What settings follow from where they are left at their default. */
+  derived: Record<string, string>;
   /** What one step is. */
   stepwise: string;
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, Logits, Norm
 
 TINY = 1e-8
@@ -37,7 +38,7 @@ class DeepFool:
     overshoot: float = 0.02
     candidates: int = 10
     norm: Ball = "linf"
-    eps: float | None = None
+    eps: float | None = field(default=None, metadata=derived("none: the smallest perturbation, whatever its size"))
 
     name: ClassVar[str] = "deepfool"
     kind: ClassVar[Kind] = "minimal"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +14,7 @@ from pixelproof.attacks.attack import Kind, Model, check_budget, check_settings
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng, seeded
 from pixelproof.errors import BadInput, NoGradient, UnknownName
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, Norm
 
 NORMS: dict[float, Norm] = {0: "l0", 1: "l1", 2: "l2", float("inf"): "linf"}
@@ -32,7 +33,7 @@ class Foolbox:
 
     attack: str
     eps: float
-    settings: tuple[str, ...] = ()
+    settings: tuple[str, ...] = field(default=(), metadata=derived("those of foolbox"))
 
     name: ClassVar[str] = "foolbox"
     kind: ClassVar[Kind] = "budget"

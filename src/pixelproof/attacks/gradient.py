@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -17,6 +17,7 @@ from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 
@@ -55,7 +56,7 @@ class BIM:
 
     eps: float
     steps: int = 10
-    step_size: float | None = None
+    step_size: float | None = field(default=None, metadata=derived("2 eps / steps"))
     norm: Ball = "linf"
     early_stop: bool = True
 
@@ -97,11 +98,11 @@ class PGD:
 
     eps: float
     steps: int = 40
-    step_size: float | None = None
+    step_size: float | None = field(default=None, metadata=derived("2.5 eps / steps"))
     restarts: int = 1
     norm: Ball = "linf"
     random_start: bool = True
-    precision: Precision = "auto"
+    precision: Precision = field(default="auto", metadata=derived("bf16 where the processor has it, else float32"))
     early_stop: bool = True
 
     name: ClassVar[str] = "pgd"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from pixelproof.attacks.nearest import Nearest
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Ball
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 FIRST_PROBE = 0.1  # how far the first gradient estimate looks
@@ -39,7 +40,7 @@ class HopSkipJump:
     norm: Ball = "l2"
     samples: int = 100
     tries: int = 100
-    eps: float | None = None
+    eps: float | None = field(default=None, metadata=derived("none: the smallest perturbation, whatever its size"))
 
     name: ClassVar[str] = "hop-skip-jump"
     kind: ClassVar[Kind] = "minimal"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -18,6 +18,7 @@ from pixelproof.attacks.precision import Precision, in_half, settled
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, Norm, PerImage
 
 DUAL: dict[Norm, Norm] = {"l1": "linf", "l2": "l2", "linf": "l1"}
@@ -34,8 +35,8 @@ class DDN:
 
     steps: int = 100
     gamma: float = 0.05
-    precision: Precision = "auto"
-    eps: float | None = None
+    precision: Precision = field(default="auto", metadata=derived("bf16 where the processor has it, else float32"))
+    eps: float | None = field(default=None, metadata=derived("none: the smallest perturbation, whatever its size"))
 
     name: ClassVar[str] = "ddn"
     kind: ClassVar[Kind] = "minimal"
@@ -89,8 +90,8 @@ class FMN:
     steps: int = 100
     step_size: float = 1.0
     gamma: float = 0.05
-    precision: Precision = "auto"
-    eps: float | None = None
+    precision: Precision = field(default="auto", metadata=derived("bf16 where the processor has it, else float32"))
+    eps: float | None = field(default=None, metadata=derived("none: the smallest perturbation, whatever its size"))
 
     name: ClassVar[str] = "fmn"
     kind: ClassVar[Kind] = "minimal"
@@ -174,7 +175,7 @@ class CW:
     rate: float = 0.01
     weight: float = 0.01
     confidence: float = 0.0
-    eps: float | None = None
+    eps: float | None = field(default=None, metadata=derived("none: the smallest perturbation, whatever its size"))
 
     name: ClassVar[str] = "cw"
     kind: ClassVar[Kind] = "minimal"

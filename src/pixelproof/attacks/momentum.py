@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -20,6 +20,7 @@ from pixelproof.attacks.watch import Watched
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, Mask, PerImage
 
 
@@ -71,7 +72,7 @@ class MarginPGD:
     restarts: int = 1
     momentum: float = 0.75
     norm: Ball = "linf"
-    precision: Precision = "auto"
+    precision: Precision = field(default="auto", metadata=derived("bf16 where the processor has it, else float32"))
 
     name: ClassVar[str] = "margin-pgd"
     kind: ClassVar[Kind] = "budget"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -17,6 +17,7 @@ from pixelproof.attacks.watch import watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.lp import Convex
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, PerImage
 
 
@@ -34,7 +35,7 @@ class SigmaZero:
     sigma: float = 1e-3
     threshold: float = 0.3
     rate: float = 0.01
-    eps: float | None = None
+    eps: float | None = field(default=None, metadata=derived("none: the smallest perturbation, whatever its size"))
 
     name: ClassVar[str] = "sigma-zero"
     kind: ClassVar[Kind] = "minimal"
@@ -94,7 +95,7 @@ class PDPGD:
     primal_rate: float = 0.1
     dual_rate: float = 0.01
     price: float = 0.1
-    eps: float | None = None
+    eps: float | None = field(default=None, metadata=derived("none: the smallest perturbation, whatever its size"))
 
     name: ClassVar[str] = "pdpgd"
     kind: ClassVar[Kind] = "minimal"

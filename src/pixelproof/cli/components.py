@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import MISSING
 from typing import Any
 
 from rich.text import Text
@@ -16,36 +16,44 @@ def components(as_json: AsJson = False) -> None:
     """List attacks, detectors, defences and networks with their settings and defaults."""
     from pixelproof import attacks, defend, detect, models
 
-    rows, hardening = _table(attacks.ATTACKS), _table(defend.DEFENCES)
-    guards = _table({**detect.DETECTORS, **detect.SUPERVISED})
-    nets = [(name, _first_line(net)) for name, net in models.NETS.items()]
+    tables = {
+        "attacks": _table(attacks.ATTACKS),
+        "detectors": _table({**detect.DETECTORS, **detect.SUPERVISED}),
+        "defences": _table(defend.DEFENCES),
+    }
+    nets = {name: _first_line(net) for name, net in models.NETS.items()}
     if as_json:
-        emit(
-            {
-                "attacks": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in rows],
-                "detectors": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in guards],
-                "defences": [dict(zip(("name", "settings", "about"), row, strict=True)) for row in hardening],
-                "networks": dict(nets),
-            }
-        )
+        emit({**tables, "networks": nets})
         return
-    for title, entries in (("Attacks", rows), ("Detectors", guards), ("Defences", hardening), ("Networks", nets)):
-        out.print(title, style="bold")
-        for entry in entries:
-            out.print(Text.assemble("  ", (entry[0], "bold"), f"  {entry[-1]}"))
-            if len(entry) == 3:
-                out.print(f"      settings: {entry[1]}", highlight=False)
+    for title, rows in tables.items():
+        out.print(title.capitalize(), style="bold")
+        for row in rows:
+            out.print(Text.assemble("  ", (row["name"], "bold"), f"  {row['about']}"))
+            if row["settings"]:
+                out.print(f"      settings: {row['settings']}", highlight=False)
+            for name, says in row["derived"].items():
+                out.print(f"      {name}: {says}", highlight=False)
+    out.print("Networks", style="bold")
+    for name, about in nets.items():
+        out.print(Text.assemble("  ", (name, "bold"), f"  {about}"))
 
 
-def _table(table: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, settings with defaults, and first line of every component of a table."""
+def _table(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every component of a table: name, settings with their defaults, what the others follow from, first line."""
+    from pixelproof import specs
+
     rows = []
     for name, kind in table.items():
-        fields = [
-            field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default}"
-            for field in dataclasses.fields(kind)
-        ]
-        rows.append((name, ", ".join(fields), _first_line(kind)))
+        settings, derived = [], {}
+        for each in specs.settings(kind):
+            if not each.init:
+                continue
+            says = specs.derivation(each)
+            if says:
+                derived[each.name] = says
+            given = each.default is MISSING or (says and each.default is None)
+            settings.append(each.name if given else f"{each.name}={specs.as_text(each.default)}")
+        rows.append({"name": name, "settings": ", ".join(settings), "derived": derived, "about": _first_line(kind)})
     return rows
 
 

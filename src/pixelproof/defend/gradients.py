@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from pixelproof.defend.harden import Hardening
 from pixelproof.draws import numpy_rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, Recipe, Step
+from pixelproof.specs import derived
 
 TAPE = 2**20  # normal numbers drawn per epoch; each tensor gets a window of them at a random place
 
@@ -52,8 +53,8 @@ class GradientNoise:
 class GradientClipping:
     """Gradients cut to a total l2 `norm`, or every entry to [-`value`, `value`]; exactly one of the two."""
 
-    norm: float | None = None
-    value: float | None = None
+    norm: float | None = field(default=None, metadata=derived("none where value is given"))
+    value: float | None = field(default=None, metadata=derived("none where norm is given"))
 
     name: ClassVar[str] = "gradient-clip"
     roles: ClassVar[tuple[Role, ...]] = ("ingredient",)

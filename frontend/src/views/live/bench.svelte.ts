@@ -18,6 +18,8 @@ export class Bench {
   error = $state('');
   steps = $state.raw<JobStep[]>([]);
   running = $state(false);
+  /** The attack that runs or ran last, with the value of every setting. */
+  used = $state('');
   at = $state<number | null>(null);
   readonly pixels: number;
   #session = `s${Math.random().toString(36).slice(2, 14)}`;
@@ -101,6 +103,7 @@ export class Bench {
     this.steps = [];
     this.at = null;
     this.running = true;
+    this.used = '';
     address.set({ edits: null });
     try {
       const job = await send<Found<Job>>(addressOf(PATHS.JOBS, { run: this.run }), {
@@ -114,6 +117,7 @@ export class Bench {
         return;
       }
       this.#job = job.job;
+      this.used = job.used;
       this.#listen(job);
     } catch (reason) {
       this.error = reason instanceof Error ? reason.message : String(reason);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from pixelproof.attacks.restarts import objectives_for
 from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.lp import Convex
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, PerImage
 
 OVERSHOOT = 1.05  # eta: how far past the linearised boundary to go
@@ -37,7 +38,7 @@ class FAB:
     first: int = 0
     restarts: int = 1
     norm: Convex = "linf"
-    eps: float | None = None
+    eps: float | None = field(default=None, metadata=derived("none: the smallest perturbation, whatever its size"))
 
     name: ClassVar[str] = "fab"
     kind: ClassVar[Kind] = "minimal"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from pixelproof.attacks.watch import Watched, watch
 from pixelproof.draws import Draws, Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import frozen
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, Norm
 
 FIRST_SHARE = 0.3  # share of the pixels exchanged at first; it falls along SCHEDULE as in the paper
@@ -39,7 +40,7 @@ class FewPixel:
     k: int = 3
     queries: int = 2000
     ranked: int = 64
-    executor: Choice = "auto"
+    executor: Choice = field(default="auto", metadata=derived("incremental where the network can be read, else full"))
 
     def __post_init__(self) -> None:
         if self.k < 1:

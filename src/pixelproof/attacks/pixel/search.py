@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -24,6 +24,7 @@ from pixelproof.attacks.watch import watch
 from pixelproof.draws import Rng
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, frozen
+from pixelproof.specs import derived
 from pixelproof.types import Goal, Images, Labels, Mask, Norm, PerImage
 
 UNGRADED = "no gradient: pixels furthest from a corner colour first"
@@ -90,7 +91,7 @@ class OnePixel:
     ranked: int = 32
     sweep: Literal["needed", "always", "never"] = "needed"
     levels: int = 2
-    executor: Choice = "auto"
+    executor: Choice = field(default="auto", metadata=derived("incremental where the network can be read, else full"))
 
     def __post_init__(self) -> None:
         if self.ranked < 0 or (self.ranked == 0 and self.sweep == "never"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -15,6 +15,7 @@ from pixelproof.detect.guards.guard import Part, divide
 from pixelproof.detect.guards.scored import ScoreGuard, guard
 from pixelproof.detect.guards.settings import MOST, check_settings
 from pixelproof.models import Classifier, frozen
+from pixelproof.specs import derived
 from pixelproof.types import Images, PerImage
 
 Transform = Literal["auto", "flip", "shift"]
@@ -78,7 +79,7 @@ class TransformConsistency:
     another sign.
     """
 
-    transform: Transform = "auto"
+    transform: Transform = field(default="auto", metadata=derived("flip for colour images, shift for grey ones"))
     rate: float = 0.05
 
     name: ClassVar[str] = "transform"

@@ -26,6 +26,7 @@ from pixelproof.detect.neighbours.rules import Rule, RuleName, learn
 from pixelproof.detect.neighbours.store import Engine, Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
+from pixelproof.specs import derived
 from pixelproof.types import Images, Labels, Mask, PerImage, check_images
 
 
@@ -155,12 +156,16 @@ class DeepNeighbours:
     """
 
     k: int | tuple[int, ...] = 75
-    layers: tuple[str, ...] | None = None
+    layers: tuple[str, ...] | None = field(
+        default=None, metadata=derived("the dense layers and the convolutional output before them")
+    )
     metric: Metric = "euclidean"
-    threshold: int | tuple[int, ...] | None = None
+    threshold: int | tuple[int, ...] | None = field(
+        default=None, metadata=derived("calibrated on clean images at rate")
+    )
     rule: RuleName = "composed"
     rate: float = 0.05
-    duplicates: float | None = None
+    duplicates: float | None = field(default=None, metadata=derived("none are left out"))
     engine: Engine = "exact"
 
     name: ClassVar[str] = "neighbours"

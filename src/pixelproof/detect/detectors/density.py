@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -19,6 +19,7 @@ from pixelproof.detect.neighbours.index import ExactIndex
 from pixelproof.detect.neighbours.layers import features, hidden_layer
 from pixelproof.detect.neighbours.store import Store
 from pixelproof.models import Classifier
+from pixelproof.specs import derived
 from pixelproof.types import Images, PerImage
 
 SAMPLE = 500  # rows from which the bandwidth is taken
@@ -52,8 +53,10 @@ class KernelDensity:
     on adversarial images. `layer` defaults to the last hidden dense layer.
     """
 
-    bandwidth: float | None = None
-    layer: str | None = None
+    bandwidth: float | None = field(
+        default=None, metadata=derived("the median distance to the nearest image of the class")
+    )
+    layer: str | None = field(default=None, metadata=derived("the last hidden dense layer"))
     rate: float = 0.05
 
     name: ClassVar[str] = "density"

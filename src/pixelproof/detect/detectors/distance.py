@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -19,6 +19,7 @@ from pixelproof.detect.neighbours.layers import features, hidden_layer
 from pixelproof.detect.neighbours.store import Store
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier
+from pixelproof.specs import derived
 from pixelproof.types import Images, PerImage
 
 
@@ -57,7 +58,7 @@ class NeighbourDistance:
     """
 
     k: int = 50
-    layer: str | None = None
+    layer: str | None = field(default=None, metadata=derived("the last hidden dense layer"))
     two_sided: bool = True
     rate: float = 0.05
 
@@ -88,7 +89,7 @@ class LocalDimension:
     """
 
     k: int = 20
-    layer: str | None = None
+    layer: str | None = field(default=None, metadata=derived("the last hidden dense layer"))
     two_sided: bool = False
     rate: float = 0.05
 

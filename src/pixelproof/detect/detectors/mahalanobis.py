@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -18,6 +18,7 @@ from pixelproof.detect.guards.settings import check_settings
 from pixelproof.detect.neighbours.layers import activations, features, hidden_layer
 from pixelproof.detect.neighbours.store import check_classes
 from pixelproof.models import Classifier
+from pixelproof.specs import derived
 from pixelproof.types import Images, PerImage
 
 
@@ -71,7 +72,7 @@ class Mahalanobis:
     that imitate activations come too close. `layer` defaults to the last hidden dense layer.
     """
 
-    layer: str | None = None
+    layer: str | None = field(default=None, metadata=derived("the last hidden dense layer"))
     kind: Literal["nearest", "relative"] = "nearest"
     two_sided: bool = True
     rate: float = 0.05

@@ -22,6 +22,7 @@ from pixelproof.detect.guards.guard import NONE, Calibration, Part, SameModel, V
 from pixelproof.detect.guards.scored import check_fit
 from pixelproof.detect.guards.settings import MOST, check_settings, respelled, spelled
 from pixelproof.models import Classifier, frozen
+from pixelproof.specs import derived
 from pixelproof.types import Images, Labels, PerImage, check_images
 
 
@@ -83,7 +84,7 @@ class Repair:
 
     rate: float | None = 0.05
     calibrate: int = 400
-    most: int | None = None
+    most: int | None = field(default=None, metadata=derived("every pixel of the image"))
 
     name: ClassVar[str] = "repair"
     parts: ClassVar[tuple[Part, ...]] = (RepairGuard,)

@@ -28,6 +28,7 @@ class Job(Answer):
 
     job: str = Field(description="The name by which it is cancelled.")
     events: str = Field(description="Where its steps are told, relative to the API's root.")
+    used: str = Field(description="The attack with the value of every setting that runs, as a spec.")
 
 
 class Jobs:
@@ -47,7 +48,7 @@ class Jobs:
             raise BadInput("live", "a target must differ from the true class", asked.target)
         attack = offer.asked(asked.attack, model.card.input_shape)
         goal = Goal(labels, targeted=asked.target is not None)
-        job = RunningAttack(secrets.token_urlsafe(9), asked.session)
+        job = RunningAttack(secrets.token_urlsafe(9), asked.session, offer.written(attack, model.device))
         with self._lock:
             self._tidy(asked.session)
             if sum(not each.done for each in self._jobs.values()) >= RUNNING:

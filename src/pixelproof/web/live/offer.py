@@ -8,10 +8,12 @@ from math import inf, prod
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+import torch
 from pydantic import Field
 
 from pixelproof import specs
 from pixelproof.attacks import ATTACKS
+from pixelproof.attacks.attack import used
 from pixelproof.attacks.pixel import OnePixel
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.views.answer import Answer, Missing
@@ -20,7 +22,7 @@ from pixelproof.web.live.images import Shape
 SECONDS = 120.0
 CERTIFICATE = "certificate"
 STEPS = {OnePixel.name: "pixels tried", CERTIFICATE: "the whole proof"}
-DEFAULTS = {"eps": 0.1, "budget": 20.0}
+DEFAULTS = {"eps": 0.1}  # of settings that must be given
 LEFT_OUT = ("foolbox", "auto", "critical")  # need another library, many minutes, or an explanation of their own
 VALUES = 2**25  # that the images of one batch may hold: 128 MiB
 
@@ -84,6 +86,7 @@ class LiveAttack(Answer):
     settings: dict[str, str] = Field(description="Default by name, as a spec spells it.")
     ranges: dict[str, tuple[float, float]] = Field(description="From where to where a number may go, both included.")
     choices: dict[str, tuple[str, ...]] = Field(description="What a setting that is no number may be.")
+    derived: dict[str, str] = Field(description="What settings follow from where they are left at their default.")
     stepwise: str = Field(description="What one step is.")
 
 
@@ -105,7 +108,10 @@ def offered(shape: Shape) -> tuple[LiveAttack, ...]:
 
 def asked(spec: str, shape: Shape) -> Any:
     """The attack that a visitor asks for; BadInput for a setting outside of what is offered."""
-    found = specs.parse(spec, TABLE, "attack", DEFAULTS)
+    kind = TABLE.get(spec.strip().partition(":")[0])
+    needed = {each.name for each in specs.settings(kind) if each.default is MISSING} if kind else set()
+    defaults = {name: value for name, value in DEFAULTS.items() if name in needed}
+    found = specs.parse(spec, TABLE, "attack", defaults)
     offer = _offer(found.name, shape)
     for name in specs.given(spec, TABLE, "attack"):
         value = getattr(found, name)
@@ -121,17 +127,34 @@ def asked(spec: str, shape: Shape) -> Any:
     return found
 
 
+def written(attack: Any, device: torch.device) -> str:
+    """An attack of the page as a spec, with the value of every setting that runs on a device."""
+    running = used(attack, device)
+    values = {name: getattr(running, name) for name in _known(attack.name)}
+    given = ",".join(f"{name}={specs.as_text(value)}" for name, value in values.items() if value is not None)
+    return f"{attack.name}:{given}" if given else str(attack.name)
+
+
+def _known(name: str) -> tuple[str, ...]:
+    """The settings that the page knows of an attack."""
+    every = [each.name for each in specs.settings(TABLE[name]) if each.init]
+    return tuple(each for each in every if name not in ONLY or each in ONLY[name])
+
+
 def _offer(name: str, shape: Shape) -> LiveAttack:
     kind = TABLE[name]
     hints = get_type_hints(kind)
     settings: dict[str, str] = {}
     ranges: dict[str, tuple[float, float]] = {}
     choices: dict[str, tuple[str, ...]] = {}
+    derived: dict[str, str] = {}
     for each in specs.settings(kind):
-        if not each.init or (name in ONLY and each.name not in ONLY[name]):
+        if each.name not in _known(name):
             continue
         default = DEFAULTS.get(each.name, "") if each.default is MISSING else each.default
-        settings[each.name] = specs.as_text(default)
+        settings[each.name] = "none" if default is None else specs.as_text(default)
+        if says := specs.derivation(each):
+            derived[each.name] = says
         options = get_args(hints[each.name]) if get_origin(hints[each.name]) is Literal else ()
         if hints[each.name] is bool:
             choices[each.name] = ("true", "false")
@@ -146,6 +169,7 @@ def _offer(name: str, shape: Shape) -> LiveAttack:
         settings=settings,
         ranges=ranges,
         choices=choices,
+        derived=derived,
         stepwise=STEPS.get(name, "one forward pass"),
     )
 

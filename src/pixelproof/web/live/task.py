@@ -53,6 +53,7 @@ class RunningAttack:
 
     name: str
     session: str
+    used: str
     steps: list[JobStep] = field(default_factory=list)
     done: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)

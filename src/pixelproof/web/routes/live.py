@@ -69,7 +69,7 @@ def router(state: AppState) -> APIRouter:
         """Start an attack; the session's earlier one is stopped."""
         _allow(state)
         job = state.jobs.start(state.live_run(run).model, asked)
-        return Job(job=job.name, events=paths.at(paths.EVENTS, job=job.name))
+        return Job(job=job.name, events=paths.at(paths.EVENTS, job=job.name), used=job.used)
 
     @routes.get("/" + paths.EVENTS, responses={200: {"model": JobStep, "description": "Steps as server-sent events."}})
     async def events(job: str) -> StreamingResponse:
