@@ -9,8 +9,9 @@ import typer
 
 from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
-from pixelproof.cli.options import AsJson, DataDir, Quiet, Seed, Weights
+from pixelproof.cli.options import AsJson, DataDir, Quiet, Weights
 from pixelproof.cli.progress import progress
+from pixelproof.cli.refusals import check_seed
 from pixelproof.cli.screen import emit, out, percent, table
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ def certify(
         Path | None, typer.Option("--out", help="Keep the proofs here; the same command goes on from there.")
     ] = None,
     data_dir: DataDir = None,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, max=2**63 - 1, help="Of the training of a network that has no weights."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -41,9 +45,10 @@ def certify(
     from pixelproof.results import CertificateRecord, catalogue
     from pixelproof.views.commands import certified
 
+    check_seed(seed, model_name, weights)
     test = data.load(data_name, "test", data_dir)
     with progress(silent=quiet or as_json) as tell:
-        model = chosen_model(model_name, weights, data_name, data_dir, "cpu", seed, tell)
+        model = chosen_model(model_name, weights, data_name, data_dir, "cpu", seed or 0, tell)
         rows = first_right(model, test, n)
         if not len(rows):
             raise BadInput("certify", "needs an image that the model gets right", f"0 of {len(test)}", "Train first.")
@@ -54,7 +59,7 @@ def certify(
             note = f"{finished} of {len(chosen)} images finished"
             tell("certify", finished * all_ + done, len(chosen) * all_, note)
 
-        spec = {"command": "certify", "model": model.digest(), "data": test.digest(), "seed": seed}
+        spec = {"command": "certify", "model": model.digest(), "data": test.digest(), "seed": seed or 0}
         with kept(folder, {**spec, "network": model.card.name, "name": test.name}, tell) as run:
             journal = Journal(None if run is None else catalogue.proofs(run), told)
             tell("certify", 0, len(chosen) * pixels, "")

@@ -27,7 +27,9 @@ def compare(
     specs: Annotated[
         str, typer.Option("--attacks", help="Attacks separated by blanks, such as 'fgsm pgd:steps=40 auto'.")
     ] = "pgd auto",
-    budgets: Annotated[str, typer.Option("--eps", help="Budgets separated by commas, such as 2/255,8/255.")] = "8/255",
+    budgets: Annotated[
+        str | None, typer.Option("--eps", help="Budgets separated by commas, such as 2/255,8/255 (default: 8/255).")
+    ] = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="A seeded stratified sample of n images.")] = None,
     weights_a: Annotated[Path | None, typer.Option("--weights-a", help="Weights for MODEL_A.")] = None,
     weights_b: Annotated[Path | None, typer.Option("--weights-b", help="Weights for MODEL_B.")] = None,
@@ -44,7 +46,9 @@ def compare(
     from pixelproof.specs import write
     from pixelproof.views.commands import compared
 
-    eps = sizes(budgets)
+    if budgets is not None and not specs.split():
+        raise BadInput("--eps", "a budget needs an attack", "none in --attacks", "Leave --eps out, or name an attack.")
+    eps = sizes(budgets or "8/255")
     chosen = [swept(spec, eps) for spec in specs.split()]
     images = data.load(data_name, "test", data_dir)
     images = images if n is None else images.sample(n, seed)

@@ -8,6 +8,7 @@ import typer
 
 from pixelproof.cli.options import AsJson, DataDir, Quiet
 from pixelproof.cli.progress import progress
+from pixelproof.cli.refusals import check_data_dir
 from pixelproof.cli.screen import emit, out
 
 app = typer.Typer(help="Fetch and inspect data sets.", no_args_is_help=True)
@@ -37,6 +38,7 @@ def show(
     from pixelproof import data
 
     splits = {split: data.load(name, split, data_dir) for split in ("train", "val", "test")}
+    check_data_dir(data_dir, (name,))
     facts = {
         split: {"n": len(part), "shape": part.shape, "classes": part.class_counts()} for split, part in splits.items()
     }

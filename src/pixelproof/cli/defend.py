@@ -13,6 +13,7 @@ from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
 from pixelproof.cli.progress import progress
+from pixelproof.cli.refusals import check_training
 from pixelproof.cli.screen import emit
 from pixelproof.errors import BadInput, UnknownName
 
@@ -56,6 +57,7 @@ def defend(
 
     if start not in ("auto", "fresh", "given"):
         raise UnknownName("--start", "start", start, ("auto", "fresh", "given"))
+    check_training(settings)
     training = specs.parse(f"training:{settings}", {"training": models.Training}) if settings else None
     chosen = library.Hardening(library.parse(defences), training, start)  # type: ignore[arg-type]
     for option, used in (("--training", bool(settings)), ("--start", start != "auto")):

@@ -10,6 +10,7 @@ import typer
 from pixelproof.cli.interrupts import CODE, Interrupted
 from pixelproof.cli.options import DataDir, Quiet
 from pixelproof.cli.progress import progress
+from pixelproof.cli.refusals import check_data_dir
 from pixelproof.cli.screen import err, out
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def _library(folders: list[Path], data_dir: Path | None) -> Library:
     from pixelproof.web.library import Library
 
     library = Library(folders, data_dir)
-    for name in library.names():
-        library.card(name, nullcontext())
+    cards = [library.card(name, nullcontext()) for name in library.names()]
+    check_data_dir(data_dir, (card.data for card in cards if card is not None))
     for name, why in library.damaged.items():
         err.print(f"left out: {name}: {why}", style="yellow", highlight=False, soft_wrap=True)
     return library

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixelproof.cli.progress import Tell
+from pixelproof.cli.refusals import check_data_dir
 
 if TYPE_CHECKING:
     from pixelproof.data import Dataset
@@ -19,6 +20,7 @@ def chosen_model(
     """The model of a command: its training set is read only when it must be trained."""
     from pixelproof import data, models
 
+    check_data_dir(data_dir, (data_name,))
     trained_here = name in models.NETS and weights is None
     shapes: Dataset = data.load(data_name, "train" if trained_here else "test", data_dir)
     return models.load(

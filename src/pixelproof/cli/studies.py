@@ -13,6 +13,7 @@ import typer
 from pixelproof.cli.explore import explore
 from pixelproof.cli.options import AsJson, DataDir, Device, Quiet
 from pixelproof.cli.progress import progress
+from pixelproof.cli.refusals import check_data_dir
 from pixelproof.cli.report import show
 from pixelproof.cli.screen import err, out
 
@@ -57,7 +58,9 @@ def run(
     """Run a study: train, attack, measure, write the report. Interrupted, the same command continues where it was."""
     from pixelproof import study
 
-    _conduct(study.load(study_file), out_folder, data_dir, device, quiet, as_json)
+    wanted = study.load(study_file)
+    check_data_dir(data_dir, (wanted.data.name,))
+    _conduct(wanted, out_folder, data_dir, device, quiet, as_json)
 
 
 def _conduct(

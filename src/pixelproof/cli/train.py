@@ -10,6 +10,7 @@ import typer
 
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed
 from pixelproof.cli.progress import progress
+from pixelproof.cli.refusals import check_data_dir, check_training
 from pixelproof.cli.screen import emit, out, percent
 
 
@@ -33,6 +34,8 @@ def train(
 
     if model_name not in models.NETS:
         raise UnknownName("train", "network of pixelproof's own", model_name, models.NETS)
+    check_data_dir(data_dir, (data_name,))
+    check_training(settings)
     name = re.sub("[^a-z0-9]+", "-", f"{model_name}-{Path(data_name).stem}".lower()).strip("-")
     wanted = study.parse(
         {
