@@ -1,12 +1,17 @@
-"""pixelproof report on folders that other commands kept."""
+"""pixelproof report and explore on folders that other commands kept."""
 
 import json
+import shutil
 
 import pytest
+from fastapi.testclient import TestClient
 from source_nets import LINEAR
 from typer.testing import CliRunner
 
 from pixelproof.cli.main import app
+from pixelproof.report import command_page
+from pixelproof.web.app import create
+from pixelproof.web.library import Library
 
 
 @pytest.fixture
@@ -82,7 +87,8 @@ def test_the_folder_of_a_command_is_taken_up_and_reported_with_its_answer(comman
     found = CliRunner().invoke(app, ["report", str(tmp_path / "kept"), "--json"])
     assert found.exit_code == 0, (found.output, found.exception)
     assert without(json.loads(found.stdout)["answer"]) == without(facts)
-    other = CliRunner().invoke(app, [*asked, "--seed", "5"])
+    changed = [places["OTHER"] if word == places["NET"] else word for word in asked]
+    other = CliRunner().invoke(app, changed)
     assert "other settings" in str(other.exception)
 
 
@@ -98,3 +104,30 @@ def test_a_command_that_fails_before_anything_is_kept_leaves_no_folder(tmp_path)
     words = ["certify", f"{tmp_path}/net.py:build", "digits", "--budget", "0", "--out", str(tmp_path / "kept")]
     assert CliRunner().invoke(app, words).exit_code != 0
     assert not (tmp_path / "kept").exists()
+
+
+def test_explore_lists_folders_of_commands_and_shows_their_pages(evaluated, tmp_path):
+    folder, facts = evaluated
+    (tmp_path / "net.py").write_text(LINEAR)
+    words = [
+        "certify",
+        f"{tmp_path}/net.py:build",
+        "digits",
+        "--n",
+        "1",
+        "--out",
+        str(folder.parent / "proof"),
+        "--json",
+    ]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    broken = folder.parent / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "evaluation.safetensors").write_bytes(b"half")
+    client = TestClient(create(Library([folder.parent], page=command_page), hosts=("testserver",)))
+    home = client.get("/api").json()
+    assert {card["id"]: card["command"] for card in home["commands"]} == {"kept": "evaluate", "proof": "certify"}
+    assert [each["name"] for each in home["damaged"]] == ["broken"], "one that cannot be read is named and left out"
+    page = client.get("/api/commands/kept.html")
+    assert f"{100 * facts['robust_accuracy_at_most']['value']:.1f}\u00a0%" in page.text
+    assert "script" not in page.headers["content-security-policy"]
+    assert client.get("/api/commands/nowhere.html").status_code == 404

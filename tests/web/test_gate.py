@@ -177,7 +177,7 @@ def test_listening_is_on_loopback_and_a_taken_port_is_said():
 
 
 def test_a_folder_without_runs_is_said(tmp_path):
-    with pytest.raises(RunError, match="expected a run of a study"):
+    with pytest.raises(RunError, match="expected a run"):
         Library([tmp_path])
 
 
@@ -191,9 +191,11 @@ def test_folders_of_runs_are_opened_and_names_are_told_apart(tmp_path):
     assert Library([tmp_path / "a" / "one", tmp_path / "b"]).names() == ["one", "one-2", "two-words"]
 
 
-def test_folders_of_other_commands_are_left_out(tmp_path):
+def test_folders_of_commands_are_listed_beside_studies(tmp_path):
     Run.create(tmp_path / "audit", {"command": "audit", "model": "0" * 16})
-    with pytest.raises(RunError, match="run of a study"):
-        Library([tmp_path])
+    assert not Library([tmp_path]).names()
     Run.create(tmp_path / "study", STUDY)
-    assert Library([tmp_path]).names() == ["study"]
+    library = Library([tmp_path])
+    assert library.names() == ["study"]
+    (card,) = library.command_cards()
+    assert (card.id, card.command, card.complete) == ("audit", "audit", False)

@@ -183,6 +183,19 @@ export interface ClassRow {
   f1: number;
 }
 
+/** One folder of a command in the list of the explorer. */
+export interface CommandCard {
+  id: string;
+  name: string;
+  title: string;
+  /** What was found, in one sentence; empty while the command is not finished. */
+  about: string;
+  command: string;
+  complete: boolean;
+  /** Unix seconds; null when not complete. */
+  finished: number | null;
+}
+
 /** Critical pixels in one of paper 1's senses: positions row * width + column, most critical first. */
 export interface CriticalPositions {
   /** generation: the attacked image's explanation is large; detection: it changed. */
@@ -779,6 +792,8 @@ export interface Home {
   live: boolean;
   /** In the order they were given. */
   runs: RunCard[];
+  /** Folders that single commands kept with --out. */
+  commands: CommandCard[];
   /** Runs that are left out. */
   damaged: DamagedRun[];
 }
@@ -1607,6 +1622,7 @@ export const PATHS = {
   MAPS: "runs/{run}/maps",
   MAP: "runs/{run}/maps/{map}",
   POINTS: "runs/{run}/maps/{map}/points.f32",
+  COMMAND: "commands/{command}.html",
   AGAINST: "runs/{run}/against/{other}",
   LIVE: "runs/{run}/live",
   JUDGE: "runs/{run}/live/judge",
@@ -1629,6 +1645,7 @@ export const PATHS = {
 } as const;
 
 // GET    /api  Home
+// GET    /api/commands/{command}.html  bytes
 // GET    /api/runs/{run}/against/{other}  Paired | Missing
 // GET    /api/runs/{run}  RunPage | Missing
 // GET    /api/runs/{run}/gallery  Gallery | Missing

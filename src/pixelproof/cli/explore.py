@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from pixelproof.web.library import Library
 
 Folders = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders that hold such folders.")
+    list[Path],
+    typer.Argument(
+        metavar="RUN...", help="Run folders, of studies or of any --out, or folders that hold such folders."
+    ),
 ]
 
 
@@ -73,9 +76,11 @@ def _library(folders: list[Path], data_dir: Path | None) -> Library:
     """The runs, after saying which are damaged and left out."""
     from contextlib import nullcontext
 
+    from pixelproof.report import command_page
     from pixelproof.web.library import Library
 
-    library = Library(folders, data_dir)
+    library = Library(folders, data_dir, command_page)
+    library.command_cards()
     cards = [library.card(name, nullcontext()) for name in library.names()]
     check_data_dir(data_dir, (card.data for card in cards if card is not None))
     for name, why in library.damaged.items():

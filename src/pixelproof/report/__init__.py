@@ -69,8 +69,7 @@ def write(run: Run, folder: Path | None = None) -> Path:
         raise RunError(str(run.folder), "a report needs a complete run", got, "Run the study to its end first.")
     folder = run.folder if folder is None else folder
     if is_command(run):
-        answer = command(run)
-        write_whole(folder / "report.html", html(answer, command_sections(answer)).encode())
+        write_whole(folder / "report.html", command_page(run).encode())
         return folder / "report.html"
     opened = OpenRun(run, run.folder.name)
     sections = [section for make in SECTIONS if (section := make(opened)) is not None]
@@ -83,6 +82,14 @@ def write(run: Run, folder: Path | None = None) -> Path:
     return folder / "report.html"
 
 
+def command_page(run: Run) -> str:
+    """The page of a folder that a single command kept; RunError where the command is not finished."""
+    if not run.complete:
+        raise RunError(str(run.folder), "a report needs a complete run", "an unfinished one", "Repeat its command.")
+    answer = command(run)
+    return html(answer, command_sections(answer))
+
+
 def figures(blocks: Iterable[Block]) -> Iterator[Figure]:
     """Every figure among some blocks, also those inside others."""
     for block in blocks:
@@ -92,4 +99,4 @@ def figures(blocks: Iterable[Block]) -> Iterator[Figure]:
             yield from figures(block.blocks)
 
 
-__all__ = ["SECTIONS", "ReportSection", "write"]
+__all__ = ["SECTIONS", "ReportSection", "command_page", "write"]

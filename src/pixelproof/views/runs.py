@@ -12,6 +12,7 @@ from pixelproof.results import catalogue
 from pixelproof.results.catalogue import SectionName
 from pixelproof.types import Rate
 from pixelproof.views.answer import Answer, held
+from pixelproof.views.commands.folder import CommandCard
 from pixelproof.views.example_sets import Shown
 from pixelproof.views.open_run import OpenRun
 from pixelproof.views.overview import Overview, overview
@@ -67,6 +68,7 @@ class Home(Answer):
     static: bool = Field(description="True in an exported copy: nothing but the files beside it can be asked for.")
     live: bool = Field(description="Whether the live page is switched on.")
     runs: tuple[RunCard, ...] = Field(description="In the order they were given.")
+    commands: tuple[CommandCard, ...] = Field(description="Folders that single commands kept with --out.")
     damaged: tuple[DamagedRun, ...] = Field(description="Runs that are left out.")
 
 

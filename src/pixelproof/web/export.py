@@ -74,8 +74,10 @@ def export(library: Library, site: Path, *, examples: int = 50, tell: Tell | Non
 
 
 def addresses(application: ASGIApp, library: Library, examples: int) -> Iterator[str]:
-    """Every answer that a copy holds, run by run."""
-    starts = {card["id"]: card["start"] for card in ask(application, "").json()["runs"]}
+    """Every answer that a copy holds, run by run, and the pages of commands."""
+    home = ask(application, "").json()
+    yield from (at(paths.COMMAND, command=card["id"]) for card in home["commands"])
+    starts = {card["id"]: card["start"] for card in home["runs"]}
     for run, start in starts.items():
         gallery = ask(application, at(paths.GALLERY, run=run)).json()
         yield from (at(path, run=run) for path in wholes())
@@ -166,11 +168,11 @@ def _home(application: ASGIApp, library: Library, examples: int) -> dict[str, An
 
 
 def _keep(folder: Path, address: str, reply: Reply) -> None:
-    """One answer as a file: an image as it is, anything else as a script."""
+    """One answer as a file: an image or a page as it is, anything else as a script."""
     kind = reply.headers.get("content-type", "")
     if reply.status != 200:
         return
-    if kind == "image/png":
+    if kind == "image/png" or kind.startswith("text/html"):
         write_whole(folder / address, reply.body)
         return
     if kind == "application/octet-stream":

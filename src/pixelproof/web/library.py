@@ -1,17 +1,18 @@
-"""Library: the runs a server was started with, by name; nothing else on the disk can be asked for."""
+"""Library: the runs and folders of commands a server was started with, by name; nothing else can be asked for."""
 
 from __future__ import annotations
 
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from pixelproof.errors import PixelproofError, RunError, UnknownName
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
+from pixelproof.views.commands import CommandCard, command_card, is_command
 from pixelproof.views.runs import RunCard, card
 
 FRESH = 2.0  # seconds between two looks at the folder of a run that is not complete
@@ -20,11 +21,16 @@ OF_A_STUDY = ("name", "title", "data", "model", "attacks")
 
 
 class Library:
-    """Runs by the name of their folder. A run that grows, or is replaced, is opened again."""
+    """Runs by the name of their folder. A run that grows, or is replaced, is opened again.
 
-    def __init__(self, folders: Sequence[Path], root: Path | None = None) -> None:
-        self.root = root
-        self.folders, self.damaged = _named(folders)
+    `commands` are folders that single commands kept; `page` makes the page of one.
+    """
+
+    def __init__(
+        self, folders: Sequence[Path], root: Path | None = None, page: Callable[[Run], str] | None = None
+    ) -> None:
+        self.root, self._page = root, page
+        self.folders, self.commands, self.damaged = _named(folders)
         self._open: dict[str, tuple[OpenRun, tuple[object, ...], float]] = {}
         self._lock = threading.Lock()
 
@@ -46,6 +52,23 @@ class Library:
             opened = OpenRun(Run.open(self.folders[name]), name, self.root)
             self._open[name] = (opened, self._mark(name), now)
             return opened
+
+    def command_cards(self) -> tuple[CommandCard, ...]:
+        """The folders of commands as the list shows them; those that cannot be read are named in `damaged`."""
+        found = []
+        for name, folder in self.commands.items():
+            try:
+                found.append(command_card(Run.open(folder), name))
+                self.damaged.pop(name, None)
+            except Exception as reason:  # what a damaged file may lead to has no one kind
+                self.damaged[name] = _said(reason)
+        return tuple(found)
+
+    def command_page(self, name: str) -> str:
+        """The page of a command's folder; UnknownName for another name, RunError where it is not finished."""
+        if name not in self.commands or self._page is None:
+            raise UnknownName("explore", "folder of a command", name[:80], self.commands)
+        return self._page(Run.open(self.commands[name]))
 
     def card(self, name: str, busy: AbstractContextManager[object]) -> RunCard | None:
         """What the list of runs says of a run, made while `busy` is held; None for a damaged one.
@@ -73,35 +96,34 @@ class Library:
         return tuple(found)
 
 
-def _named(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Every run folder among `folders`, or one level below them, with a name that fits a URL, and the damaged ones.
+def _named(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Path], dict[str, str]]:
+    """Every run folder among `folders`, or one level below them, with a name that fits a URL.
 
-    Raises RunError where there is none.
+    Those of studies, those of single commands, and the damaged ones; RunError where there is none.
     """
-    found: list[Path] = []
+    found: dict[Path, bool] = {}  # whether a study wrote it
     damaged: dict[str, str] = {}
     for folder in folders:
-        own = []
+        own = {}
         for each in _below(folder):
             try:
-                if _is_study(each):
-                    own.append(each)
+                own[each.resolve()] = _is_study(each)
             except PixelproofError as reason:
                 damaged[each.name] = _said(reason)
         if not own:
-            do = "Give a folder that 'pixelproof run' wrote, or one that holds such folders; "
-            do += "those of evaluate and audit are read by 'pixelproof report'."
+            do = "Give a folder that 'pixelproof run' wrote or that a command kept with --out, or one that holds such."
             got = "; ".join(damaged.values()).removesuffix(".") or "none"
-            raise RunError(str(folder), "expected a run of a study", got, do)
-        found += [each.resolve() for each in own]
+            raise RunError(str(folder), "expected a run", got, do)
+        found |= own
     names: dict[str, Path] = {}
-    for path in dict.fromkeys(found[:MOST]):
+    for path in list(found)[:MOST]:
         base = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name).strip(".-") or "run"
         name, number = base, 2
         while name in names:
             name, number = f"{base}-{number}", number + 1
         names[name] = path
-    return names, damaged
+    studies = {name: path for name, path in names.items() if found[path]}
+    return studies, {name: path for name, path in names.items() if name not in studies}, damaged
 
 
 def _below(folder: Path) -> list[Path]:
@@ -114,14 +136,11 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _is_study(folder: Path) -> bool:
-    """Whether a study wrote a run folder; other commands (audit, evaluate) keep folders of another content.
-
-    RunError where nobody wrote what is there.
-    """
-    spec = Run.open(folder).spec
-    if "command" in spec:
+    """Whether a study wrote a run folder, and not a single command; RunError where nobody wrote what is there."""
+    run = Run.open(folder)
+    if is_command(run):
         return False
-    missing = [key for key in OF_A_STUDY if key not in spec]
+    missing = [key for key in OF_A_STUDY if key not in run.spec]
     if missing:
         do = "Run the study again elsewhere."
         raise RunError(str(folder), "spec.json must hold a study", f"none with {', '.join(missing)}", do)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 
 from pixelproof import __version__, views
 from pixelproof.views import paths
@@ -15,6 +16,10 @@ from pixelproof.views.paired import Paired
 from pixelproof.views.runs import DamagedRun, Home
 from pixelproof.web.pages import PAGES, Page
 from pixelproof.web.state import AppState
+
+# A report has its style inside and runs nothing: no script, no address is followed from it.
+STILL = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+STILL += "frame-ancestors 'none'"
 
 
 def router(state: AppState) -> APIRouter:
@@ -26,8 +31,16 @@ def router(state: AppState) -> APIRouter:
     def home() -> Home:
         """The runs this server was started with, in that order, and those that cannot be read."""
         cards = [card for name in library.names() if (card := library.card(name, answers.busy)) is not None]
+        commands = library.command_cards()
         damaged = tuple(DamagedRun(name=name, why=why) for name, why in library.damaged.items())
-        return Home(version=__version__, static=False, live=state.live, runs=tuple(cards), damaged=damaged)
+        return Home(
+            version=__version__, static=False, live=state.live, runs=tuple(cards), commands=commands, damaged=damaged
+        )
+
+    @routes.get("/" + paths.COMMAND, response_class=HTMLResponse)
+    def of_command(command: str) -> HTMLResponse:
+        """The page of what a command found out, as its report shows it."""
+        return HTMLResponse(library.command_page(command), headers={"Content-Security-Policy": STILL})
 
     @routes.get("/" + paths.AGAINST, response_model=Paired | Missing)
     def against(run: str, other: str) -> Paired | Missing:
