@@ -1,5 +1,6 @@
 """The TypeScript that the pages are written against is the one this API makes; every address is documented."""
 
+from pixelproof.views.commands import CommandAnswer
 from pixelproof.web.app import api
 from pixelproof.web.library import Library
 from pixelproof.web.state import AppState
@@ -12,10 +13,12 @@ def test_typescript_is_in_step_with_the_api():
 
 # Numbers of lower floors, and FastAPI's own refusal: their documentation strings say what their fields are.
 SAID_TOGETHER = {"Estimate", "HTTPValidationError", "Rate", "ValidationError"}
+SAID_TOGETHER |= {"Difference", "Effort", "FirstLook", "TunedLayer"}
 
 
 def test_every_field_of_an_answer_says_what_it_is():
     models = api(AppState(Library([]))).openapi()["components"]["schemas"]
+    models |= CommandAnswer.model_json_schema()["$defs"]
     fields = [
         f"{name}.{key}"
         for name, model in models.items()

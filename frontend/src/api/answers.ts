@@ -185,12 +185,17 @@ export interface ClassRow {
 
 /** One folder of a command in the list of the explorer. */
 export interface CommandCard {
+  /** In addresses. */
   id: string;
+  /** Of the folder. */
   name: string;
+  /** Command, model and data. */
   title: string;
   /** What was found, in one sentence; empty while the command is not finished. */
   about: string;
+  /** The command's name. */
   command: string;
+  /** False where the command was interrupted or ran out of time. */
   complete: boolean;
   /** Unix seconds; null when not complete. */
   finished: number | null;

@@ -17,43 +17,43 @@ DOUBTS = (flags.CHANCE, flags.GRADIENT_FREE, flags.NOT_FINITE)  # of an evaluati
 class CommandFlag(Answer):
     """One red flag of an audit."""
 
-    flag: str
+    flag: str = Field(description="Its name in the table of red flags.")
     status: str = Field(description="'raised', 'clear' or 'not run'.")
     blocks: bool = Field(description="Whether the flag, once raised, leaves the bound unbelievable.")
     value: float | None = Field(description="What was measured; null where the test could not run.")
     found: str = Field(description="What was seen, in one sentence.")
-    test: str
-    threshold: str
-    source: str
+    test: str = Field(description="What was tested.")
+    threshold: str = Field(description="From which value on it is raised.")
+    source: str = Field(description="After whom.")
     images: tuple[int, ...] = Field(description="Positions in the original file of the images that raise the flag.")
 
 
 class AuditAnswer(Answer):
     """What may be said of a model's robustness: a bound, or "not shown robust" with the reasons."""
 
-    verdict: str
-    believable: bool
-    data: str
-    model: str
+    verdict: str = Field(description="What may be said, in one sentence.")
+    believable: bool = Field(description="Whether no flag blocks the bound.")
+    data: str = Field(description="The data set.")
+    model: str = Field(description="The model.")
     n: int = Field(description="Images offered, misclassified ones included.")
-    seed: int
+    seed: int = Field(description="Of the attacks, and of the sample.")
     clean_accuracy: Rate = Field(description="Of all images offered.")
     robust_accuracy_at_most: Rate = Field(description="Of all images offered.")
     left_standing: Rate = Field(description="Of the correctly classified images.")
-    norm: str
-    eps: float
+    norm: str = Field(description="Of the budget.")
+    eps: float = Field(description="The budget.")
     eps_given: str = Field(description="The budget as it was written, such as 8/255.")
     warnings: tuple[str, ...] = Field(description="What makes any figure of this model doubtful.")
     robust_accuracy_at_least: Rate | None = Field(description="Proven by interval bounds; null where they cannot be.")
     expected_robust_accuracy: float = Field(description="Each image counted by how often it holds.")
-    attack: str
+    attack: str = Field(description="The ensemble as a spec.")
     random: bool = Field(description="Whether the model answers differently each time.")
     reported: str = Field(description="The attack whose figure is quoted.")
     trained_with: str | None = Field(description="The attack of the training; null where none is known.")
-    effort: Effort
-    flags: tuple[CommandFlag, ...]
+    effort: Effort = Field(description="What the tests were given.")
+    flags: tuple[CommandFlag, ...] = Field(description="Every red flag, in the table's order.")
     notes: tuple[str, ...] = Field(description="How attacks went where they did not go as usual.")
-    parts: tuple[CommandPart, ...]
+    parts: tuple[CommandPart, ...] = Field(description="The evaluation, part by part.")
 
 
 def audited(found: Audit, proven: Rate | None, given: str = "") -> AuditAnswer:

@@ -14,30 +14,30 @@ class CertifiedImage(Answer):
 
     image: int = Field(description="Position in the original file.")
     verdict: str = Field(description="'attacked', 'certified' or 'undecided'.")
-    row: int | None
-    column: int | None
+    row: int | None = Field(description="Of the pixel that fools.")
+    column: int | None = Field(description="Of the pixel that fools.")
     colour: tuple[int, ...] | None = Field(description="0..255, one value per channel.")
     open_pixels: int = Field(description="Pixels without a verdict.")
     boxes: int = Field(description="Boxes of colours that were bounded.")
-    cpu_seconds: float
+    cpu_seconds: float = Field(description="What its attack and proof cost.")
 
 
 class CertificateAnswer(Answer):
     """One-pixel certificates of the first test images that a model gets right."""
 
-    n: int
+    n: int = Field(description="Images that the model gets right.")
     offered: int = Field(description="Images looked at to find those that the model gets right.")
-    attacked: int
-    certified: int
-    undecided: int
+    attacked: int = Field(description="Those that one pixel fools.")
+    certified: int = Field(description="Those that no single pixel can fool.")
+    undecided: int = Field(description="Those without a verdict.")
     robust_accuracy: Rate = Field(description="Right and not attacked, of all images offered: an upper bound.")
     left_standing: Rate = Field(description="The same of the correctly classified.")
     certified_accuracy: Rate = Field(description="Right and proven, of all images offered: a lower bound.")
     proven: Rate = Field(description="The same of the correctly classified.")
     mean_seconds: float = Field(description="CPU time per image.")
-    most_seconds: float
-    boxes: int
-    images: tuple[CertifiedImage, ...]
+    most_seconds: float = Field(description="CPU time of the longest.")
+    boxes: int = Field(description="Boxes of colours that were bounded, in all.")
+    images: tuple[CertifiedImage, ...] = Field(description="Image by image.")
 
 
 def certified(record: CertificateRecord) -> CertificateAnswer:

@@ -14,9 +14,9 @@ class ComparisonSide(Answer):
     """One model under one condition; scores are unweighted means over the classes."""
 
     accuracy: Rate = Field(description="Of all images; under attack an upper bound.")
-    precision: float
-    recall: float
-    f1: float
+    precision: float = Field(description="Macro.")
+    recall: float = Field(description="Macro.")
+    f1: float = Field(description="Macro.")
     loss: float = Field(description="Mean cross-entropy.")
 
 
@@ -24,10 +24,10 @@ class ComparisonRow(Answer):
     """Two models under one condition."""
 
     condition: str = Field(description="'clean', or the spec of an attack.")
-    first: ComparisonSide
-    second: ComparisonSide
+    first: ComparisonSide = Field(description="The first model.")
+    second: ComparisonSide = Field(description="The second model.")
     only_first: int = Field(description="Images that only the first model gets right.")
-    only_second: int
+    only_second: int = Field(description="Images that only the second model gets right.")
     difference: Difference = Field(description="Accuracies, second minus first, as shares.")
     p: float = Field(description="McNemar's exact test.")
     p_holm: float = Field(description="Adjusted for all cells of the comparison.")
@@ -37,15 +37,15 @@ class ComparisonRow(Answer):
 class ComparisonAnswer(Answer):
     """Two trained networks on the same images."""
 
-    first: str
-    second: str
-    data: str
-    n: int
-    seed: int
-    verdict: str
+    first: str = Field(description="The first model.")
+    second: str = Field(description="The second model.")
+    data: str = Field(description="The data set.")
+    n: int = Field(description="Images that both answered.")
+    seed: int = Field(description="Of attacks and intervals.")
+    verdict: str = Field(description="Which is better where, in one sentence.")
     limit: str = Field(description="What this comparison does not say.")
     warnings: tuple[str, ...] = Field(description="What makes the clean accuracies suspicious.")
-    cells: tuple[ComparisonRow, ...]
+    cells: tuple[ComparisonRow, ...] = Field(description="One row per condition, clean first.")
 
 
 def compared(found: Comparison) -> ComparisonAnswer:

@@ -17,22 +17,22 @@ class DefendedAnswer(Answer):
     """A hardened model beside the one it was made from; two attacks are a first look and prove nothing."""
 
     model: str = Field(description="Its file.")
-    network: str
-    defences: tuple[str, ...]
+    network: str = Field(description="The architecture.")
+    defences: tuple[str, ...] = Field(description="All that it went through.")
     parent: str = Field(description="Digest of the model it was made from.")
-    cpu_seconds: float
-    stochastic: bool
+    cpu_seconds: float = Field(description="What hardening cost.")
+    stochastic: bool = Field(description="Whether it answers differently each time.")
     training: dict[str, object] | None = Field(description="Every setting that was used; null where nothing trained.")
     stopped: str = Field(description="Why the training ended early, if it did.")
-    data: str
+    data: str = Field(description="The data set.")
     n: int = Field(description="Test images that both were tried on.")
     eps: float = Field(description="In linf.")
     eps_given: str = Field(description="The budget as it was written, such as 8/255.")
-    warnings: tuple[str, ...]
-    seed: int
+    warnings: tuple[str, ...] = Field(description="What makes the figures doubtful.")
+    seed: int = Field(description="Of training, sample and attacks.")
     certified: Rate | None = Field(description="Proven at eps by interval bounds; null where they were not asked for.")
-    before: FirstLook
-    after: FirstLook
+    before: FirstLook = Field(description="The model as it was.")
+    after: FirstLook = Field(description="The hardened model.")
 
 
 def defended(record: DefendedRecord, file: str, given: str = "") -> DefendedAnswer:

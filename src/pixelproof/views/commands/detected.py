@@ -15,75 +15,77 @@ from pixelproof.views.answer import Answer
 class PictureEvidence(Answer):
     """What the neighbours in one layer say of a picture."""
 
-    layer: str
-    alarm: bool
+    layer: str = Field(description="The layer, or 'composed'.")
+    alarm: bool = Field(description="Whether this layer alarms.")
     votes: dict[str, int] = Field(description="Neighbours by class.")
     recovered: str | None = Field(description="The class that the neighbours name; null where they name none.")
     neighbours: tuple[int, ...] = Field(description="Positions of training images in the original file.")
-    distances: tuple[float, ...]
+    distances: tuple[float, ...] = Field(description="To those, ascending.")
 
 
 class PictureRow(Answer):
     """The verdict on one picture."""
 
     image: str = Field(description="Its file, or its place in the .npz.")
-    predicted: str
+    predicted: str = Field(description="The model's class.")
     score: float = Field(description="Higher is stranger.")
-    threshold: float
-    p_value: float
-    alarm: bool
-    recovered: str | None
-    layers: tuple[PictureEvidence, ...]
+    threshold: float = Field(description="Of the score.")
+    p_value: float = Field(description="Share of clean calibration images at least as strange.")
+    alarm: bool = Field(description="Whether the guard alarms.")
+    recovered: str | None = Field(description="The class that the guard names; null where it names none.")
+    layers: tuple[PictureEvidence, ...] = Field(description="Layer by layer, where the guard has neighbours.")
 
 
 class GuardedAttack(Answer):
     """The guard against one attack; figures are null where the attack fooled no image."""
 
-    attack: str
-    fooled: int
-    attacked: int
-    auroc: float | None
-    auroc_interval: tuple[float, float] | None
+    attack: str = Field(description="As a spec.")
+    fooled: int = Field(description="Images that it fooled.")
+    attacked: int = Field(description="Images that it was given.")
+    auroc: float | None = Field(description="Of fooling against clean images.")
+    auroc_interval: tuple[float, float] | None = Field(description="95 % interval.")
     alarms: Rate | None = Field(description="Fooling images that are alarmed.")
     recovered: Rate | None = Field(
         description="Those whose recovered class is right; null for a guard that names none."
     )
-    remark: str | None
+    remark: str | None = Field(description="What a reader must know about the figures.")
     second_class: Rate | None = Field(description="Those whose second highest logit is right.")
-    milliseconds_per_image: float | None
+    milliseconds_per_image: float | None = Field(description="What the guard takes.")
 
 
 class KnowingAttacks(Answer):
     """What attacks that know the guard reach."""
 
     eps: float = Field(description="In linf.")
-    steps: int
-    attacks: tuple[str, ...]
+    steps: int = Field(description="Of each attack.")
+    attacks: tuple[str, ...] = Field(description="Their names.")
     evaded: Rate = Field(description="Images that one of them turns without an alarm.")
 
 
 class DetectionAnswer(Answer):
     """A guard of a model, and what it said."""
 
-    detector: str
+    detector: str = Field(description="As it was asked for.")
     tune: str | None = Field(description="The attack that k was tuned on.")
     rate: float = Field(description="The share of clean images that may be alarmed.")
     fit: int = Field(description="Training images at most.")
-    seed: int
+    seed: int = Field(description="Of fit, samples and attacks.")
     attack: str | None = Field(description="What a detector that learns from attacked images was fitted on.")
     model: str = Field(description="Its digest.")
-    network: str
-    data: str
+    network: str = Field(description="The model's name.")
+    data: str = Field(description="The data set.")
     new: bool = Field(description="Whether the guard was made now.")
-    tuned: tuple[TunedLayer, ...]
+    tuned: tuple[TunedLayer, ...] = Field(description="One row per layer; empty without tuning.")
     settings: str = Field(description="The detector with every setting that ran.")
-    folder: str | None
+    folder: str | None = Field(description="Where the guard is kept; null where nowhere.")
     mute: bool = Field(description="Whether no image can ever be alarmed.")
     images: tuple[PictureRow, ...] | None = Field(description="Null where no pictures were given.")
     test_images: int | None = Field(description="Null where no test images were judged, as the three below.")
     false_alarms: Rate | None = Field(description="Of all clean test images.")
     natural_error_alarms: Rate | None = Field(description="Of the misclassified ones.")
-    attacks: tuple[GuardedAttack, ...] | None
+    attacks: tuple[GuardedAttack, ...] | None = Field(
+        description="Against each attack, null where no test images were judged."
+    )
     known: KnowingAttacks | None = Field(description="Null without --adaptive.")
 
 

@@ -13,31 +13,31 @@ from pixelproof.views.answer import Answer
 class CommandPart(Answer):
     """One part of the evaluation: an attack with its settings, on the images that still stood."""
 
-    part: str
-    spec: str
-    attacked: int
-    broke: int
-    seconds: float
+    part: str = Field(description="The part's name.")
+    spec: str = Field(description="The attack with its settings.")
+    attacked: int = Field(description="Images that still stood.")
+    broke: int = Field(description="Those that it broke.")
+    seconds: float = Field(description="Wall time.")
 
 
 class EvaluatedImage(Answer):
     """One image that the model classifies correctly, and what the attacks made of it."""
 
     index: int = Field(description="Position in the original file.")
-    fooled: bool
+    fooled: bool = Field(description="Whether an attack broke it.")
     fooled_8bit: bool = Field(description="Whether it still fools after saving in 8 bits.")
     rate: float = Field(description="Share of passes in which it fools: 0 or 1 but for a random model.")
     distance: float | None = Field(description="In the norm of the evaluation; null where it stands.")
     broken_by: str | None = Field(description="The part that broke it; null where it stands.")
     first_break: int = Field(description="The forward pass that first saw it broken; -1 where it stands.")
-    forwards: int
-    backwards: int
+    forwards: int = Field(description="Forward passes of all attacks.")
+    backwards: int = Field(description="Backward passes of all attacks.")
 
 
 class CurvePoints(Answer):
     """Robust accuracy over a range of budgets."""
 
-    eps: tuple[float, ...]
+    eps: tuple[float, ...] = Field(description="Budgets, ascending, in the norm of the evaluation.")
     robust_accuracy_at_most: tuple[Rate, ...] = Field(description="Of all images offered, by budget.")
     searched: int = Field(description="Images that there was time for; the others count as standing.")
     distance: tuple[float | None, ...] = Field(description="Smallest known breaking distance of each image.")
@@ -46,28 +46,28 @@ class CurvePoints(Answer):
 class EvaluationAnswer(Answer):
     """The robust accuracy that an ensemble of attacks left: an upper bound."""
 
-    attack: str
-    data: str
-    model: str
-    seed: int
+    attack: str = Field(description="The ensemble as a spec.")
+    data: str = Field(description="The data set.")
+    model: str = Field(description="The model.")
+    seed: int = Field(description="Of the attacks, and of the sample.")
     n: int = Field(description="Images offered, misclassified ones included.")
     clean_accuracy: Rate = Field(description="Of all images offered.")
     robust_accuracy_at_most: Rate = Field(description="Of all images offered.")
     left_standing: Rate = Field(description="Of the correctly classified images.")
-    norm: str
-    eps: float
+    norm: str = Field(description="Of the budget.")
+    eps: float = Field(description="The budget.")
     eps_given: str = Field(description="The budget as it was written, such as 8/255.")
     expected_robust_accuracy: float = Field(description="Each image counted by how often it holds.")
     undecided: int = Field(description="Images of a random model that fool in about half of the passes.")
     random: bool = Field(description="Whether the model answers differently each time.")
     ended: str = Field(description="Why the evaluation stopped.")
-    seconds: float
+    seconds: float = Field(description="Wall time.")
     flags: tuple[str, ...] = Field(description="Signs that the figure is not what it seems.")
     notes: tuple[str, ...] = Field(description="How attacks went where they did not go as usual.")
-    curve: CurvePoints | None
+    curve: CurvePoints | None = Field(description="Null where none was asked for.")
     bounds: tuple[tuple[float, float, str], ...] = Field(description="Seconds, bound then, part at work.")
-    parts: tuple[CommandPart, ...]
-    images: tuple[EvaluatedImage, ...]
+    parts: tuple[CommandPart, ...] = Field(description="In the order they ran.")
+    images: tuple[EvaluatedImage, ...] = Field(description="Those that the model classifies correctly.")
 
 
 def evaluated(found: Evaluation, curve: RobustnessCurve | None = None, given: str = "") -> EvaluationAnswer:

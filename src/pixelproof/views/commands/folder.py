@@ -30,27 +30,27 @@ class CommandAnswer(Answer):
     """What one command found out about a model on a data set."""
 
     name: str = Field(description="Of the folder.")
-    title: str
+    title: str = Field(description="Command, model and data.")
     about: str = Field(description="What was found, in one sentence.")
-    command: str
-    data: str
-    net: str
-    seed: int
+    command: str = Field(description="The command's name.")
+    data: str = Field(description="The data set.")
+    net: str = Field(description="The model, or both.")
+    seed: int = Field(description="Of the command.")
     n: int = Field(description="Test images that the figures are about.")
     found: Found = Field(description="What the command prints with --json.")
     spec: dict[str, object] = Field(description="What was asked for.")
-    facts: Facts
+    facts: Facts = Field(description="How and where it was made.")
 
 
 class CommandCard(Answer):
     """One folder of a command in the list of the explorer."""
 
-    id: str
-    name: str
-    title: str
+    id: str = Field(description="In addresses.")
+    name: str = Field(description="Of the folder.")
+    title: str = Field(description="Command, model and data.")
     about: str = Field(description="What was found, in one sentence; empty while the command is not finished.")
-    command: str
-    complete: bool
+    command: str = Field(description="The command's name.")
+    complete: bool = Field(description="False where the command was interrupted or ran out of time.")
     finished: float | None = Field(description="Unix seconds; null when not complete.")
 
 
