@@ -71,6 +71,7 @@ CHANGES = {
         "--surrogate": ["--surrogate", "OTHER"],
         "--noise": ["--noise", "7"],
         "--width": ["--width", "0.5"],
+        "--budget": ["--budget", "9m"],
         "--out": ["--out", "FOLDER"],
         "--fail": ["--fail"],
         "--weights": ["--weights", "WEIGHTS"],

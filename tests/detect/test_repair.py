@@ -1,5 +1,7 @@
 """Detection by repair: what is replaced, what is said, and attacks that know it."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from pixelproof import models
 from pixelproof.data import Dataset
 from pixelproof.detect import Repair, evade, neighbour_medians, parse
+from pixelproof.detect.detectors.repair import warn_of_cost
 from pixelproof.errors import BadInput
 
 from .toys import generator
@@ -127,3 +130,12 @@ def test_bad_settings_images_and_models_are_refused():
     with pytest.raises(BadInput, match="fitted on"):
         guard(bright(0.5), clean.images)
     assert parse("repair:rate=none") == Repair(rate=None)
+
+
+def test_what_many_pixels_cost_is_said_before_the_work():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_cost(400, 32 * 32)
+        warn_of_cost(400, 256)
+    with pytest.warns(UserWarning, match=r"each of 50176 pixels .* repair:most=256"):
+        warn_of_cost(400, 224 * 224)

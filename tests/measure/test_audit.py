@@ -110,6 +110,24 @@ def test_an_audit_cut_short_goes_on_and_is_kept(tmp_path, honest):
     assert heard[-1][:3] == ("red flags", 19, 19)
 
 
+def test_an_audit_out_of_time_claims_nothing_and_goes_on(tmp_path, honest):
+    model, data = linear()
+    run = Run.create(tmp_path / "audit", {"audit": "toy"})
+    call = {"eps": 0.03, "effort": QUICK, "trained_with": "pgd-at", "surrogate": model, "run": run}
+    cut = measure.audit(model, data, **call, budget=1e-6)
+    assert not cut.believable
+    assert len(cut.late) == len(RED_FLAGS)
+    assert "the time was up before the tests of softmax given" in cut.verdict
+    assert not run.has("audit")
+    assert not run.names("flag/"), "a test on images that may still fall says nothing of those that will stand"
+    whole = measure.audit(model, data, **call, budget=600.0)
+    assert whole.verdict == honest.verdict
+    assert not whole.late
+    assert run.has("audit")
+    with pytest.raises(BadInput, match="must be positive"):
+        measure.audit(model, data, eps=0.03, budget=0.0)
+
+
 def test_the_model_and_its_random_numbers_are_left_alone():
     model, data = linear()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelproof.cli.amounts import size
+from pixelproof.cli.amounts import duration, size
 from pixelproof.cli.audit_shown import show
 from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
@@ -42,6 +43,9 @@ def audit(
     ] = None,
     noise: Annotated[int, typer.Option("--noise", min=1, help="Uniform draws per image that must not win.")] = 10_000,
     width: Annotated[float, typer.Option("--width", help="The widest interval to accept, as a share.")] = 0.2,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Time to spend: 10m or 2h; what is left out is said (default: all).")
+    ] = None,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Keep it here; the same command goes on.")] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 3 where the model is not shown robust.")] = False,
     weights: Weights = None,
@@ -52,6 +56,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Say what may be said of MODEL's robustness: a bound, or "not shown robust" with the reasons."""
+    started = time.monotonic()  # loading counts as well as attacking
     from pixelproof import attacks, data, measure
     from pixelproof.errors import UnknownName
     from pixelproof.results import catalogue
@@ -59,34 +64,36 @@ def audit(
 
     if norm not in ("linf", "l2"):
         raise UnknownName("--norm", "norm of an audit", norm, ("linf", "l2"))
-    budget = size(eps, "linf" if norm == "linf" else "l2")
+    largest = size(eps, "linf" if norm == "linf" else "l2")
+    seconds = None if budget is None else duration(budget)
     effort = measure.Effort(noise=noise, width=width)
-    quoted = None if reported is None else attacks.parse(reported, eps=budget)
+    quoted = None if reported is None else attacks.parse(reported, eps=largest)
     images = data.load(data_name, "test", data_dir)
     images = images if n is None else images.sample(n, seed)
     with progress(silent=quiet or as_json) as tell:
         model = chosen_model(model_name, weights, data_name, data_dir, device, seed, tell)
         other = None if surrogate is None else chosen_model(surrogate, None, data_name, data_dir, device, seed, tell)
-        trained = _trained(model, trained_with, budget)
+        trained = _trained(model, trained_with, largest)
         spec: dict[str, object] = {"command": "audit", "model": model.digest(), "data": images.digest()}
-        spec |= {"eps": budget, "norm": norm}
+        spec |= {"eps": largest, "norm": norm}
         spec |= {"trained_with": trained_with, "reported": reported, "surrogate": other and other.digest()}
         with kept(out_folder, {**spec, "effort": asdict(effort), "seed": seed}, tell) as run:
             found = measure.audit(
                 model,
                 images,
-                eps=budget,
+                eps=largest,
                 norm="l2" if norm == "l2" else "linf",
                 trained_with=trained,
                 reported=quoted,
                 surrogate=other,
                 effort=effort,
                 seed=seed,
+                budget=None if seconds is None else max(1e-9, seconds - (time.monotonic() - started)),
                 run=run,
                 tell=tell,
             )
-            bound = measure.lower_bound(model, images, budget, norm=found.evaluation.norm)
-            if run is not None:
+            bound = measure.lower_bound(model, images, largest, norm=found.evaluation.norm)
+            if run is not None and catalogue.AUDIT.has(run):
                 catalogue.LOWER_BOUND.save(run, bound)
                 said = {"verdict": found.verdict, "believable": found.believable}
                 run.finish({**said, "seconds": {"evaluation": found.evaluation.seconds}})

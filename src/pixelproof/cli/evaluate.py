@@ -55,6 +55,7 @@ def evaluate(
     from pixelproof import attacks, data, measure
     from pixelproof.attacks.mount import LOOKED_AT
     from pixelproof.attacks.stochastic import is_stochastic
+    from pixelproof.measure.evaluate import OUT_OF_TIME
     from pixelproof.views.commands import evaluated
 
     attack = attacks.parse(f"auto:eps={eps},norm={norm},version={version}")
@@ -110,7 +111,7 @@ def evaluate(
                 run=run,
                 tell=lambda done, total: say(f"curve, {done} of {total} images", done == total),
             )
-        if run is not None and found.ended != "out of time":
+        if run is not None and found.ended != OUT_OF_TIME:
             run.finish({"seconds": {"evaluation": found.seconds}, "ended": found.ended})
     answer = evaluated(found, curve, eps)
     emit(answer) if as_json else show(answer)

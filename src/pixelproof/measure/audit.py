@@ -16,7 +16,8 @@ from pixelproof.draws import subseed
 from pixelproof.errors import BadInput
 from pixelproof.lp import Ball
 from pixelproof.measure import flags
-from pixelproof.measure.evaluate import FLAG_IMAGES, Live, evaluate
+from pixelproof.measure.clock import Clock, TimeUp
+from pixelproof.measure.evaluate import FLAG_IMAGES, OUT_OF_TIME, Live, evaluate
 from pixelproof.measure.redflags import LOOKS, AuditSubject, Claim, connected
 from pixelproof.models import Classifier
 from pixelproof.results import RED_FLAGS, Audit, AuditQuestion, Effort, Finding, RedFlag, catalogue
@@ -25,6 +26,7 @@ from pixelproof.run import Run
 from pixelproof.types import Goal, Norm, Rate
 
 Tell = Callable[[str, int, int, str], None]
+EVALUATION = 0.5  # share of a time budget that the evaluation gets at most
 
 
 def audit(
@@ -38,6 +40,7 @@ def audit(
     reported: Attack | None = None,
     effort: Effort | None = None,
     seed: int = 0,
+    budget: float | None = None,
     run: Run | None = None,
     tell: Tell | None = None,
 ) -> Audit:
@@ -45,13 +48,16 @@ def audit(
 
     `trained_with` is the attack (or its spec) of the training, `surrogate` a model that attacks may be transferred
     from, `reported` the attack whose figure somebody quotes (PGD-40 unless said). A random model is attacked in
-    expectation over draws. With a `run`, what is finished is kept, and the same call goes on from there. `tell` hears
-    (what, done, total, note).
+    expectation over draws. After `budget` seconds the tests that are left are not run, and the model is not shown
+    robust; half of them at most go to the evaluation. With a `run`, what is finished is kept, and the same call goes
+    on from there. `tell` hears (what, done, total, note).
 
     Raises BadInput for data that do not fit the model, and for so few images that the interval would be wider than
     `effort.width`.
     """
-    tell = tell or (lambda what, done, total, note: None)
+    if budget is not None and not budget > 0:
+        raise BadInput("audit", "the time budget must be positive", budget)
+    tell, clock = tell or (lambda what, done, total, note: None), Clock(budget)
     trained = _known(trained_with, eps) if isinstance(trained_with, str) else trained_with
     claim = Claim(reported or PGD(eps, norm=norm), trained, surrogate)
     if run is not None:
@@ -69,11 +75,15 @@ def audit(
         )
         check_question(run, question)
     with drawing(seed, wanted=True):
-        subject = prepare(model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, run=run, tell=tell)
+        given = None if budget is None else EVALUATION * budget
+        subject = prepare(
+            model, data, Auto(eps, norm), claim, effort or Effort(), seed=seed, budget=given, run=run, tell=tell
+        )
     findings = []
+    whole = subject.evaluation.ended != OUT_OF_TIME
     for number, flag in enumerate(RED_FLAGS):
         tell("red flags", number, len(RED_FLAGS), flag.name)
-        findings.append(_looked(subject, flag, number, run))
+        findings.append(_looked(subject, flag, number, run if whole else None, clock))  # else it is of fewer images
     tell("red flags", len(RED_FLAGS), len(RED_FLAGS), "")
     result = Audit(
         evaluation=subject.evaluation,
@@ -84,7 +94,7 @@ def audit(
         surrogate=None if surrogate is None else surrogate.card.name,
         effort=subject.effort,
     )
-    if run is not None:
+    if run is not None and whole and not result.late:
         catalogue.AUDIT.save(run, result)
     return result
 
@@ -107,6 +117,7 @@ def prepare(
     effort: Effort,
     *,
     seed: int = 0,
+    budget: float | None = None,
     run: Run | None = None,
     tell: Tell,
 ) -> AuditSubject:
@@ -116,7 +127,7 @@ def prepare(
     random = is_stochastic(model, probe.images)
     blind = bool(flags.silent(model, probe.images, probe.labels, "margin").all())
     attacked = connected(model) if blind else model  # attacks must be able to run although no gradient leads anywhere
-    found = evaluate(model, data, attack, seed=seed, run=run, tell=_heard(tell))
+    found = evaluate(model, data, attack, seed=seed, budget=budget, run=run, tell=_heard(tell))
     field, kept = Prepared.of(attacked, data, None, None), data[torch.isin(data.index, found.index)]
     seen = expect(attacked, ATTACK_DRAWS) if random else attacked
     field = replace(field, model=seen, data=kept, goal=Goal(kept.labels))
@@ -167,13 +178,17 @@ def _said(trained: Attack | str | None) -> str:
     return specs.write(trained) if isinstance(trained, Attack) else trained or ""
 
 
-def _looked(subject: AuditSubject, flag: RedFlag, number: int, run: Run | None) -> Finding:
-    """The finding of one flag, from the run where it is there already."""
+def _looked(subject: AuditSubject, flag: RedFlag, number: int, run: Run | None, clock: Clock) -> Finding:
+    """The finding of one flag, from the run where it is there already; none where the time is up first."""
     name = f"{number + 1:02d}"
     if run is not None and catalogue.FLAGS.has(run, number=name):
         return catalogue.FLAGS.load(run, number=name)
-    with drawing(subseed(subject.seed, number), wanted=True):
-        finding = LOOKS[flag.name](subject)
+    try:
+        clock.check()
+        with drawing(subseed(subject.seed, number), wanted=True), clock.watching(subject.model):
+            finding = LOOKS[flag.name](subject)
+    except TimeUp:
+        return Finding.too_late()
     if run is not None:
         catalogue.FLAGS.save(run, finding, number=name)
     return finding

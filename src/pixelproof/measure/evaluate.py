@@ -29,6 +29,7 @@ FIRST_BATCH = 20  # images in the first batch under a time budget, from which th
 JUDGINGS = 2  # passes over all images that judge the result: as it is, and in 8 bits
 SLICES = 50  # batches that would fill the time budget
 SAVE_EVERY = 15.0  # seconds
+OUT_OF_TIME = "out of time"  # why an evaluation ended that can go on
 CONFIRMED = "fresh draws"  # the part that closes the evaluation of a random model
 
 
@@ -155,7 +156,7 @@ class Evaluator:
                         self._save(run)
                         saved_at = clock.seconds
         except TimeUp:
-            ended = "out of time"
+            ended = OUT_OF_TIME
         finally:
             self.seconds = clock.seconds
             if run is not None:

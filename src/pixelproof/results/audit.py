@@ -25,7 +25,7 @@ class Finding:
     """Whether a flag is raised (None: the test could not run), the measured value, one sentence, and the images.
 
     `images` are positions in the original file of the images that raise the flag; empty where the flag is not about
-    single images. `reason` is the short form that a verdict quotes.
+    single images. `reason` is the short form that a verdict quotes. `late`: there was no time left to run the test.
     """
 
     raised: bool | None
@@ -33,11 +33,17 @@ class Finding:
     detail: str
     reason: str = ""
     images: Rows = NONE
+    late: bool = False
 
     @classmethod
     def not_run(cls, why: str) -> Finding:
         """A test that has nothing to look at."""
         return cls(None, None, f"not run: {why}")
+
+    @classmethod
+    def too_late(cls) -> Finding:
+        """A test for which there was no time."""
+        return cls(None, None, "not run: the time was up", late=True)
 
     @property
     def status(self) -> str:
@@ -115,9 +121,14 @@ class Audit:
         return tuple(flag for flag, finding in self.flags if finding.raised)
 
     @property
+    def late(self) -> tuple[RedFlag, ...]:
+        """The flags for whose tests the time was up."""
+        return tuple(flag for flag, finding in self.flags if finding.late)
+
+    @property
     def believable(self) -> bool:
-        """Whether no raised flag blocks, or nothing is claimed because nothing was left standing."""
-        return not self.evaluation.robust_accuracy.hits or not any(flag.blocks for flag in self.raised)
+        """Whether no flag that blocks is raised or was left out, or nothing stands that could be claimed."""
+        return not self.evaluation.robust_accuracy.hits or not any(flag.blocks for flag in (*self.raised, *self.late))
 
     @property
     def verdict(self) -> str:
@@ -129,8 +140,10 @@ class Audit:
         bound = f"robust accuracy <= {found.robust_accuracy} {under}, seed {found.seed}"
         if self.believable:
             return bound
-        reasons = "; ".join(finding.reason for flag, finding in self.flags if finding.raised and flag.blocks)
-        return f"not shown robust, because {reasons} (measured: {bound})"
+        reasons = [finding.reason for flag, finding in self.flags if finding.raised and flag.blocks]
+        late = [flag.name for flag in self.late if flag.blocks]
+        reasons += [f"the time was up before the tests of {', '.join(late)}"] if late else []
+        return f"not shown robust, because {'; '.join(reasons)} (measured: {bound})"
 
     def __getitem__(self, name: str) -> Finding:
         """The finding of the flag with this name."""

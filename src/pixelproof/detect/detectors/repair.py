@@ -6,6 +6,7 @@ image cost about as much as a hundred forward passes.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -24,6 +25,8 @@ from pixelproof.detect.guards.settings import MOST, check_settings, respelled, s
 from pixelproof.models import Classifier, frozen
 from pixelproof.specs import derived
 from pixelproof.types import Images, Labels, PerImage, check_images
+
+MANY = 1_000_000  # repairs in a calibration above which it is said what they cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +102,23 @@ class Repair:
         check_fit(self.name, model, clean)
         seed = int(torch.randint(2**31, (1,), generator=rng))
         held = divide(clean, rng)[1].sample(self.calibrate, seed)
+        pixels = clean.shape[1] * clean.shape[2]
+        warn_of_cost(len(held), min(self.most or pixels, pixels))
         with frozen(model):
             engine = executor(model, held.images[0].to(model.device))
             scores = -repaired(model, engine, held.images, self.most).margin
         rate = 1 / (len(held) + 1) if self.rate is None else self.rate  # the rule without a rate uses p-values only
-        pixels = clean.shape[1] * clean.shape[2]
         used = replace(self, most=min(self.most or pixels, pixels), calibrate=len(held))
         return RepairGuard(
             Calibration(scores, rate), SameModel(model), engine, self.rate is None, self.most, spelled(used)
         )
+
+
+def warn_of_cost(images: int, pixels: int) -> None:
+    """Warn of a calibration that takes minutes or hours: its cost grows with the number of pixels."""
+    if images * pixels > MANY:
+        what = f"{Repair.name}: every one of {images} images is judged with each of {pixels} pixels repaired in turn"
+        warnings.warn(f"{what}, and so is every image later; fewer: repair:most=256,calibrate=100", stacklevel=3)
 
 
 @dataclass(frozen=True, eq=False)
