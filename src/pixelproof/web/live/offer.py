@@ -129,7 +129,7 @@ def asked(spec: str, shape: Shape) -> Any:
 
 def written(attack: Any, device: torch.device) -> str:
     """An attack of the page as a spec, with the value of every setting that runs on a device."""
-    running = used(attack, device)
+    running = attack if isinstance(attack, Certificate) else used(attack, device)
     values = {name: getattr(running, name) for name in _known(attack.name)}
     given = ",".join(f"{name}={specs.as_text(value)}" for name, value in values.items() if value is not None)
     return f"{attack.name}:{given}" if given else str(attack.name)
