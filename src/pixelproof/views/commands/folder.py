@@ -111,7 +111,10 @@ def _evaluation(run: Run) -> Told:
     record = catalogue.EVALUATION.load(run)
     found = evaluated(record, catalogue.CURVE.find(run))
     title = f"Evaluation of {found.model} on {found.data}"
-    return Told(title, f"Evaluation: {found.ended}.", found.data, found.model, found.seed, found.n, found)
+    about = (
+        f"Robust accuracy at most {found.robust_accuracy_at_most}, {found.norm} eps {found.eps_given}: {found.ended}."
+    )
+    return Told(title, about, found.data, found.model, found.seed, found.n, found)
 
 
 def _audit(run: Run) -> Told:
