@@ -1,5 +1,7 @@
 """Which layers are looked at, what they cost before they are computed, and what is said when none can be had."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from pixelproof.detect import DeepNeighbours, Mahalanobis, Store
 from pixelproof.detect.neighbours import layers as layers_module
 from pixelproof.detect.neighbours.layers import activations, batch_of, default_layers, hidden_layer, widths
 from pixelproof.errors import BadInput
+from pixelproof.study import guarding
 
 from .toys import blobs, generator, network
 
@@ -164,3 +167,15 @@ def test_more_neighbours_than_images_are_refused_before_the_work(spec, monkeypat
     monkeypatch.setattr(models.Classifier, "taps", lambda *_: pytest.fail("it must not start"))
     with pytest.raises(BadInput, match=r"k must be at most \d+, .*training images"):
         parse(spec).fit(network(), blobs(300), None, generator())
+
+
+def test_a_study_takes_default_layers_that_fit_as_the_command_does(monkeypatch):
+    data = toy_data()
+    section = SimpleNamespace(layers=(), metric="euclidean", index=None)
+    context = SimpleNamespace(study=SimpleNamespace(guards=section), model=wrapped(Encoder()), tell=None)
+    monkeypatch.setattr(guarding, "training", lambda _context: data)
+    monkeypatch.setattr(Store, "build", lambda _model, _images, layers, **_: layers)
+    assert len(guarding.built(context, data, "")) == 3
+    monkeypatch.setattr(layers_module, "FITS", 4 * len(data) * (16 + 3))
+    assert guarding.built(context, data, "") == ("enc.layers.0.linear2", "head")
+    assert guarding.built(context, data[:10], "") == ("enc.layers.0.linear2", "head")  # one run, one set of layers

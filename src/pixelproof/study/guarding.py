@@ -175,7 +175,8 @@ def training(context: Context) -> Dataset:
 
 def built(context: Context, images: Dataset, what: str) -> Store:
     """A new index over some training images, in memory."""
-    section, layers = wanted(context), wanted(context).layers or default_layers(context.model)
+    section = wanted(context)
+    layers = section.layers or default_layers(context.model, rows=len(training(context)))
     return Store.build(
         context.model,
         images,
