@@ -8,6 +8,7 @@ passes, a box must be proven with a margin of 1e-3, far above the rounding of a 
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field, replace
 
@@ -155,9 +156,15 @@ class _Case:
     ranked: tuple[int, ...] = ()
 
 
+def _spent() -> float:
+    """CPU seconds of the process; in any other thread than the main one of that thread alone."""
+    alone = threading.current_thread() is threading.main_thread()
+    return time.process_time() if alone else time.thread_time()
+
+
 def _attack(prover: _Prover, case: _Case, journal: Journal) -> _Case:
     """Every pixel in every corner colour, unless there is a verdict already."""
-    began = time.process_time()
+    began = _spent()
     image, label = case.image, case.label
     proof = resumed(identity(prover.digest, prover.engine.plan.steps, image, label), case.number, journal)
     if proof.verdict != "undecided":
@@ -173,26 +180,26 @@ def _attack(prover: _Prover, case: _Case, journal: Journal) -> _Case:
     proof.corner_margin = float(value.min())
     best = int(value.argmin())
     _fooled(prover, image, label, best // len(corners), corners[best % len(corners)], proof)
-    proof.seconds += time.process_time() - began
+    proof.seconds += _spent() - began
     return replace(case, proof=kept(proof, case.number, journal), ranked=tuple(value.amin(1).argsort().tolist()))
 
 
 def _prove(prover: _Prover, case: _Case, budget: float, journal: Journal, finished: int) -> None:
     """Cover the colours of every pixel by proven boxes, as far as the budget goes; `finished` images went before."""
-    began, proof, pixels = time.process_time(), case.proof, case.image[0].numel()
+    began, proof, pixels = _spent(), case.proof, case.image[0].numel()
     before = proof.seconds
     bounds = PixelBounds(prover.engine, case.image, case.label)
     cover = Cover(len(case.image), case.image.shape[2])
     decided = set(proof.decided)
     proof.open = []
     for count, position in enumerate((each for each in case.ranked if each not in decided), 1):
-        outcome = cover.prove(bounds, position)
+        outcome = cover.prove(bounds, position, lambda: before + _spent() - began >= budget)
         proof.boxes += outcome.boxes
         witness = outcome.witness
         if witness is not None and _fooled(prover, case.image, case.label, position, witness, proof):
             break
         (proof.decided if outcome.proven else proof.open).append(position)
-        proof.seconds = before + time.process_time() - began
+        proof.seconds = before + _spent() - began
         if count % BLOCK == 0:
             kept(proof, case.number, journal)
             if journal.report is not None:
@@ -201,7 +208,7 @@ def _prove(prover: _Prover, case: _Case, budget: float, journal: Journal, finish
             break
     if len(proof.decided) == pixels:
         proof.verdict = "certified"
-    proof.seconds = before + time.process_time() - began
+    proof.seconds = before + _spent() - began
     kept(proof, case.number, journal)
 
 

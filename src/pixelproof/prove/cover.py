@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -35,14 +36,14 @@ class Cover:
         self.channels, self.width = channels, width
         self.used: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def prove(self, bounds: PixelBounds, position: int) -> Covered:
-        """Halves boxes until all are proven, one is refuted, or there are too many."""
+    def prove(self, bounds: PixelBounds, position: int, over: Callable[[], bool] = lambda: False) -> Covered:
+        """Halves boxes until all are proven, one is refuted, there are too many, or the time is `over`."""
         spot = bounds.at(position)
         low, high = self._start(position)
         done = []
         boxes = 0
         while len(low):
-            if boxes + len(low) > MOST_BOXES:
+            if boxes + len(low) > MOST_BOXES or (boxes and over()):
                 return Covered(False, boxes)
             count = len(low) if len(low) <= WHOLE else BATCH
             (near, low), (far, high) = ((part[:count], part[count:]) for part in (low, high))

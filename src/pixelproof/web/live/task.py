@@ -14,13 +14,13 @@ from typing import TypeAlias
 from torch import Tensor
 
 import pixelproof
-from pixelproof import lp
+from pixelproof import draws, lp
 from pixelproof.attacks import Attack
 from pixelproof.attacks.follow import follow
 from pixelproof.attacks.pixel import OnePixel
 from pixelproof.attacks.pixel.stepwise import Glimpse, stepwise
 from pixelproof.errors import BadInput, PixelproofError
-from pixelproof.models import Classifier
+from pixelproof.models import Classifier, hooks, modes
 from pixelproof.prove import certify_one_pixel
 from pixelproof.types import Goal
 from pixelproof.views.explorer.example import output
@@ -37,7 +37,8 @@ OWN = (
     f"{Path(pixelproof.__file__).parent}{os.sep}"  # where the clock is looked at: whenever a function from here begins
 )
 Lowest: TypeAlias = tuple[float | None, ...]  # per pixel; None where nothing was tried yet
-EXPORT = (f"torch{os.sep}export{os.sep}", f"torch{os.sep}_export{os.sep}")  # not to be left by surprise
+KEPT = tuple(str(part.__file__) for part in (draws, hooks, modes))  # what they change they must put back
+UNBROKEN = (f"torch{os.sep}export{os.sep}", f"torch{os.sep}_export{os.sep}", *KEPT)  # not to be left by surprise
 
 
 class Stopped(BaseException):
@@ -128,7 +129,7 @@ class Task:
             return
         above: FrameType | None = frame
         while above is not None:
-            if any(place in above.f_code.co_filename for place in EXPORT):
+            if any(place in above.f_code.co_filename for place in UNBROKEN):
                 return
             above = above.f_back
         self._check()
