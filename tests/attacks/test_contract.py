@@ -5,10 +5,23 @@ from functools import lru_cache
 
 import pytest
 import torch
-from attack_toys import ALL, digits_net
+from attack_toys import ALL, digits_net, linear
 
 from pixelproof import attacks, lp, specs
-from pixelproof.attacks import ATTACKS, FAB, FGSM, PGD, Attack, DeepFool, Foolbox, SigmaZero, mount, parse, sweep
+from pixelproof.attacks import (
+    ATTACKS,
+    FAB,
+    FGSM,
+    PGD,
+    Attack,
+    Critical,
+    DeepFool,
+    Foolbox,
+    SigmaZero,
+    mount,
+    parse,
+    sweep,
+)
 from pixelproof.draws import Draws
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import evaluating
@@ -102,6 +115,19 @@ def test_batch_size_and_order_change_nothing(attack):
             # sigma-zero divides by the largest gradient of an image, which carries float32 noise further
             tolerance = 1e-4 if isinstance(attack, SigmaZero) else 2e-5
             torch.testing.assert_close(other.images[rows], whole.images, atol=tolerance, rtol=0)
+
+
+@every
+def test_an_image_alone_is_what_it_is_among_others(attack):
+    """On a network whose rounding decides nothing: the seeds belong to the image, and no sum is over the batch."""
+    model, _, toy = linear(classes=4, seed=1)
+    attack = replace(attack, k=8) if isinstance(attack, Critical) else attack
+    whole = mount(attack, model, toy[:12])
+    for row in range(0, 12, 3):
+        alone = mount(attack, model, toy[[row]])
+        assert alone.success[0] == whole.success[row]
+        if getattr(attack, "precision", "float32") == "float32":
+            torch.testing.assert_close(alone.images[0], whole.images[row], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("attack", [attack for attack in ALL if not attack.draws], ids=specs.write)
