@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from pixelproof import measure, report, views
-from pixelproof.attacks import APGD, PGD, Auto, Square, mount
-from pixelproof.attacks.gradient_pass import VANISHED
+from pixelproof.attacks import APGD, FGSM, PGD, Auto, Square, mount
+from pixelproof.attacks.gradient_pass import FLAT, VANISHED
 from pixelproof.attacks.watch import RESCALED
 from pixelproof.cli.evaluate_shown import show
 from pixelproof.data import Dataset
@@ -87,3 +87,17 @@ def test_the_command_says_it(tmp_path, capsys):
     assert VANISHED in json.loads(answer.model_dump_json())["notes"]
     show(answer)
     assert "note: the cross-entropy" in capsys.readouterr().out
+
+
+class Rounds(nn.Module):
+    def forward(self, x):
+        return (16 * x).round() / 16
+
+
+def test_an_attack_that_has_no_gradient_to_follow_says_so():
+    model, toy = saturated(1.0)
+    flat = wrap(nn.Sequential(Rounds(), model.net), classes=3, input_shape=(1, 4, 4)).eval()
+    data = Dataset("toy", toy.images, flat.predict(toy.images).argmax(1), flat.card.classes)
+    for attack in (PGD5, APGD(0.02, steps=5), FGSM(0.02)):
+        assert FLAT in mount(attack, flat, data).notes
+        assert FLAT not in mount(attack, model, toy).notes

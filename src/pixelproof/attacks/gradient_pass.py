@@ -15,6 +15,7 @@ DOUBT = 0.02  # the largest error of a bfloat16 margin seen on digits and MNIST 
 
 
 VANISHED = "the cross-entropy's gradient vanished in float32 at some images; the margin was lowered there"
+FLAT = "the first gradient is zero at some images: ask there by queries, with square or hop-skip-jump"
 FLOAT32_ONLY = "the network cannot be taken in bfloat16; gradients are float32"
 
 
@@ -104,6 +105,9 @@ def _pass(model: Watched, images: Images, goal: Goal, half: bool) -> GradientPas
         gradient = differentiate(loss, images, model.card.name)
     if VANISHED not in model.tally.notes and goal.vanished(loss.detach()).any():
         model.tally.notes.add(VANISHED)
+    fresh = model.tally.backwards[model.rows] <= 1
+    if FLAT not in model.tally.notes and fresh.any() and (fresh & (gradient == 0).flatten(1).all(1)).any():
+        model.tally.notes.add(FLAT)
     logits = logits.detach()
     margin = goal.margin(logits)
     doubtful = margin.abs() < DOUBT * logits.abs().amax(1)
