@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 STUDY = """
 name = "tiny"
-title = "Tiny"
+title = "Tiny [/255]"
 [data]
 name = "digits"
 test = 60
@@ -52,7 +52,7 @@ def study_file(tmp_path):
 
 def test_run_prints_a_table_and_writes_a_report(cli, study_file, tmp_path):
     code, out, _ = cli("run", str(study_file), "--out", str(tmp_path / "run"), "--quiet")
-    assert code == 0
+    assert code == 0  # also with a title that looks like markup
     assert "clean accuracy" in out
     assert "pgd:steps=3" in out
     assert (tmp_path / "run" / "report.html").is_file()

@@ -1,6 +1,7 @@
 """pixelproof detect: its JSON, its folder, its pictures, its errors."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -110,6 +111,10 @@ def test_pictures_are_judged_with_their_neighbours(call, tmp_path):
         for layer in one["layers"]:
             assert len(layer["neighbours"]) == len(layer["distances"]) == sum(layer["votes"].values()) == 9
     assert [row["image"] for row in rows["pictures"]] == [f"inner/{row}.png" for row in range(6)]
+    markup = tmp_path / "[" / "0].png"  # by the name "[/0].png", which would end a style that nobody began
+    markup.parent.mkdir()
+    shutil.copy(folder / "0.png", markup)
+    assert "[/0].png" in call("--detector", "margin", "--images", tmp_path).stdout
     single = call("--detector", "margin", "--images", folder / "0.png")
     assert "1 images alarmed" in single.stdout
 

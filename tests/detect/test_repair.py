@@ -139,3 +139,28 @@ def test_what_many_pixels_cost_is_said_before_the_work():
         warn_of_cost(400, 256)
     with pytest.warns(UserWarning, match=r"each of 50176 pixels .* repair:most=256"):
         warn_of_cost(400, 224 * 224)
+
+
+class Attending(nn.Module):
+    """A class token before the patches and a transformer over both."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.token = nn.Conv2d(1, 8, 4, 4), nn.Parameter(torch.zeros(1, 1, 8))
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.mixing, self.head = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), nn.Linear(8, 2)
+
+    def forward(self, images):
+        patches = self.patch(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(images.size(0), -1, -1), patches], 1)
+        return self.head(self.mixing(tokens)[:, 0])
+
+
+def test_a_network_that_has_no_incremental_form_is_repaired_by_full_passes():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = models.wrap(Attending().eval(), classes=2, input_shape=(1, SIZE, SIZE)).eval()
+    images = dark(200).images
+    data = Dataset("dark", images, model.predict(images).argmax(1), ("0", "1"))
+    verdict = Repair(rate=None).fit(model, data, None, generator())(model, images[:3])
+    assert len(verdict.alarm) == 3

@@ -232,6 +232,20 @@ def test_opposite_logits_that_keep_their_sign_are_seen_to_differ():
     assert not unsteady(fixed, same.images).any()
 
 
+class Centred(Gap):
+    """Subtracts the mean over the batch, as a batch norm does that keeps no running statistics."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits - logits.mean(0)
+
+
+def test_answers_that_depend_on_the_batch_are_flagged():
+    with pytest.warns(UserWarning, match="depend on the other images"):
+        model, data = two_classes(Centred(), GAPS)
+    assert flags.BATCH in measure.evaluate(model, data, Auto(0.01)).flags
+
+
 def test_autograd_inside_the_forward_pass_is_flagged():
     model, data = two_classes(Dreaming(), GAPS)
     assert flags.before(model, data.images, data.labels, random=False) == (flags.INFERENCE,)

@@ -57,6 +57,23 @@ def test_a_gradient_with_infinite_entries_is_told_from_none():
     assert any(flag.startswith(flags.NOT_FINITE) for flag in said)
 
 
+class Gamma(Gap):
+    """Behind a gamma curve, whose slope is infinite at black."""
+
+    def forward(self, x):
+        return super().forward(x**0.45)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.35), ("l2", 0.5), ("l1", 0.7)])
+def test_infinite_slopes_leave_an_evaluation_and_a_curve(norm, eps):
+    model, data = two_classes(Gamma(), [*GAPS, 1.0, -1.0])  # the last two have a black pixel
+    found = measure.evaluate(model, data, Auto(eps, norm))
+    assert found.success[:8].all()
+    assert any(flag.startswith(flags.NOT_FINITE) for flag in found.flags)
+    curve = measure.curve(model, data, [eps / 50, eps], norm=norm)
+    assert [rate.hits for rate in curve.robust_accuracy] == [10, found.robust_accuracy.hits]
+
+
 def test_the_audit_of_such_a_network_goes_on_and_is_blocked():
     model, data = linear()
     model.net = Shut(model.net)

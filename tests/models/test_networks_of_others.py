@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from pixelproof import attacks, defend, models
+from pixelproof import attacks, defend, detect, models
 from pixelproof.data import Dataset
 from pixelproof.defend import Hardening
-from pixelproof.errors import BadInput
+from pixelproof.errors import BadInput, NoGradient
 from pixelproof.models import Training, duplicate, train, wrap
 from pixelproof.models.preprocessors import Committee
 from pixelproof.models.saving import read_saved
@@ -465,15 +465,33 @@ def quantised():
         return torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
 
 
+def quantised_throughout():
+    """Weights and activations in int8, with scales from a few images."""
+    ao = torch.ao.quantization
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net = nn.Sequential(ao.QuantStub(), nn.Flatten(), nn.Linear(64, 3), ao.DeQuantStub()).eval()
+        net.qconfig = ao.get_default_qconfig(torch.backends.quantized.engine)
+        prepared = ao.prepare(net)
+        prepared(toy())
+        return ao.convert(prepared)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_quantised_network_has_a_digest_and_is_refused_before_a_training(tmp_path):
-    model = wrap(seeded(quantised), classes=3, input_shape=SHAPE)
-    assert model.digest() == wrap(seeded(quantised), classes=3, input_shape=SHAPE).digest()
-    other = wrap(quantised(), classes=3, input_shape=SHAPE)
+@pytest.mark.parametrize("make", [quantised, quantised_throughout])
+def test_a_quantised_network_has_a_digest_and_is_refused_before_a_training(make, tmp_path):
+    model = wrap(seeded(make), classes=3, input_shape=SHAPE)
+    assert model.digest() == wrap(seeded(make), classes=3, input_shape=SHAPE).digest()
+    other = wrap(make(), classes=3, input_shape=SHAPE)
     assert other.digest() != model.digest()
     data = labelled(model, toy())
     assert attacks.mount(attacks.parse("square:eps=0.1,queries=20"), model, data[:4], seed=0).offered == 4
+    assert attacks.mount(attacks.parse("one-pixel"), model, data[:2], seed=0).offered == 2
+    with pytest.raises(NoGradient):
+        attacks.mount(attacks.parse("pgd:eps=0.1"), model, data[:2], seed=0)
+    guard = detect.parse("margin").fit(model, labelled(model, toy(200)), None, torch.Generator().manual_seed(0))
+    assert len(guard(model, data.images).alarm) == len(data)
     with pytest.raises(BadInput, match=r"plain tensors to be saved; got .*before it is quantised"):
         models.save(model, tmp_path / "q.safetensors")
     with pytest.raises(BadInput, match="plain tensors to be saved"):

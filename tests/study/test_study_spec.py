@@ -62,6 +62,7 @@ def test_a_misspelt_key_is_named_with_the_nearest(spec, where, meant):
         (section("attacks", specs=["fgms"]), "Did you mean 'fgsm'"),
         (section("attacks", specs=["pgd:stpes=3"]), "Did you mean 'steps'"),
         (section("attacks", specs=["pgd:steps=0"]), "steps must be at least 1"),
+        (section("attacks", eps=[2, 4, 8]), "write 8/255, not 8"),
         (content(training={"epoch": 3}), "Did you mean 'epochs'"),
         (content(training="epochs=three"), "epochs must be int"),
         (content(training={"epochs": 0}), "epochs must be at least 1"),

@@ -18,6 +18,7 @@ NO_GRADIENT = "zero gradient"
 GRADIENT_FREE = "no gradient: none can be computed through the network; it was attacked by queries alone"
 NOT_FINITE = "gradient not finite"
 BLACK_BOX = "black box beats white box"
+BATCH = "answers depend on the batch: an image's logits change with the other images beside it, and so do all figures"
 CHANCE = "clean accuracy is not above chance"
 ROUNDING = 1e-5  # by how much probabilities may miss [0, 1] and a sum of 1 (AutoAttack's own tolerance)
 INFERENCE = "optimisation at inference: the forward pass computes gradients itself; attack the whole process"
@@ -26,6 +27,8 @@ INFERENCE = "optimisation at inference: the forward pass computes gradients itse
 def before(model: Classifier, images: Images, labels: Labels, *, random: bool) -> tuple[str, ...]:
     """The flags that show on clean images, before any attack; whether the model is `random` is known already."""
     found = [RANDOMISED] if random else []
+    if model.card.batch_dependent:
+        found.append(BATCH)
     logits = model.predict(images)
     if are_probabilities(logits):
         found.append(PROBABILITIES)
