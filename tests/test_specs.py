@@ -61,6 +61,27 @@ def test_budgets_are_written_as_people_write_them():
     ]
 
 
+@pytest.mark.parametrize(
+    ("eps", "text"),
+    [
+        (2 / 255, "2/255"),
+        (8 / 255, "8/255"),
+        (0.5 / 255, "0.5/255"),
+        (0.2, "0.2"),
+        (0.05, "0.05"),
+        (1.0, "1"),
+        (0.0, "0"),
+        (128 / 255, "128/255"),
+        (1 / 3, "85/255"),
+        (0.0234371, "0.02344"),
+        (3072**0.5, "55.43"),
+    ],
+)
+def test_a_budget_is_shown_as_it_was_given(eps, text):
+    """frontend/src/draw/figures.test.ts holds the explorer to the same list."""
+    assert specs.budget(eps) == text
+
+
 def test_values_without_a_key_bind_in_order_and_spaces_do_not_matter():
     assert specs.parse(" thing:0.5, 3 , quick = true ", TABLE) == Thing(0.5, 3, quick=True)
     assert specs.parse("bare", TABLE) == specs.parse("bare:", TABLE) == Bare()

@@ -16,6 +16,7 @@ from pixelproof.errors import BadInput, UnknownName
 
 T = TypeVar("T")
 DERIVED = "derived"  # where a setting says what it follows from
+SHORT = 8  # characters of a budget that are read at a glance
 
 
 def parse(
@@ -120,6 +121,14 @@ def decimal(value: float) -> str:
         return short
     fraction = f"{value * 255:.0f}/255"
     return fraction if number(fraction) == value else repr(value)
+
+
+def budget(eps: float) -> str:
+    """The size of a change as people write it: a short decimal, a fraction of 255, or else four digits of it."""
+    for text in (f"{eps:.8g}", f"{eps * 255:.6g}/255"):
+        if len(text) <= SHORT and number(text) == eps:
+            return text
+    return f"{eps:.4g}"
 
 
 def _value(who: str, key: str, text: str, hint: Any) -> Any:

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Gallery } from '../api/answers';
 import { diverging, hexRgb, rgbHex } from './colour';
-import { figure, percent, rate } from './format';
+import { budget, figure, percent, rate } from './format';
 import { joined } from './joined';
 import { csv } from './save';
 import { linear, path, ticks } from './scale';
@@ -9,6 +9,24 @@ import { spread } from './spread';
 import { tileAt } from './tiles';
 import { at, limitOf, minus, photo, signed, slice } from './image';
 import { held } from '../views/example/lens.svelte';
+
+test('a budget is shown as it was given', () => {
+  const given: [number, string][] = [
+    [2 / 255, '2/255'],
+    [8 / 255, '8/255'],
+    [0.5 / 255, '0.5/255'],
+    [0.2, '0.2'],
+    [0.05, '0.05'],
+    [1, '1'],
+    [0, '0'],
+    [128 / 255, '128/255'],
+    [1 / 3, '85/255'],
+    [0.0234371, '0.02344'],
+    [Math.sqrt(3072), '55.43'],
+  ];
+  expect(given.map(([eps]) => budget(eps))).toEqual(given.map(([, text]) => text));
+  expect(budget(null)).toBe('–');
+});
 
 test('figures have three significant digits, a true minus, and never pretend to be exact', () => {
   expect([figure(0.12345), figure(-2), figure(0), figure(null), figure(1234567)]).toEqual([

@@ -14,6 +14,17 @@ export function figure(value: number | null | undefined, digits = 3): string {
   return text.replace('-', MINUS);
 }
 
+/** The size of a change as people write it: a short decimal, a fraction of 255, or else four figures of it. */
+export function budget(eps: number | null | undefined): string {
+  if (eps === null || eps === undefined || !Number.isFinite(eps)) return '–';
+  const top = Number((eps * 255).toPrecision(6));
+  const written = [
+    { text: String(Number(eps.toPrecision(8))), value: Number(eps.toPrecision(8)) },
+    { text: `${top}/255`, value: top / 255 },
+  ].find(({ text, value }) => text.length <= 8 && value === eps);
+  return written?.text ?? figure(eps, 4);
+}
+
 export function percent(share: number | null | undefined, digits = 0): string {
   if (share === null || share === undefined || !Number.isFinite(share)) return '–';
   const value = 100 * share;

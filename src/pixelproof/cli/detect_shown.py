@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pixelproof.cli.screen import err, out, percent, table
+from pixelproof.specs import budget
 
 if TYPE_CHECKING:
     from pixelproof.types import Rate
@@ -38,7 +39,8 @@ def show(found: DetectionAnswer, *, quiet: bool) -> None:
     if found.known is not None:
         known = found.known
         out.print(
-            f"attacks that know the guard (linf {known.eps:.3g}): {percent(known.evaded)} evade, n={known.evaded.n}",
+            f"attacks that know the guard (linf {budget(known.eps)}): {percent(known.evaded)} evade, "
+            f"n={known.evaded.n}",
             highlight=False,
         )
     if found.folder is not None:

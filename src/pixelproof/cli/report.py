@@ -52,6 +52,7 @@ def _show_command(run: Run, quiet: bool, as_json: bool) -> None:
 def show(run: Run, quiet: bool, as_json: bool) -> None:
     """Write the report and print the summary."""
     from pixelproof import report, views
+    from pixelproof.specs import budget
     from pixelproof.views.answer import held
 
     try:
@@ -73,7 +74,7 @@ def show(run: Run, quiet: bool, as_json: bool) -> None:
     out.print(f"clean accuracy {percent(clean)}, n={clean.n}, seed {facts.seed}")
     if rows:
         budgets = sorted({row.eps for row in rows}, key=lambda eps: (eps is None, eps))
-        heads = ["attack", *("no budget" if eps is None else f"{eps:.4g}" for eps in budgets)]
+        heads = ["attack", *("no budget" if eps is None else budget(eps) for eps in budgets)]
         title = f"Robust accuracy, of all {clean.n} images, by eps (upper bounds)"
         table(title, heads, _grid(rows, budgets, lambda row: row.robust_accuracy))
         title = f"Left standing, of the {rows[0].n} correctly classified images, by eps (upper bounds)"

@@ -13,6 +13,7 @@ from pixelproof.detect.evaluation.evaluate import alarms_on_clean, on_attack, on
 from pixelproof.models import Classifier
 from pixelproof.results import KnownRecord
 from pixelproof.results.detection import AttackedTest, GuardTest, PictureVerdicts
+from pixelproof.specs import budget
 from pixelproof.types import Images, Mask, Rate
 
 STEPS = 40  # of the attacks that know the guard
@@ -51,7 +52,7 @@ def knowing(
 ) -> KnownRecord:
     """What attacks that know the guard reach on n test images, at the largest linf budget of the attacks asked for."""
     eps = max((one.eps for one in attacked.values() if one.norm == "linf" and one.eps is not None), default=EPS)
-    what, note = "attacks that know the guard", f"eps {eps:.3g}"
+    what, note = "attacks that know the guard", f"eps {budget(eps)}"
     tell(what, 0, 1, note)
     found = adapt(guard, model, test.sample(n, seed), eps=eps, steps=STEPS, seed=seed)
     tell(what, 1, 1, note)

@@ -10,7 +10,18 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import INK, PALETTE, SURFACE, Words, draw
-from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, ReportSection, Row, Table, TableGrid, number
+from pixelproof.report.page import (
+    Block,
+    Cell,
+    Figure,
+    Fold,
+    Prose,
+    ReportSection,
+    Row,
+    Table,
+    TableGrid,
+    budget,
+)
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.classes import ClassScores, ConfusionMatrix
@@ -54,7 +65,7 @@ def _scores(rows: Sequence[ClassScores], *, measure: str, title: str, pgd: bool)
             group.append(
                 (
                     Cell(attack, head=True, quiet=bool(group)),
-                    Cell(number(eps, 3), head=True),
+                    Cell(budget(eps), head=True),
                     *(_score(value) for value in (*values, mean)),
                 )
             )
@@ -90,7 +101,7 @@ def confusions(opened: OpenRun) -> ReportSection | None:
     )
     if focus:
         said += (
-            f" Shown large: {focus.attack} at eps {number(focus.eps)}, chosen by rule: the attack that broke "
+            f" Shown large: {focus.attack} at eps {budget(focus.eps)}, chosen by rule: the attack that broke "
             "most images over all budgets, at the budget that leaves closest to half standing."
         )
     order = sorted(matrices, key=lambda each: each.eps or 0)
@@ -102,7 +113,7 @@ def confusions(opened: OpenRun) -> ReportSection | None:
 
 
 def _name(matrix: ConfusionMatrix) -> str:
-    what = "clean" if matrix.attack == "clean" else f"{matrix.attack}, eps {number(matrix.eps)}"
+    what = "clean" if matrix.attack == "clean" else f"{matrix.attack}, eps {budget(matrix.eps)}"
     return f"{what}, n = {matrix.n}"
 
 

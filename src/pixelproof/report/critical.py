@@ -18,6 +18,7 @@ from pixelproof.report.page import (
     ReportSection,
     Row,
     Table,
+    budget,
     cells,
     count,
     interval,
@@ -138,7 +139,7 @@ def _tests(facts: CriticalFindings, paper: Printed | None) -> Table:
     whose = "The paper's" if paper else "The pooled"
     return Table(
         name="critical-tests",
-        caption=f"{whose} test beside one that can be believed: {facts.attack}, eps {facts.eps:.3g}",
+        caption=f"{whose} test beside one that can be believed: {facts.attack}, eps {budget(facts.eps)}",
         columns=("test", *(["paper"] if paper else []), "ours", "units", "calls p < 0.05"),
         bodies=(rows if paper else tuple((row[0], *row[2:]) for row in rows),),
         note="Last column: how often the test calls p < 0.05 on clean against clean images, where there is nothing to "

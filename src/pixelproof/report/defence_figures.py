@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof.report.classes import matrix
 from pixelproof.report.draw import MARKERS, MUTED, PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import Figure, number, percent
+from pixelproof.report.page import Figure, budget, percent
 from pixelproof.views.hardened import HardenedRow
 from pixelproof.views.training import EpochScores
 
@@ -42,12 +42,12 @@ def against(rows: Sequence[HardenedRow]) -> Figure:
             axes.bar_label(drawn, fmt="%.0f", fontsize=7.5)
         percent_axis(axes)
         axes.set_xticks(range(len(shown)), [row.row for row in shown])
-        axes.set_ylabel("accuracy under attack")
+        axes.set_ylabel("robust accuracy")
         axes.legend(fontsize=8, loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.16))
 
     facts = "; ".join(f"{row.row}: {', '.join(percent(value(row, key), 0) for key, _ in BARS)}" for row in shown)
     words = Words(
-        f"Masks, as claimed and as attacked: {rows[0].net}, eps {number(rows[0].eps)}",
+        f"Masks, as claimed and as attacked: {rows[0].net}, eps {budget(rows[0].eps)}",
         "The baseline has no mask, so there “mask on” is the plain network under FGSM and PGD. If masking resisted, "
         "the orange bar would be as high as the blue one: only the attack differs between them.",
         f"Accuracy claimed, under naive FGSM, under PGD in expectation, under auto. {facts}.",
@@ -75,14 +75,14 @@ def tradeoff(rows: Sequence[HardenedRow], front: list[str]) -> Figure:
             )  # fmt: skip
         percent_axis(axes)
         axes.set_xlabel("clean accuracy, %")
-        axes.set_ylabel("under auto")
+        axes.set_ylabel("robust accuracy, under auto")
         axes.grid(visible=True, axis="x")
         legend = axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
         for handle in legend.legend_handles:
             handle.set_sizes([30])  # type: ignore[union-attr]  # a point as large as its cost would cover its name
 
     words = Words(
-        f"What robustness costs: {rows[0].net}, auto at eps {number(rows[0].eps)}",
+        f"What robustness costs: {rows[0].net}, auto at eps {budget(rows[0].eps)}",
         "In brackets, and as the size of the point: CPU seconds of training, relative to the baseline. The dashed line "
         "joins the rows that no other beats in both accuracies: " + ", ".join(front) + ". Hollow: not shown robust.",
         "Clean and robust accuracy of every row; the table above holds the numbers. On the front: "

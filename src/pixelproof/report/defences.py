@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pixelproof import views
 from pixelproof.report import defence_tables
 from pixelproof.report.defence_figures import against, confusions, curves, features, tradeoff
-from pixelproof.report.page import Block, Fold, Heading, Prose, ReportSection, percent
+from pixelproof.report.page import Block, Fold, Heading, Prose, ReportSection, budget, percent
 from pixelproof.report.printed import printed
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
@@ -52,7 +52,7 @@ def defences(opened: OpenRun) -> ReportSection | None:
 
 def _lead(run: Run, found: Defences) -> str:
     text = "; ".join(
-        f"{item.net}: eps {item.eps:.4f}, where FGSM leaves {percent(item.accuracy)} of {item.n} validation images"
+        f"{item.net}: eps {budget(item.eps)}, where FGSM leaves {percent(item.accuracy)} of {item.n} validation images"
         for item in found.budgets
     )
     aim = percent(run.spec["defences"]["calibrate"], 0)

@@ -15,6 +15,7 @@ from pixelproof.report.page import (
     Row,
     Table,
     brief,
+    budget,
     cells,
     decimals,
     interval,
@@ -99,7 +100,7 @@ def _overview(rows: Sequence[GuardRow], known: Sequence[KnownRow], errors: Seque
         any_known = knowing[0]
         said = (
             f" Evaded when known: of {any_known.n} images, those that any attack knowing the detector turned without "
-            f"an alarm ({any_known.norm} eps {any_known.eps:.3g}, {any_known.steps} steps, false-alarm rate "
+            f"an alarm ({any_known.norm} eps {budget(any_known.eps)}, {any_known.steps} steps, false-alarm rate "
             f"{100 * any_known.rate:.0f}\u00a0%). By a known pixel: of images that one pixel can fool, those "
             "that the pixel which the detector finds least strange fools without an alarm."
         )
@@ -208,7 +209,8 @@ def _known(rows: Sequence[KnownRow]) -> Table:
     first = rows[0]
     return Table(
         name="detectors-known",
-        caption=f"Attacks that know the detector: {first.norm} eps {first.eps:.3g}, {first.steps} steps, n = {first.n}",
+        caption=f"Attacks that know the detector: {first.norm} eps {budget(first.eps)}, {first.steps} steps, "
+        f"n = {first.n}",
         columns=("detector", "attack", "fooled [95\u00a0%]", "fooled without alarm [95\u00a0%]", "AUROC of those"),
         bodies=tuple(bodies),
         note="Orthogonal and selective PGD (Bryniarski et al. 2021) and the sum of both losses with a weight, through "

@@ -14,6 +14,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from pixelproof import specs
 from pixelproof.report.page import Figure
 
 INK, MUTED, GRID, SURFACE = "#14181d", "#59626d", "#dde1e6", "#fefefe"
@@ -91,7 +92,7 @@ def eps_axis(axes: Axes, budgets: list[float], *, label: str, room: float = 0.07
     labels = []
     for eps in budgets:
         fits = eps - last >= room * budgets[-1]
-        labels.append(f"{eps:.3g}" if fits else "")
+        labels.append(specs.budget(eps) if fits else "")
         last = eps if fits else last
     axes.set_xticks([0, *budgets], ["0", *labels])
     axes.set_xlabel(label)

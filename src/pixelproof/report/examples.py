@@ -10,7 +10,7 @@ from PIL import Image
 
 from pixelproof import views
 from pixelproof.report.draw import Words, draw
-from pixelproof.report.page import Block, Figure, Fold, PictureGallery, Prose, ReportSection, number, percent
+from pixelproof.report.page import Block, Figure, Fold, PictureGallery, Prose, ReportSection, budget, percent
 from pixelproof.report.pictures import gallery
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
@@ -32,14 +32,14 @@ def examples(opened: OpenRun) -> ReportSection | None:
     said = (
         f"The first {len(shots)} images, in file order, of the sample that was drawn by class share before any attack "
         f"ran: nothing here was picked for its looks, and failures stay in. The attack is {focus.attack}, which "
-        f"broke most images over all budgets, at eps {number(eps)}, the budget that leaves closest to half "
+        f"broke most images over all budgets, at eps {budget(eps)}, the budget that leaves closest to half "
         f"of the attacked images standing ({percent(focus.left_standing.value)}). {fooled} of these {len(shots)} are "
         "misclassified. "
         "From left to right: clean, adversarial, and the signed change per pixel (in colour images that of the "
         "channel that changed most). Pictures are rounded to 8 bits."
     )
     main = gallery(
-        shots, name="examples", title=f"{focus.attack}, eps {number(eps)}: {fooled} of {len(shots)} misclassified"
+        shots, name="examples", title=f"{focus.attack}, eps {budget(eps)}: {fooled} of {len(shots)} misclassified"
     )
     blocks: list[Block] = [Prose(said), main, _sheet(main), *_others(opened, found, focus)]
     return ReportSection("examples", "What it looks like", tuple(blocks))
@@ -54,7 +54,7 @@ def _others(opened: OpenRun, found: Robustness, chosen: RobustnessRow) -> list[F
         shots = views.examples(opened, attack=attack, eps=eps, limit=SMALL) if other else []
         if shots:
             fooled = sum(shot.success for shot in shots)
-            title = f"{attack}, eps {number(eps)}: {fooled} of {len(shots)} misclassified"
+            title = f"{attack}, eps {budget(eps)}: {fooled} of {len(shots)} misclassified"
             galleries.append(gallery(shots, name=f"examples-{position + 1}", title=title))
     return [Fold("The same images under the other attacks", tuple(galleries))] if galleries else []
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
+from pixelproof import specs
 from pixelproof.run import Run
 from pixelproof.types import Rate
 from pixelproof.views.answer import Estimate
@@ -183,8 +184,8 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def interval(rate: Rate | None) -> str:
-    """A rate with its 95 % interval, such as "66.5 % [62.0, 70.7]"; an en dash where there is none."""
-    return "–" if rate is None else f"{percent(rate.value)} {bounds(rate)}"
+    """A rate with its 95 % interval, such as "66.5 % [62.0, 70.7]"; an en dash where nothing was counted."""
+    return "–" if rate is None or rate.value is None else f"{percent(rate.value)} {bounds(rate)}"
 
 
 def bounds(rate: Rate) -> str:
@@ -207,6 +208,11 @@ def count(n: int) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """A number with `digits` significant digits, an en dash where there is none."""
     return "–" if value is None else f"{value:.{digits}g}"
+
+
+def budget(eps: float | None) -> str:
+    """The size of a change as it was given, such as "0.1" or "2/255"; an en dash where there is none."""
+    return "–" if eps is None else specs.budget(eps)
 
 
 def decimals(value: float | None, digits: int = 3) -> str:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import PALETTE, Words, draw, eps_axis, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Prose, ReportSection, Row, Table, number, percent
+from pixelproof.report.page import Block, Cell, Figure, Prose, ReportSection, Row, Table, budget, number, percent
 from pixelproof.views import OpenRun
 from pixelproof.views.paper import PaperRow
 
@@ -44,7 +44,7 @@ def _table(source: str, rows: list[PaperRow], *, position: int) -> Table:
         group.append(
             (
                 Cell(what, head=True, quiet=bool(group)),
-                Cell("–" if row.eps is None else f"{row.eps:.3g}", head=True),
+                Cell(budget(row.eps), head=True),
                 Cell(_count(row.paper, row.paper_n)),
                 Cell(percent(row.paper_share)),
                 Cell("not run" if row.ours is None else f"{row.ours} of {row.n}"),
@@ -70,7 +70,7 @@ def _class_table(rows: list[PaperRow]) -> Table:
         group: list[Row] = []
         for eps, own in budgets.items():
             pairs = [(row.paper_share, row.share) for row in own if row.share is not None]
-            head = (Cell(f"{attack}: {measure}", head=True, quiet=bool(group)), Cell(number(eps, 3), head=True))
+            head = (Cell(f"{attack}: {measure}", head=True, quiet=bool(group)), Cell(budget(eps), head=True))
             if not pairs:
                 group.append((*head, Cell(""), Cell("not run"), Cell(""), Cell("")))
                 continue
@@ -136,7 +136,7 @@ def _figure(rows: list[PaperRow]) -> Figure:
         canvas.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
     widest = max(rows, key=lambda row: abs(row.difference or 0.0))
-    what = f"{widest.attack} at eps {number(widest.eps, 3)}"
+    what = f"{widest.attack} at eps {budget(widest.eps)}"
     words = Words(
         f"The paper's curves and ours, n = {rows[0].n}",
         "Solid: ours with its 95 % interval. Dashed: the paper's.",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pixelproof import views
 from pixelproof.report.critical import TEST
-from pixelproof.report.page import Prose, ReportSection, Table, cells, count, interval, percent
+from pixelproof.report.page import Prose, ReportSection, Table, budget, cells, count, interval, percent
 from pixelproof.report.printed import printed
 from pixelproof.report.signature_detectors import ACCURACY, AUC
 from pixelproof.views import OpenRun
@@ -59,7 +59,7 @@ def _maps(opened: OpenRun) -> str:
 def _shown(opened: OpenRun) -> str:
     facts, found = views.critical(opened), views.signatures(opened)
     gap = f"{found.largest:.0e}".replace("-", "\u2011")  # kept on one line
-    return f"{facts.attack}, eps {facts.eps:.3g}; {found.n} maps, largest gap {gap}"
+    return f"{facts.attack}, eps {budget(facts.eps)}; {found.n} maps, largest gap {gap}"
 
 
 def _overlaid(opened: OpenRun) -> str:
@@ -86,7 +86,7 @@ def _curves(opened: OpenRun) -> str:
         return ABSENT
     worst, last = found.together, found.together[-1]
     standing = f"{percent(last.left_standing.value)} left standing of the correctly classified"
-    return f"{len(worst)} budgets; all together leave {percent(last.together.value)} at {last.eps:.3g} ({standing})"
+    return f"{len(worst)} budgets; all together leave {percent(last.together.value)} at {budget(last.eps)} ({standing})"
 
 
 def _beside(source: str) -> Callable[[OpenRun], str]:

@@ -15,6 +15,7 @@ from pixelproof.report.page import (
     ReportSection,
     Row,
     Table,
+    budget,
     cells,
     count,
     interval,
@@ -47,7 +48,7 @@ def _table(found: Robustness, made: str) -> Table:
         group.append(
             (
                 Cell(row.attack, head=True, quiet=bool(group)),
-                Cell("none" if row.eps is None else f"{row.norm} {row.eps:.3g}", head=True),
+                Cell("none" if row.eps is None else f"{row.norm} {budget(row.eps)}", head=True),
                 *cells(interval(row.robust_accuracy), interval(row.left_standing)),
                 Cell(f"{row.misclassified} of {row.n}"),
                 *cells(row.misclassified_8bit, number(row.median_first_break)),
@@ -56,7 +57,7 @@ def _table(found: Robustness, made: str) -> Table:
             )
         )
     for cell in found.unpaired:
-        head = (Cell("pgd", head=True), Cell(f"{cell.norm} {number(cell.eps)}", head=True))
+        head = (Cell("pgd", head=True), Cell(f"{cell.norm} {budget(cell.eps)}", head=True))
         bodies.setdefault("pgd (not run)", []).append((*head, *cells(*["not run"] * 8)))
     swept = any(row.shared_cost for row in rows)
     return Table(
@@ -144,8 +145,8 @@ def _curve(found: Robustness, *, norm: str, made: str) -> Figure:
     if lowest is not None:
         first, last = together[0], together[-1]
         alt += (
-            f": all attacks together leave {percent(first.together.value)} at eps {first.eps:.3g} and "
-            f"{percent(last.together.value)} at eps {last.eps:.3g}. The table below holds every value."
+            f": all attacks together leave {percent(first.together.value)} at eps {budget(first.eps)} and "
+            f"{percent(last.together.value)} at eps {budget(last.eps)}. The table below holds every value."
         )
     caption = (
         f"Share of all {n} test images that are classified correctly ({right} of them without an attack) and that the "

@@ -9,7 +9,19 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import MUTED, PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Fold, Prose, ReportSection, Table, cells, decimals, interval
+from pixelproof.report.page import (
+    Block,
+    Cell,
+    Figure,
+    Fold,
+    Prose,
+    ReportSection,
+    Table,
+    budget,
+    cells,
+    decimals,
+    interval,
+)
 from pixelproof.report.printed import Printed, printed
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
@@ -260,7 +272,8 @@ def _adaptive(rows: Sequence[KnownRow]) -> Table:
     )
     return Table(
         name="detector-adaptive",
-        caption=f"Attacks that know “{first.detector}”: linf eps {first.eps:.3g}, {first.steps} steps, n = {first.n}",
+        caption=f"Attacks that know “{first.detector}”: linf eps {budget(first.eps)}, {first.steps} steps, "
+        f"n = {first.n}",
         columns=("attack", "fooled [95\u00a0%]", "fooled without alarm [95\u00a0%]", "AUROC of those that fool"),
         bodies=(body,),
         note=f"“Sum w”: step along misclassification minus w times the detector's score. Any of them evades on "

@@ -13,7 +13,19 @@ from torch import Tensor
 from pixelproof import views
 from pixelproof.explain.critical import Sense
 from pixelproof.report.draw import Words, draw
-from pixelproof.report.page import Block, Figure, Prose, ReportSection, Table, cells, count, interval, number, percent
+from pixelproof.report.page import (
+    Block,
+    Figure,
+    Prose,
+    ReportSection,
+    Table,
+    budget,
+    cells,
+    count,
+    interval,
+    number,
+    percent,
+)
 from pixelproof.report.pictures import NEGATIVE, POSITIVE, diverging, signed
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import Estimate, held
@@ -48,7 +60,7 @@ def signatures(opened: OpenRun) -> ReportSection | None:
     said = (
         f"A signature is the DeepSHAP attribution of the predicted class's logit to every pixel. Here it is shown for "
         f"the first {len(shots)} test images, in file order, that {facts.attack} fooled at eps "
-        f"{facts.eps:.3g}. "
+        f"{budget(facts.eps)}. "
         f"Every map adds up to its logit up to a relative gap of at most {found.largest:.1e} (n = {found.n} maps"
         + (f"; {found.unsound} of them miss the 0.1 % that a share must not miss)." if found.unsound else ").")
     )

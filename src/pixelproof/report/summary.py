@@ -12,10 +12,10 @@ from pixelproof.report.page import (
     Row,
     Table,
     bounds,
+    budget,
     count,
     decimals,
     interval,
-    number,
     percent,
     settings,
 )
@@ -54,7 +54,7 @@ def _headline(opened: OpenRun, facts: Overview, robustness: Robustness | None) -
     ends = [] if robustness is None else _ends(robustness)
     said = [(clean, f"clean accuracy, {count(clean.n)}")]
     for row in ends:
-        at = f"{row.norm} eps\u00a0{row.eps:.3g}, {count(row.together.n)}"
+        at = f"{row.norm} eps\u00a0{budget(row.eps)}, {count(row.together.n)}"
         said.append((row.together, f"robust accuracy, all attacks together, {at}"))
     for row in ends[-1:]:
         if control := _control(robustness, row):
@@ -109,7 +109,7 @@ def _lead(opened: OpenRun, facts: Overview, robustness: Robustness | None) -> li
         control = _control(robustness, row)
         noise = f", while {control.attack} leaves {percent(control.robust_accuracy.value)}" if control else ""
         said.append(
-            f"At {row.norm} eps = {row.eps:.3g} the strongest single attack, {row.strongest}, leaves "
+            f"At {row.norm} eps = {budget(row.eps)} the strongest single attack, {row.strongest}, leaves "
             f"{interval(row.robust_accuracy)}; all attacks together leave {percent(row.together.value)}"
             f"{noise}. Left standing by all together: {percent(row.left_standing.value)}."
         )
@@ -125,7 +125,7 @@ def _control(found: Robustness | None, row: WorstCase) -> RobustnessRow | None:
 
 def _alerts(found: Robustness) -> list[Prose]:
     """The warning that belongs to an FGSM number without PGD beside it."""
-    where = ", ".join(f"{cell.norm} {number(cell.eps)}" for cell in found.unpaired)
+    where = ", ".join(f"{cell.norm} {budget(cell.eps)}" for cell in found.unpaired)
     if not found.unpaired:
         return []
     text = (
@@ -148,7 +148,7 @@ def _overview_table(robustness: Robustness) -> Table:
     standing = {(row.norm, row.eps): row.left_standing.value for row in worst}
     of_right = _shares(f"left standing, of {worst[0].n}", [standing[budget] for budget in budgets])
     norms = {norm for norm, _ in budgets}
-    heads = [f"{eps:.3g}" if len(norms) == 1 else f"{norm} {eps:.3g}" for norm, eps in budgets]
+    heads = [budget(eps) if len(norms) == 1 else f"{norm} {budget(eps)}" for norm, eps in budgets]
     images = count(worst[0].together.n)
     return Table(
         name="overview",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from pixelproof import views
+from pixelproof import specs, views
 from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import Answer, Estimate, held
@@ -209,7 +209,10 @@ def write_csv(rows: Rows) -> str:
 
 
 def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """One level of names: {"a": {"b": 1}} becomes {"a_b": 1}; lists are joined with spaces, null stays null."""
+    """One level of names: {"a": {"b": 1}} becomes {"a_b": 1}; lists are joined with spaces, null stays null.
+
+    Beside the number of an eps stands the text that it was given as, such as 2/255.
+    """
     found: dict[str, object] = {}
     for key, value in row.items():
         if isinstance(value, Rate | Estimate):
@@ -220,6 +223,8 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
             found |= _flat(value, f"{prefix}{key}_")
         else:
             found[prefix + key] = as_text(" ".join(map(str, value)) if isinstance(value, list | tuple) else value)
+            if key == "eps":
+                found[f"{prefix}eps_given"] = None if value is None else specs.budget(value)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from pixelproof import specs
 from pixelproof.errors import CorruptFile, RunError
 from pixelproof.run import Run
 from pixelproof.views.answer import Answer, Lacking
@@ -50,6 +51,7 @@ def _lacking(opened: OpenRun) -> Lacking:
     spec = opened.run.spec
     guards = spec.get("guards") or {}
     eps = max(spec["attacks"]["eps"], default=0.1) if spec["attacks"]["specs"] else guards.get("eps", 0.1)
-    command = f"pixelproof audit RUN/model.safetensors {spec['data']['name']} --eps {eps:.4g} --out RUN/audit"
+    name, given = spec["data"]["name"], specs.decimal(eps)
+    command = f"pixelproof audit RUN/model.safetensors {name} --eps {given} --out RUN/audit"
     add = f"Run '{command}', RUN being this run's folder."
     return Lacking("audit", "No audit of this classifier lies in the run.", add)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pixelproof import specs
 from pixelproof.results import CleanRecord, Result, catalogue
 from pixelproof.run import Run, slug
 from pixelproof.types import Goal
@@ -214,9 +215,9 @@ def _named(run: Run, source: str, name: str) -> str:
 def _label(attack: str, norm: str, eps: float | None) -> str:
     if eps is None:
         return f"{attack} (smallest {SYMBOLS.get(norm, norm)})"
-    return (
-        "one changed pixel" if attack in ("one-pixel", "pixels") else f"{attack} at {SYMBOLS.get(norm, norm)} {eps:.4g}"
-    )
+    if attack in ("one-pixel", "pixels"):
+        return "one changed pixel"
+    return f"{attack} at {SYMBOLS.get(norm, norm)} {specs.budget(eps)}"
 
 
 def _looked_up(clean: CleanRecord, index: Tensor, labels: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Spread(Answer):
 
 
 class Held(Answer):
-    """Accuracy on the same sample of images under one attack; `eps` is 0 where nothing attacked."""
+    """Robust accuracy, of all images of the same sample, under one attack; `eps` is 0 where nothing attacked."""
 
     name: str = Field(description="Its name in tables: the attack, after 'on:' with the mask on, another eps after @.")
     attack: str = Field(description="Its name; 'clean' where nothing attacked.")
@@ -149,7 +149,7 @@ def hardened_rows(run: Run) -> list[HardenedRow]:
     for net, name in sorted(groups, key=lambda key: (section["nets"].index(key[0]), order.index(key[1]))):
         records, baseline = groups[net, name], groups[net, order[0]]
         first, is_plain = records[0], plain.setdefault(net, name) == name
-        matrix = confusion(first.labels, first.predicted, int(first.labels.max()) + 1)
+        matrix = confusion(first.labels, first.predicted, 1 + int(max(first.labels.max(), first.predicted.max())))
         certified = [each.certified for each in records if each.certified is not None]
         rows.append(
             HardenedRow(
@@ -170,7 +170,7 @@ def hardened_rows(run: Run) -> list[HardenedRow]:
                 paper=ClaimedRow(**asked[name]["paper"]),
                 audited=bool(section.get("audit")),
                 plain=is_plain,
-                held=tuple(_held(records)),
+                held=tuple(_held(records, section["also"])),
                 against=() if is_plain else tuple(_against(groups[net, plain[net]], records)),
                 certified=_over(certified, len(first.rows)) if certified else None,
                 audits=tuple(_audits(run, net, name)),
@@ -182,15 +182,15 @@ def hardened_rows(run: Run) -> list[HardenedRow]:
     return rows
 
 
-def _held(records: Sequence[HardenedRecord]) -> Iterator[Held]:
-    """Accuracy by attack; the budget stands after an @ in the record's names, and "on:" before them."""
-    first = records[0]
+def _held(records: Sequence[HardenedRecord], also: Sequence[float]) -> Iterator[Held]:
+    """Accuracy by attack; a budget of `also` stands, shortened, after an @ in the record's names, "on:" before them."""
+    first, given = records[0], {f"{eps:g}": eps for eps in also}
     for name in first.held:
         attack, _, size = name.removeprefix(ON).partition("@")
         yield Held(
             name=name,
             attack=attack,
-            eps=0.0 if attack == "clean" else float(size or first.eps),
+            eps=0.0 if attack == "clean" else given.get(size, float(size or first.eps)),
             mask_on=name.startswith(ON),
             accuracy=_over([float(record.held[name].mean()) for record in records], len(first.rows)),
         )

@@ -11,7 +11,7 @@ from pixelproof.attacks import PGD, Attack, MarginPGD
 from pixelproof.measure.redflags.subject import AuditSubject
 from pixelproof.measure.redflags.words import points
 from pixelproof.results.audit import NONE, Finding
-from pixelproof.specs import decimal
+from pixelproof.specs import budget
 from pixelproof.types import Mask, Rate
 
 SHARES = (0.25, 0.5, 1.0, 2.0)  # of the budget: where the curve is looked at
@@ -32,7 +32,7 @@ def not_monotone(subject: AuditSubject) -> Finding:
         if rise > ERRORS * error and rise > size:
             worst, size, index = rise / max(error, 1e-12), rise, subject.probes.data.index[gained]
     held = " / ".join(f"{100 * hits.held:.1f}" for hits in curve)
-    at = " / ".join(f"{decimal(eps)}" for eps in budgets)
+    at = " / ".join(f"{budget(eps)}" for eps in budgets)
     detail = f"PGD-{STEPS} leaves {held} % standing at eps {at}"
     if not len(index):
         return Finding(False, 0.0, detail)
@@ -48,8 +48,8 @@ def unbounded(subject: AuditSubject) -> Finding:
     half = Rate(int(_left(subject, whole / 2).sum()), len(left))
     chance = 1 / subject.classes
     detail = (
-        f"{int(left.sum())} of {len(left)} images hold at eps {whole:.3g}, where any image is allowed, and "
-        f"{100 * float(half):.1f} % at eps {whole / 2:.3g}, where all can be grey (chance {100 * chance:.0f} %)"
+        f"{int(left.sum())} of {len(left)} images hold at eps {budget(whole)}, where any image is allowed, and "
+        f"{100 * float(half):.1f} % at eps {budget(whole / 2)}, where all can be grey (chance {100 * chance:.0f} %)"
     )
     raised = bool(left.any()) or half.interval[0] > chance
     reason = "attacks fail where any image is allowed" if left.any() else "attacks fail where any image can be grey"
