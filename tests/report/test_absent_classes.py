@@ -3,11 +3,15 @@
 import pytest
 
 from pixelproof import study
+from pixelproof.cli.screen import percent as cell
 from pixelproof.report.classes import classes
-from pixelproof.report.tables import write_csv
+from pixelproof.report.page import Table, interval, percent
+from pixelproof.report.tables import CSV, write_csv
+from pixelproof.report.training import training
 from pixelproof.types import Rate
 from pixelproof.views.classes import classes as scored
 from pixelproof.views.open_run import OpenRun
+from pixelproof.views.overview import overview
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,26 @@ def test_absent_classes_have_no_scores(run):
     not_run = len(rows) + 1  # the row of an attack that the study left out
     assert text.count("text='–'") == 3 * (len(absent) + not_run)
     assert "text='0.00'" not in text
+
+
+def test_absent_classes_have_no_scores_among_the_clean_images_either(run):
+    opened = OpenRun(run, "few")
+    rows = overview(opened).per_class
+    absent = [row for row in rows if row.precision is None]
+    assert absent
+    assert all((row.n, row.correct, row.recall, row.f1) == (0, 0, None, None) for row in absent)
+    assert all(row.n or row.recall == 0 for row in rows if row not in absent)
+    tables = [block for block in training(opened).blocks if isinstance(block, Table)]
+    (table,) = (block for block in tables if block.name == "class-distribution-table")
+    shown = [[cell.text for cell in row] for row in table.bodies[0]]
+    assert [row[4:] == ["–"] * 3 for row in shown] == [row in absent for row in rows]
+    empty = [line.endswith(",,,") for line in write_csv(CSV["clean-classes"](opened)).splitlines()[1:]]
+    assert empty == [row in absent for row in rows]
+
+
+def test_a_rate_of_nothing_is_a_dash():
+    assert interval(Rate(0, 0)) == interval(None) == percent(Rate(0, 0).value) == "–"
+    assert cell(Rate(0, 0)) == "-"
 
 
 def test_a_rate_that_is_null_in_some_rows_leaves_its_columns_empty_there():

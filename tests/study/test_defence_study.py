@@ -151,6 +151,7 @@ def test_the_front_and_the_utility_follow_from_the_rows(run):
 
 def test_the_search_is_ordered_and_its_best_mask_becomes_a_row(run):
     found = of(run).search
+    assert {row.attack for row in found} == {"pgd:steps=20"}
     assert len(found) == 2
     assert found[0].utility >= found[1].utility
     assert all(row.utility == pytest.approx((row.clean + row.robust) / 2) for row in found)

@@ -175,12 +175,12 @@ export interface ClassRow {
   n: number;
   /** Those that are classified correctly. */
   correct: number;
-  /** Share of the images taken for this class that are of it. */
-  precision: number;
+  /** Share of the images taken for it that are of it; null, as the others, where it does not occur. */
+  precision: number | null;
   /** Share of this class's images that are taken for it. */
-  recall: number;
+  recall: number | null;
   /** Harmonic mean of precision and recall. */
-  f1: number;
+  f1: number | null;
 }
 
 /** One folder of a command in the list of the explorer. */
@@ -773,7 +773,7 @@ export interface HardenedRow {
   history: TrainingHistory;
 }
 
-/** Accuracy on the same sample of images under one attack; `eps` is 0 where nothing attacked. */
+/** Robust accuracy, of all images of the same sample, under one attack; `eps` is 0 where nothing attacked. */
 export interface Held {
   /** Its name in tables: the attack, after 'on:' with the mask on, another eps after @. */
   name: string;
@@ -1401,11 +1401,13 @@ export interface Sampled {
   set: string;
 }
 
-/** One setting of the random search, judged on n validation images, clean and under PGD at eps. */
+/** One setting of the random search, judged on n validation images, clean and under `attack` at eps. */
 export interface SearchTrial {
   /** The network. */
   net: string;
-  /** The budget of PGD. */
+  /** That judged it, without its budget. */
+  attack: string;
+  /** The budget of the attack. */
   eps: number;
   /** Validation images. */
   n: number;
@@ -1415,7 +1417,7 @@ export interface SearchTrial {
   training: string;
   /** Accuracy on the validation images. */
   clean: number;
-  /** Accuracy on the same images under PGD. */
+  /** Robust accuracy under the attack, of all n images. */
   robust: number;
   /** (1 - weight) clean + weight robust. */
   utility: number;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pixelproof.report.page import Cell, Table, cells, number, percent
+from pixelproof.report.page import Cell, Table, budget, cells, percent
 from pixelproof.report.printed import Printed
 from pixelproof.run import Run
 from pixelproof.views.defences import Defences, SearchTrial, Utility
@@ -39,7 +39,7 @@ def table_one(rows: Sequence[HardenedRow]) -> Table:
     )  # fmt: skip
     return Table(
         name=f"defence-table-1-{rows[0].net}",
-        caption=f"The paper's Table I beside ours: {rows[0].net}, linf eps {number(rows[0].eps)}",
+        caption=f"The paper's Table I beside ours: {rows[0].net}, linf eps {budget(rows[0].eps)}",
         columns=(
             "model", "training: paper", "ours", "test: paper", "ours", "under FGSM: paper",
             "ours, mask off", "ours, mask on, naive", "time: paper", "ours, CPU",
@@ -92,7 +92,7 @@ def every(rows: Sequence[HardenedRow], steps: int) -> Table:
     proven = "; ".join(f"{row.row} {_spread(row.certified)}" for row in rows if row.certified)
     return Table(
         name=f"defence-rows-{rows[0].net}",
-        caption=f"Every defence, mask off at test: {rows[0].net}, linf eps {number(rows[0].eps)}",
+        caption=f"Every defence, mask off at test: {rows[0].net}, linf eps {budget(rows[0].eps)}",
         columns=("model", "clean", "FGSM", f"PGD-{steps}", "auto"),
         bodies=(body,),
         note="auto: the ensemble of the evaluation suite, an upper bound. Clean: all test images."
@@ -103,18 +103,18 @@ def every(rows: Sequence[HardenedRow], steps: int) -> Table:
 
 def costs(rows: Sequence[HardenedRow], steps: int) -> Table:
     """Every row at the further budgets, and what its training cost."""
-    also = [each.name for each in rows[0].held if "@" in each.name]
+    also = [each for each in rows[0].held if "@" in each.name]
     body = tuple(
         (
             Cell(row.row, head=True),
             *cells(
-                *(_spread(row.under(name)) for name in also),
+                *(_spread(row.under(each.name)) for each in also),
                 f"{row.cpu_seconds:.1f}", f"{row.cost:.2f}", row.parameters, row.features,
             ),
         )
         for row in rows
     )  # fmt: skip
-    heads = [name.replace("@", " at eps ").replace("pgd", f"PGD-{steps}") for name in also]
+    heads = [f"{each.attack.replace('pgd', f'PGD-{steps}')} at eps {budget(each.eps)}" for each in also]
     return Table(
         name=f"defence-costs-{rows[0].net}",
         caption=f"{'At other budgets, and what' if also else 'What'} it costs: {rows[0].net}",
@@ -238,6 +238,7 @@ def search(run: Run, rows: Sequence[SearchTrial]) -> Table:
     """Every trial of the search."""
     asked = run.spec["defences"]["search"]
     used = any(row["searched"] for row in run.spec["defences"]["rows"])
+    attack = _called(rows[0].attack)
     body = tuple(
         cells(
             row.mask, row.training.partition(":")[2], percent(row.clean), percent(row.robust),
@@ -247,8 +248,8 @@ def search(run: Run, rows: Sequence[SearchTrial]) -> Table:
     )  # fmt: skip
     return Table(
         name="defence-search",
-        caption=f"Random search on {rows[0].net}: {rows[0].n} validation images, PGD-20 at eps {number(rows[0].eps)}",
-        columns=("mask", "training", "clean", "PGD-20", "utility", "CPU s"),
+        caption=f"Random search on {rows[0].net}: {rows[0].n} validation images, {attack} at eps {budget(rows[0].eps)}",
+        columns=("mask", "training", "clean", attack, "utility", "CPU s"),
         bodies=(body,),
         note=f"{len(rows)} random draws of ratio, pattern, fill, variability, learning rate and batch size, each "
         f"trained once for {asked['epochs']} epochs on {asked['train']} images: enough to rank coarse differences, not "
@@ -259,3 +260,10 @@ def search(run: Run, rows: Sequence[SearchTrial]) -> Table:
         + " rows above were fixed beforehand.",
         compact=True,
     )
+
+
+def _called(attack: str) -> str:
+    """An attack's name in a table's head, with its steps: "PGD-20" for "pgd:steps=20"."""
+    name, _, settings = attack.partition(":")
+    given = dict(item.partition("=")[::2] for item in settings.split(","))
+    return f"{name.upper()}-{given['steps']}" if "steps" in given else name.upper()

@@ -6,7 +6,19 @@ from matplotlib.figure import Figure as Canvas
 
 from pixelproof import views
 from pixelproof.report.draw import PALETTE, Words, draw, percent_axis
-from pixelproof.report.page import Block, Cell, Figure, Fold, ReportSection, Table, cells, interval, number, percent
+from pixelproof.report.page import (
+    Block,
+    Cell,
+    Figure,
+    Fold,
+    ReportSection,
+    Table,
+    cells,
+    decimals,
+    interval,
+    number,
+    percent,
+)
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.overview import Facts, Overview
@@ -62,7 +74,7 @@ def _distribution(facts: Overview) -> Table:
         (
             Cell(row.class_name, head=True),
             *cells(row.n, row.correct, percent(row.correct / total if total else None)),
-            *(Cell(f"{value:.3f}") for value in (row.precision, row.recall, row.f1)),
+            *(Cell(decimals(value)) for value in (row.precision, row.recall, row.f1)),
         )
         for row in facts.per_class
     )

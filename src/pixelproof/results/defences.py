@@ -57,7 +57,10 @@ class BudgetRecord:
 
 @dataclass(frozen=True, eq=False)
 class SearchRecord:
-    """Settings tried at random, each judged on validation images only: clean, under PGD, and the utility of both."""
+    """Settings tried at random, each judged on validation images only: clean, under `attack`, and the utility of both.
+
+    `attack` names it without its budget, which is `eps`; in runs from before it was kept it was the default.
+    """
 
     net: str
     eps: float
@@ -68,6 +71,7 @@ class SearchRecord:
     robust: Float[Tensor, " t"]
     utility: Float[Tensor, " t"]
     cpu_seconds: Float[Tensor, " t"]
+    attack: str = "pgd:steps=20"
 
 
 @dataclass(frozen=True)

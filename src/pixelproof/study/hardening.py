@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pixelproof import attacks, defend, models, specs
-from pixelproof.attacks import FGSM, PGD
+from pixelproof.attacks import FGSM
 from pixelproof.data import Dataset
 from pixelproof.defend import Hardening
 from pixelproof.draws import numpy_rng
@@ -22,6 +22,7 @@ from pixelproof.study.training import load
 
 BISECTIONS = 12
 CALIBRATION = 2000  # validation images on which eps is found
+SEARCHED = "pgd:steps=20"  # the attack that judges a trial of the search
 SHARPNESS = 1e-4  # in eps; finer than one 8-bit step by far
 
 
@@ -116,12 +117,12 @@ def search(context: Context, section: DefenceSection) -> SearchRecord:
         row = DefenceRow(name=f"trial {number}", specs=(mask,))
         model, _, spent = trained(row, net, train, validation, settings)
         clean = float((model.predict(few.images).argmax(1) == few.labels).float().mean())
-        robust = float(attacks.mount(PGD(eps, steps=20), model, few).robust_accuracy)
+        robust = float(attacks.mount(attacks.parse(SEARCHED, eps=eps), model, few).robust_accuracy)
         found.append((mask, specs.write(settings), clean, robust, spent))
     masks, trainings, clean_, robust_, spent_ = zip(*found, strict=True)
     values = torch.tensor(clean_), torch.tensor(robust_)
     gain = (1 - section.weight) * values[0] + section.weight * values[1]
-    return SearchRecord(net, eps, len(few), masks, trainings, *values, gain, torch.tensor(spent_))
+    return SearchRecord(net, eps, len(few), masks, trainings, *values, gain, torch.tensor(spent_), SEARCHED)
 
 
 def drawn(rng: np.random.Generator, epochs: int, seed: int) -> tuple[str, Training]:

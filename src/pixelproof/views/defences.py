@@ -46,15 +46,16 @@ class Utility(Answer):
 
 
 class SearchTrial(Answer):
-    """One setting of the random search, judged on n validation images, clean and under PGD at eps."""
+    """One setting of the random search, judged on n validation images, clean and under `attack` at eps."""
 
     net: str = Field(description="The network.")
-    eps: float = Field(description="The budget of PGD.")
+    attack: str = Field(description="That judged it, without its budget.")
+    eps: float = Field(description="The budget of the attack.")
     n: int = Field(description="Validation images.")
     mask: str = Field(description="Spec of the mask.")
     training: str = Field(description="Spec of the training.")
     clean: float = Field(description="Accuracy on the validation images.")
-    robust: float = Field(description="Accuracy on the same images under PGD.")
+    robust: float = Field(description="Robust accuracy under the attack, of all n images.")
     utility: float = Field(description="(1 - weight) clean + weight robust.")
     cpu_seconds: float = Field(description="That the trial took.")
 
@@ -147,6 +148,7 @@ def _searched(run: Run) -> tuple[SearchTrial, ...]:
     return tuple(
         SearchTrial(
             net=record.net,
+            attack=record.attack,
             eps=record.eps,
             n=record.n,
             mask=record.specs[k],

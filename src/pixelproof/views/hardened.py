@@ -170,7 +170,7 @@ def hardened_rows(run: Run) -> list[HardenedRow]:
                 paper=ClaimedRow(**asked[name]["paper"]),
                 audited=bool(section.get("audit")),
                 plain=is_plain,
-                held=tuple(_held(records, section["also"])),
+                held=tuple(_held(records, section.get("also", ()))),
                 against=() if is_plain else tuple(_against(groups[net, plain[net]], records)),
                 certified=_over(certified, len(first.rows)) if certified else None,
                 audits=tuple(_audits(run, net, name)),

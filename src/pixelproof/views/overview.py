@@ -17,9 +17,11 @@ class ClassRow(Answer):
     class_name: ClassName = Field(description="True class.")
     n: int = Field(description="Clean test images of this class.")
     correct: int = Field(description="Those that are classified correctly.")
-    precision: float = Field(description="Share of the images taken for this class that are of it.")
-    recall: float = Field(description="Share of this class's images that are taken for it.")
-    f1: float = Field(description="Harmonic mean of precision and recall.")
+    precision: float | None = Field(
+        description="Share of the images taken for it that are of it; null, as the others, where it does not occur."
+    )
+    recall: float | None = Field(description="Share of this class's images that are taken for it.")
+    f1: float | None = Field(description="Harmonic mean of precision and recall.")
 
 
 class Macro(Answer):
@@ -72,10 +74,6 @@ def overview(opened: OpenRun) -> Overview:
     scores = Scores.of(confusion(clean.labels, clean.predicted, len(clean.classes)))
     offered = torch.bincount(clean.labels, minlength=len(clean.classes)).tolist()
     correct = torch.bincount(clean.labels[right], minlength=len(clean.classes)).tolist()
-    rows = zip(
-        clean.classes, offered, correct, scores.precision.tolist(), scores.recall.tolist(), scores.f1.tolist(),
-        strict=True,
-    )  # fmt: skip
     return Overview(
         name=run.spec["name"],
         title=run.spec["title"],
@@ -91,8 +89,8 @@ def overview(opened: OpenRun) -> Overview:
         clean_accuracy=Rate(int(right.sum()), len(right)),
         macro=Macro(**scores.macro),
         per_class=tuple(
-            ClassRow(class_name=name, n=n, correct=hits, precision=precision, recall=recall, f1=f1)
-            for name, n, hits, precision, recall, f1 in rows
+            ClassRow(class_name=name, n=n, correct=hits, **scores.of_class(k))
+            for k, (name, n, hits) in enumerate(zip(clean.classes, offered, correct, strict=True))
         ),
         spec=dict(run.spec),
         facts=Facts.model_validate(run.facts),
