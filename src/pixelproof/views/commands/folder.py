@@ -143,13 +143,13 @@ def _detection(run: Run) -> Told:
 def _certificate(run: Run) -> Told:
     found = certified(catalogue.CERTIFICATE.load(run))
     net, data = str(run.spec["network"]), str(run.spec["name"])
-    about = f"One-pixel accuracy: proven {found.certified_accuracy}; not attacked {found.robust_accuracy}."
+    about = f"Under one pixel: certified accuracy {found.certified_accuracy}; robust accuracy {found.robust_accuracy}."
     return Told(f"One-pixel certificates of {net} on {data}", about, data, net, int(run.spec["seed"]), found.n, found)
 
 
 def _defended(run: Run) -> Told:
     found = defended(catalogue.DEFENDED.load(run), str(catalogue.MODEL.path(run)))
-    about = f"Accuracy under PGD: {found.before.pgd} before, {found.after.pgd} after. Two attacks prove nothing."
+    about = f"Robust accuracy under PGD: {found.before.pgd} before, {found.after.pgd} after. Two attacks prove nothing."
     title = f"{found.network} hardened by {', '.join(each.partition(':')[0] for each in found.defences)}"
     return Told(title, about, found.data, found.network, found.seed, found.n, found)
 
