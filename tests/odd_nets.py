@@ -97,6 +97,11 @@ ODD = {
         "padding as an operation",
     ),
     "stride beyond the kernel": (lambda: ending(36, nn.ReLU(), conv(4, size=1, stride=3)), GREY, ""),
+    "stride beyond the kernel, first": (
+        lambda: nn.Sequential(conv(size=1, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)),
+        GREY,
+        "",
+    ),
     "pool stride beyond its size": (lambda: ending(36, nn.ReLU(), nn.MaxPool2d(2, 3)), GREY, ""),
     "pool of one cell, stride 3": (lambda: ending(36, nn.MaxPool2d(1, 3), nn.ReLU()), GREY, ""),
     "global average pooling": (lambda: ending(4, nn.ReLU(), nn.AdaptiveAvgPool2d(1)), GREY, "global average pooling"),
