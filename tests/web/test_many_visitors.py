@@ -72,6 +72,7 @@ def facts(step):
     return step.success, step.success_8bit, step.proven, step.total
 
 
+@pytest.mark.slow  # a hundred traced jobs
 def test_all_answers_are_what_they_are_alone(model, monkeypatch):
     monkeypatch.setattr(task, "SECONDS", 600.0)  # a hundred share this machine
     kinds = {number % (3 * len(ASKED) * 5): number for number in range(VISITORS)}
