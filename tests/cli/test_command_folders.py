@@ -44,7 +44,7 @@ def test_a_folder_of_an_unknown_command_is_one_sentence(evaluated):
     spec["spec"]["command"] = "guess"
     (folder / "spec.json").write_text(json.dumps(spec))
     found = CliRunner().invoke(app, ["report", str(folder)])
-    assert "expected a folder of evaluate, audit, compare, detect, certify, defend" in str(found.exception)
+    assert "expected a folder of attack, evaluate, audit, compare, detect, certify, defend" in str(found.exception)
 
 
 def test_an_audit_is_reported_with_its_verdict_and_every_flag(tmp_path):
@@ -64,6 +64,7 @@ def test_an_audit_is_reported_with_its_verdict_and_every_flag(tmp_path):
 
 
 COMMANDS = {
+    "attack": "attack pgd:eps=0.05,steps=3 --model NET --data digits --n 40",
     "compare": "compare NET OTHER digits --eps 0.05 --n 40 --attacks pgd:steps=3",
     "detect": "detect NET digits --detector margin --attack fgsm:eps=0.3 --n 60",
     "certify": "certify NET digits --n 2 --budget 20",

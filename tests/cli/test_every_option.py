@@ -101,6 +101,7 @@ CHANGES = {
         "--weights": ["--weights", "WEIGHTS"],
         "--target": ["--target", "3"],
         "--surrogate": ["--surrogate", "OTHER"],
+        "--out": ["--out", "FOLDER"],
         "--save": ["--save", "FOLDER/saved.npz"],
     },
     "train": {

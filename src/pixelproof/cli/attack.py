@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
 from pixelproof.cli.progress import progress
@@ -14,6 +15,7 @@ from pixelproof.cli.screen import emit, err, percent, table
 
 if TYPE_CHECKING:
     from pixelproof.attacks import AdversarialSet
+    from pixelproof.views.commands import AttackAnswer
 
 
 def attack(
@@ -26,6 +28,7 @@ def attack(
     surrogate: Annotated[
         str | None, typer.Option("--surrogate", help="Search on this model instead; --model only judges (transfer).")
     ] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Keep the attack here, for report and explore.")] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Write images and facts to this .npz file.")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -35,7 +38,9 @@ def attack(
 ) -> None:
     """Attack a model on the correctly classified images of a test set and print what stands."""
     from pixelproof import attacks, data
-    from pixelproof.types import Rate
+    from pixelproof.results import catalogue
+    from pixelproof.results.attacked import AttackedRecord
+    from pixelproof.views.commands import attacked
 
     chosen = attacks.parse(spec)
     images = data.load(data_name, "test", data_dir)
@@ -46,55 +51,46 @@ def attack(
         if target is not None:
             images = images[images.labels != target]
             targets = images.labels.new_full((len(images),), target)
-        attacked = (
-            model if surrogate is None else chosen_model(surrogate, None, data_name, data_dir, device, seed, tell)
-        )
+        source = model if surrogate is None else chosen_model(surrogate, None, data_name, data_dir, device, seed, tell)
+        asked = {"command": "attack", "attack": repr(chosen), "model": model.digest(), "data": images.digest()}
+        others = {"searched_on": None if surrogate is None else source.digest(), "target": target, "seed": seed}
 
         def told(done: int, total: int) -> None:
-            tell(f"attack {chosen.name} on {attacked.card.name}", done, total, "")
+            tell(f"attack {chosen.name} on {source.card.name}", done, total, "")
 
-        if surrogate is None:
-            found = attacks.mount(chosen, model, images, targets=targets, seed=seed, progress=told)
-        else:
-            found = attacks.transfer(chosen, attacked, model, images, targets=targets, seed=seed, progress=told)
+        with kept(folder, {**asked, **others}, tell) as run:
+            record = None if run is None else catalogue.ATTACK.find(run)
+            if record is None and surrogate is None:
+                record = AttackedRecord(attacks.mount(chosen, model, images, targets=targets, seed=seed, progress=told))
+            elif record is None:
+                found = attacks.transfer(chosen, source, model, images, targets=targets, seed=seed, progress=told)
+                record = AttackedRecord(found, source.card.name)
+            if run is not None and not run.complete:
+                catalogue.ATTACK.save(run, record)
+                run.finish({})
     if save is not None:
-        _save(found, save)
-    facts = _facts(found) if surrogate is None else {**_facts(found), "searched_on": attacked.card.name}
+        _save(record.found, save)
+    answer = attacked(record)
     if as_json:
-        emit(facts)
+        emit(answer)
         return
-    rows = [
-        (key.replace("_", " "), percent(value) if isinstance(value, Rate) else value) for key, value in facts.items()
-    ]
-    table(found.attack, ["", ""], [row for row in rows if row[1] is not None])
+    show(answer)
     if chosen.name == "fgsm" and not quiet:
         err.print("FGSM alone says little: run pgd at the same eps beside it", style="dim")
 
 
-def _facts(found: AdversarialSet) -> dict[str, Any]:
-    from pixelproof.scores import median
+def show(answer: AttackAnswer) -> None:
+    """Print every figure that there is."""
+    from pixelproof.types import Rate
 
-    looked = found.success & (found.first_break >= 0)
-    return {
-        "attack": found.attack,
-        **({"settings": found.used} if found.used != found.attack else {}),
-        "data": found.data,
-        "model": found.model,
-        "seed": found.seed,
-        "n": len(found),
-        "offered": found.offered,
-        "fooled": int(found.success.sum()),
-        "fooled_8bit": int(found.success_8bit.sum()),
-        "robust_accuracy": found.robust_accuracy,
-        "left_standing": found.left_standing,
-        **({} if found.rate is None else {"expected_robust_accuracy": round(found.expected_robust_accuracy, 6)}),
-        **({"notes": "; ".join(found.notes)} if found.notes else {}),
-        f"median_{found.norm}_of_fooled": median(found.distance[found.norm][found.success]),
-        "median_first_break": median(found.first_break[looked]),
-        "forwards_per_image": round(float(found.forwards.double().mean()), 2),
-        "backwards_per_image": round(float(found.backwards.double().mean()), 2),
-        "seconds": round(found.seconds, 3),
-    }
+    said = {**dict(answer), "notes": "; ".join(answer.notes)}
+    unsaid = ("attack", *(["settings"] if answer.settings == answer.attack else []))
+    rows = [(key.replace("_", " "), value) for key, value in said.items() if key not in unsaid]
+    texts = [
+        (key, percent(value) if isinstance(value, Rate) else f"{value:.4g}" if isinstance(value, float) else value)
+        for key, value in rows
+    ]
+    table(answer.attack, ["", ""], [row for row in texts if row[1] not in (None, "")])
 
 
 def _save(found: AdversarialSet, path: Path) -> None:

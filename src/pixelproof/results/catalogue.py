@@ -19,6 +19,7 @@ from pixelproof.detect import Store, Tuned
 from pixelproof.explain import Attribution
 from pixelproof.explain.proximity import Proximity
 from pixelproof.models import Classifier, History
+from pixelproof.results.attacked import AttackedRecord
 from pixelproof.results.audit import Audit, AuditQuestion, Finding, LowerBound
 from pixelproof.results.cases import CaseRecord
 from pixelproof.results.comparison import Comparison
@@ -155,6 +156,7 @@ SEARCH = Result("defences/search", "defences", SearchRecord, "Settings tried at 
 AUDITS = Result("defences/audit/{net}/{row}", "defences", AuditRecord, "What the audit said of a row.")
 AUDITS_MASKED = Result("defences/audit/{net}/{row}-mask-on", "defences", AuditRecord, "The same with its mask on.")
 
+ATTACK = Result("attacked", "command", AttackedRecord, "One attack, with its images.")
 EVALUATION = Result("evaluation", "command", Evaluation, "What an ensemble of attacks left standing.")
 PROGRESS = Result("progress", "command", Saved, "An evaluation that is not finished, to go on from.")
 CURVE = Result("curve", "command", RobustnessCurve, "Robust accuracy over a range of budgets.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pixelproof.report.commands.attacks import attack_sections
 from pixelproof.report.commands.bounds import audit_sections, evaluation_sections
 from pixelproof.report.commands.guards import detection_sections
 from pixelproof.report.commands.models import certificate_sections, comparison_sections, defended_sections
 from pixelproof.report.page import ReportSection, Table, cells
 from pixelproof.views.commands import (
+    AttackAnswer,
     AuditAnswer,
     CertificateAnswer,
     CommandAnswer,
@@ -23,6 +25,8 @@ def command_sections(answer: CommandAnswer) -> tuple[ReportSection, ...]:
 
 def _found(answer: CommandAnswer) -> tuple[ReportSection, ...]:
     found = answer.found
+    if isinstance(found, AttackAnswer):
+        return attack_sections(found)
     if isinstance(found, EvaluationAnswer):
         return evaluation_sections(found)
     if isinstance(found, AuditAnswer):

@@ -1,5 +1,6 @@
 """What single commands found out, as answers: the same for --json, the terminal, the report and the explorer."""
 
+from pixelproof.views.commands.attacked import AttackAnswer, attacked
 from pixelproof.views.commands.audited import AuditAnswer, audited
 from pixelproof.views.commands.certified import CertificateAnswer, certified
 from pixelproof.views.commands.compared import ComparisonAnswer, compared
@@ -9,6 +10,7 @@ from pixelproof.views.commands.evaluated import EvaluationAnswer, evaluated
 from pixelproof.views.commands.folder import CommandAnswer, CommandCard, command, command_card, is_command
 
 __all__ = [
+    "AttackAnswer",
     "AuditAnswer",
     "CertificateAnswer",
     "CommandAnswer",
@@ -17,6 +19,7 @@ __all__ = [
     "DefendedAnswer",
     "DetectionAnswer",
     "EvaluationAnswer",
+    "attacked",
     "audited",
     "certified",
     "command",

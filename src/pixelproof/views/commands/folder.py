@@ -13,6 +13,7 @@ from pixelproof.errors import RunError
 from pixelproof.results import catalogue
 from pixelproof.run import Run
 from pixelproof.views.answer import Answer
+from pixelproof.views.commands.attacked import AttackAnswer, attacked
 from pixelproof.views.commands.audited import AuditAnswer, audited
 from pixelproof.views.commands.certified import CertificateAnswer, certified
 from pixelproof.views.commands.compared import ComparisonAnswer, compared
@@ -22,7 +23,13 @@ from pixelproof.views.commands.evaluated import EvaluationAnswer, evaluated
 from pixelproof.views.overview import Facts
 
 Found: TypeAlias = (
-    EvaluationAnswer | AuditAnswer | ComparisonAnswer | DetectionAnswer | CertificateAnswer | DefendedAnswer
+    AttackAnswer
+    | EvaluationAnswer
+    | AuditAnswer
+    | ComparisonAnswer
+    | DetectionAnswer
+    | CertificateAnswer
+    | DefendedAnswer
 )
 
 
@@ -107,6 +114,13 @@ def kind_of(run: Run) -> str:
     return kind
 
 
+def _attack(run: Run) -> Told:
+    found = attacked(catalogue.ATTACK.load(run))
+    name = found.attack.partition(":")[0]
+    about = f"Robust accuracy at most {found.robust_accuracy} under {found.attack} alone."
+    return Told(f"{name} on {found.model}, {found.data}", about, found.data, found.model, found.seed, found.n, found)
+
+
 def _evaluation(run: Run) -> Told:
     record = catalogue.EVALUATION.load(run)
     found = evaluated(record, catalogue.CURVE.find(run))
@@ -156,6 +170,7 @@ def _defended(run: Run) -> Told:
 
 READ: Mapping[str, Callable[[Run], Told]] = MappingProxyType(
     {
+        "attack": _attack,
         "evaluate": _evaluation,
         "audit": _audit,
         "compare": _comparison,
