@@ -36,7 +36,7 @@ WORDS = st.text("abcxyz-_0123", min_size=1, max_size=6)
 @given(
     st.builds(
         Thing,
-        eps=st.floats(0, 10),
+        eps=st.floats(0, 10, width=32, allow_subnormal=False),
         steps=st.integers(-5, 10**6),
         size=st.none() | st.floats(1e-3, 10),
         ball=st.sampled_from(["linf", "l2"]),
@@ -86,6 +86,13 @@ def test_values_without_a_key_bind_in_order_and_spaces_do_not_matter():
     assert specs.parse(" thing:0.5, 3 , quick = true ", TABLE) == Thing(0.5, 3, quick=True)
     assert specs.parse("bare", TABLE) == specs.parse("bare:", TABLE) == Bare()
     assert specs.write(Bare()) == "bare"
+
+
+@pytest.mark.parametrize("value", ["1e308", "-1e308", "1e39", "1e-40", "1e-308"])
+def test_numbers_that_float32_does_not_hold_are_refused(value):
+    with pytest.raises(BadInput, match="thing: eps must be a number that float32 holds"):
+        specs.parse(f"thing:eps={value}", TABLE)
+    specs.check_single(Thing(float("inf"), size=0.0))  # what means "no limit" and "nothing" is meant
 
 
 @pytest.mark.parametrize(("text", "value"), [("8/255", 8 / 255), ("0.03", 0.03), ("1e-3", 1e-3), ("2", 2.0)])

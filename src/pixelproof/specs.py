@@ -8,6 +8,7 @@ bind to the fields in order, so "pgd:0.1" is PGD(eps=0.1). A class variable `res
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -17,6 +18,7 @@ from pixelproof.errors import BadInput, UnknownName
 T = TypeVar("T")
 DERIVED = "derived"  # where a setting says what it follows from
 SHORT = 8  # characters of a budget that are read at a glance
+SINGLE = (1.1754944e-38, 3.4028234e38)  # the sizes of numbers that float32 holds, in which everything is computed
 
 
 def parse(
@@ -41,7 +43,9 @@ def parse(
     ]
     if missing:
         raise BadInput(name, f"needs {', '.join(missing)}", f"'{spec}'", f"For example '{name}:{missing[0]}=...'.")
-    return maker(**chosen)  # type: ignore[no-any-return]
+    made: T = maker(**chosen)
+    check_single(made)
+    return made
 
 
 def given(spec: str, table: Mapping[str, Callable[..., Any]], kind: str = "component") -> dict[str, Any]:
@@ -79,6 +83,16 @@ def derived(says: str) -> dict[str, str]:
 def derivation(setting: dataclasses.Field[Any]) -> str:
     """What a setting follows from where it is not given; empty for one that its default decides."""
     return str(setting.metadata.get(DERIVED, ""))
+
+
+def check_single(component: Any) -> None:
+    """Refuse settings whose numbers float32 would take for infinity or for 0: what follows would be about those."""
+    for field in dataclasses.fields(component):
+        value = getattr(component, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            size = abs(item) if isinstance(item, float) else 1.0
+            if 0 < size < math.inf and not SINGLE[0] <= size <= SINGLE[1]:
+                raise BadInput(component.name, f"{field.name} must be a number that float32 holds", item)
 
 
 def settings(kind: Any) -> tuple[dataclasses.Field[Any], ...]:

@@ -88,6 +88,7 @@ def _check_kinds(attack: object, model: object, data: object) -> None:
         raise BadInput("mount", "expected an attack", f"the text '{attack}'", f"Write attacks.parse('{attack}').")
     if not isinstance(attack, Attack):
         raise BadInput("mount", "expected an attack", type(attack).__name__, "For example attacks.PGD(eps=0.1).")
+    specs.check_single(attack)
     if not isinstance(model, Classifier):
         raise BadInput("mount", "expected a Classifier", type(model).__name__, "Wrap it with models.wrap first.")
     if not isinstance(data, Dataset):

@@ -66,6 +66,8 @@ class Hardening:
     start: Start = "auto"
 
     def __post_init__(self) -> None:
+        for defence in self.defences:
+            specs.check_single(defence)
         check_together(self.defences)
 
     @property

@@ -23,6 +23,7 @@ from pixelproof.models.classifier import Classifier
 from pixelproof.models.recipe import PLAIN, Recipe, Step
 from pixelproof.models.saving import check_savable
 from pixelproof.scores import Scores, confusion
+from pixelproof.specs import check_single
 from pixelproof.types import Images
 
 Progress = Callable[[int, int, str], None]
@@ -62,6 +63,7 @@ class Training:
         check_seed(self.seed)
         if not 0 < self.learning_rate < float("inf"):
             raise BadInput(self.name, "learning_rate must be positive", self.learning_rate)
+        check_single(self)
 
     def rate(self, progress: float) -> float:
         """The share of the learning rate at `progress` in [0, 1]."""
