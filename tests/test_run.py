@@ -276,6 +276,22 @@ def test_a_damaged_note_beside_the_results_is_written_anew(run, name):
     assert again.seconds == {"train": 1.0 if name == "seconds.json" else 2.0}
 
 
+def test_a_pipe_in_place_of_a_file_is_one_clear_error(run):
+    """Reading a pipe would never end; the study is not begun over it either."""
+    run.save("result", outer())
+    run.finish({})
+    run.release()
+    for path in (run.path("result"), run.folder / "run.json", run.folder / "spec.json"):
+        path.unlink()
+        os.mkfifo(path)
+    with pytest.raises(CorruptFile, match="expected a saved Outer; got a pipe or a device"):
+        run.load("result", Outer)
+    with pytest.raises(RunError, match="must be readable; got a pipe or a device"):
+        _ = run.facts
+    with pytest.raises(RunError, match="must be readable; got a pipe or a device"):
+        Run.open(run.folder)
+
+
 def test_a_result_without_checksums_is_taken_as_it_is(run):
     run.save("result", outer(count=1))
     with safetensors.safe_open(run.path("result"), "pt") as file:

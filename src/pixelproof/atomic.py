@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and that end."""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def plain(path: Path) -> Path:
+    """The path itself; OSError where a pipe or a device lies there, whose reading may never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError("a pipe or a device, not a file")
+    return path
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

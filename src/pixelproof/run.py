@@ -27,7 +27,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from pixelproof.atomic import write_whole
+from pixelproof.atomic import plain, write_whole
 from pixelproof.errors import CorruptFile, RunError
 from pixelproof.owner import Ownership, sweep, take
 from pixelproof.tensorfile import Fault, TensorFile, damage, opened, write_tensors
@@ -62,7 +62,7 @@ class Run:
         self._owned: Ownership | None = None
 
     @classmethod
-    def create(cls, folder: Path, spec: Mapping[str, Any], *, grows: Grows | None = None) -> Run:
+    def create(cls, folder: str | Path, spec: Mapping[str, Any], *, grows: Grows | None = None) -> Run:
         """A new run, or the unfinished or finished one that the same spec has already begun there.
 
         A run with another spec is taken up, too, where `grows(it, the spec given)` says that all of its results belong
@@ -72,6 +72,7 @@ class Run:
         The folder belongs to this process until the run is finished, or forgotten. Raises RunError when the folder
         cannot be written, is written by another process, or holds another study's run or something else altogether.
         """
+        folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             begun = (folder / SPEC).exists()
@@ -129,8 +130,9 @@ class Run:
         path.unlink(missing_ok=True)
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: str | Path) -> Run:
         """The run in `folder`, complete or not; RunError when there is none or another version wrote it."""
+        folder = Path(folder)
         stored = _read_json(folder / SPEC)
         if stored is None:
             raise RunError(str(folder), "expected a run folder", "no spec.json", "Give a folder of 'pixelproof run'.")
@@ -260,7 +262,7 @@ def slug(spec: str) -> str:
 def _read_json(path: Path) -> dict[str, Any] | None:
     """One of a run's JSON files, or None when it is not there; RunError when damaged or of another version."""
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(plain(path).read_text())
         written = stored["format"]
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from pixelproof.atomic import replacing
+from pixelproof.atomic import plain, replacing
 
 CHECKSUMS = "checksums"
 Fault = (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError)  # of a file that lies
@@ -71,7 +71,7 @@ class TensorFile:
 @contextmanager
 def opened(path: Path) -> Iterator[TensorFile]:
     """A file to read from; raises FileNotFoundError, or one of `Fault` for a file that is damaged."""
-    with safetensors.safe_open(path, framework="pt") as file:
+    with safetensors.safe_open(plain(path), framework="pt") as file:
         notes = dict(file.metadata() or {})
         written = notes.pop(CHECKSUMS, None)
         if written is None:

@@ -1,6 +1,7 @@
 """Kept proofs: taken up for what they are about and for nothing else."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -89,6 +90,12 @@ def test_a_changed_digit_is_noticed(tmp_path):
     path.write_text(json.dumps({**kept, "verdict": "certified", "boxes": kept["boxes"] + 1}))
     with pytest.raises(RunError, match=r"checksum.*Delete the file"):
         certify(smoothed(), tmp_path)
+
+
+def test_a_pipe_in_place_of_a_proof_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "image-00000.json")
+    with pytest.raises(RunError, match="must hold a proof; got a pipe or a device"):
+        journal.resumed("key", 0, Journal(folder=tmp_path))
 
 
 def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_left_beside(tmp_path):

@@ -1,5 +1,6 @@
 """A study file is checked before anything runs, and an error names the key and what would have been right."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,8 @@ def test_a_misspelt_key_is_named_with_the_nearest(spec, where, meant):
         (content(training="epochs=three"), "epochs must be int"),
         (content(training={"epochs": 0}), "epochs must be at least 1"),
         (content(name="Not A Name"), "name"),
-        ({"title": "x"}, "name: Field required"),
+        ({"title": "x"}, "needs a value for 'name'; got none. Add it to the study"),
+        ({"name": "x", "data": {"name": "digits"}}, "needs a value for 'title'; got none"),
         (content(seed=-1), "seed"),
         (section("data", test=0), r"data\.test"),
         (content(paper=3), "paper: "),
@@ -102,6 +104,13 @@ def test_files_that_are_no_study(tmp_path):
         (tmp_path / "bad.toml").write_bytes(text)
         with pytest.raises(BadInput, match="must be TOML"):
             load(tmp_path / "bad.toml")
+
+
+def test_a_pipe_or_a_device_is_no_study_and_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in (tmp_path / "pipe.toml", "/dev/zero"):
+        with pytest.raises(BadInput, match=r"expected a readable file; got .* \(a pipe or a device"):
+            load(path)
 
 
 def test_figures_may_be_those_of_a_bundled_study():

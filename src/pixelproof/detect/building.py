@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pixelproof import attacks
-from pixelproof.atomic import write_whole
+from pixelproof.atomic import plain, write_whole
 from pixelproof.attacks import AdversarialSet
 from pixelproof.data import Dataset
 from pixelproof.detect import DeepNeighbours, Detector, Guard, Store, divide, load_guard, parse, save_guard, tune
@@ -127,7 +127,7 @@ def fit(
 def _checked(folder: Path, wanted: dict[str, Any]) -> tuple[TunedLayer, ...]:
     """What tuning found when the kept guard was made; RunError when it was made otherwise."""
     try:
-        kept = json.loads((folder / ABOUT).read_text())
+        kept = json.loads(plain(folder / ABOUT).read_text())
         tuned = tuple(TunedLayer(**row) for row in kept.pop("tuned"))
     except (OSError, ValueError, KeyError, TypeError) as reason:
         raise RunError(str(folder / ABOUT), "must be readable", reason, "Delete the folder.") from reason

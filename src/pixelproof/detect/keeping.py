@@ -49,11 +49,12 @@ def _listed() -> dict[str, Part]:
     return {part.__name__: part for part in parts}
 
 
-def save_guard(guard: Guard, folder: Path) -> None:
+def save_guard(guard: Guard, folder: str | Path) -> None:
     """Write a guard; a folder without guard.safetensors was not finished and is not read.
 
     Raises BadInput for a guard with parts of another kind than those in the tables.
     """
+    folder = Path(folder)
     (folder / GUARD).unlink(missing_ok=True)
     tensors: dict[str, Tensor] = {}
     packed = flatten(guard, "guard", tensors, _kinds(folder, None))
@@ -63,8 +64,9 @@ def save_guard(guard: Guard, folder: Path) -> None:
     write(folder / GUARD, tensors, {"digest": digests.pop(), "guard": packed})
 
 
-def load_guard(folder: Path, model: Classifier) -> Guard:
+def load_guard(folder: str | Path, model: Classifier) -> Guard:
     """The guard in a folder; raises CorruptFile for an unfinished one and BadInput for another model's."""
+    folder = Path(folder)
     if not (folder / GUARD).is_file():
         raise CorruptFile(str(folder), "expected a finished guard", f"no {GUARD}", "Fit it again.")
     tensors, facts = read(folder / GUARD, accepted(folder / GUARD, model))

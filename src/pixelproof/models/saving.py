@@ -52,7 +52,7 @@ def check_savable(classifier: Classifier) -> None:
             raise BadInput(classifier.card.name, "weights must be plain tensors to be saved", f"{kind} '{name}'", do)
 
 
-def open_saved(path: Path, device: torch.device) -> Classifier:
+def open_saved(path: str | Path, device: torch.device) -> Classifier:
     """A classifier of ours that `save` wrote, with everything that stands before its network."""
     kept = read_saved(path)
     card = kept[0]
@@ -64,11 +64,12 @@ def open_saved(path: Path, device: torch.device) -> Classifier:
     if wanted > (given := sum(tensor.numel() for tensor in kept[1].values())):
         raise CorruptFile(str(path), f"expected the {wanted:,} weights of the network on its card", f"{given:,}")
     net = build(card.name, card.input_shape, len(card.classes), 0)
-    return restored(Classifier(net, replace(card, preprocessors=())), kept, path).to(device).eval()
+    return restored(Classifier(net, replace(card, preprocessors=())), kept, Path(path)).to(device).eval()
 
 
-def read_saved(path: Path) -> Saved:
+def read_saved(path: str | Path) -> Saved:
     """The card, the tensors and the normalisation (by module name) of a file that `save` wrote."""
+    path = Path(path)
     check_plain(path, "model")
     try:
         with opened(path) as file:

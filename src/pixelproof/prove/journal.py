@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pixelproof.atomic import write_whole
+from pixelproof.atomic import plain, write_whole
 from pixelproof.attacks.pixel.ops import GraphStep
 from pixelproof.errors import RunError
 from pixelproof.prove.bounds import PROVEN
@@ -79,7 +79,7 @@ def resumed(key: str, number: int, journal: Journal) -> Proof:
     if path is None or not path.exists():
         return Proof(key)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(plain(path).read_text())
         if str(content["key"]).partition("-")[0] != str(FORMAT):
             return Proof(key)
         if content.pop("check") != _check(content):

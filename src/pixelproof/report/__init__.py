@@ -54,7 +54,7 @@ SECTIONS: tuple[Callable[[OpenRun], ReportSection | None], ...] = (
 NAMED = 4  # results of an unfinished run that an error names
 
 
-def write(run: Run, folder: Path | None = None) -> Path:
+def write(run: Run, folder: str | Path | None = None) -> Path:
     """Write report.html, tables/*.csv, figures/*.svg and figures/*.png; gives the path of report.html.
 
     The folder of a command (evaluate, audit) gets a short report.html alone. `folder` defaults to the run's own.
@@ -67,7 +67,7 @@ def write(run: Run, folder: Path | None = None) -> Path:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         got = f"only {', '.join(names[:NAMED]) or 'nothing'}{more}"
         raise RunError(str(run.folder), "a report needs a complete run", got, "Run the study to its end first.")
-    folder = run.folder if folder is None else folder
+    folder = run.folder if folder is None else Path(folder)
     if is_command(run):
         write_whole(folder / "report.html", command_page(run).encode())
         return folder / "report.html"

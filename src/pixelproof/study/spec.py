@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pixelproof import attacks, specs
+from pixelproof.atomic import plain
 from pixelproof.errors import BadInput, UnknownName
 from pixelproof.models import NETS, Training, suited
 from pixelproof.run import slug
@@ -282,11 +283,11 @@ def load(path: str | Path) -> Study:
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(plain(path).read_text())
     except OSError as reason:
-        raise BadInput(
-            "study", "expected a readable file", str(path)[:200], f"Bundled: {', '.join(bundled())}."
-        ) from reason
+        why = "" if isinstance(reason, FileNotFoundError) else f" ({reason.strerror or reason})"
+        do = f"Bundled: {', '.join(bundled())}."
+        raise BadInput("study", "expected a readable file", f"{str(path)[:200]}{why}", do) from reason
     except (ValueError, RecursionError) as reason:
         raise BadInput(str(path), "must be TOML", str(reason)[:300]) from reason
 
@@ -300,6 +301,8 @@ def parse(content: dict[str, Any], who: str = "study") -> Study:
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise UnknownName(who, "key", where, _keys(first["loc"])) from errors
+        if first["type"] == "missing":
+            raise BadInput(who, f"needs a value for '{where}'", "none", "Add it to the study.") from errors
         raise BadInput(who, f"{where}: {first['msg']}", reprlib.repr(first["input"])[:80]) from errors
     except RecursionError as reason:
         raise BadInput(who, "a study must not be nested so deeply", "more levels than can be read") from reason
