@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pixelproof.data import load
 from pixelproof.data.folder import decode, read_folder
 from pixelproof.errors import BadInput, CorruptFile
 
@@ -203,6 +204,19 @@ def test_given_train_val_and_test_folders_are_kept(tmp_path):
     place = dict(zip(rows, content.place.tolist(), strict=True))
     assert place == {0: 0, 1: 0, 2: 1, 3: 1, 4: 2, 5: 2}
     assert dict(zip(rows, content.labels.tolist(), strict=True)) == {0: 0, 1: 1, 2: 0, 3: 1, 4: 0, 5: 1}
+
+
+def test_a_test_folder_alone_is_all_tested(tmp_path):
+    """As somebody has it who got the test pictures of a model and nothing else: all are tested, not a quarter."""
+    for number, name in enumerate(["test/a/1", "test/a/2", "test/b/1"]):
+        save(tmp_path / f"{name}.png", flat(number))
+    found = load(tmp_path, "test")
+    assert (found.classes, len(found)) == (("a", "b"), 3)
+    for split in ("train", "val", "train+val"):
+        with pytest.raises(
+            BadInput, match=r"expected images of the split '.*'; got test/ alone\. Add train/ beside it"
+        ):
+            load(tmp_path, split)
 
 
 def test_a_given_division_that_shares_an_image_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Reader for image folders: one subfolder per class, or train/, val/ and test/ with the same classes in each."""
+"""Reader for image folders: one subfolder per class, or these in train/, val/ and test/, or in test/ alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_folder(folder: Path) -> Content:
     """
     tops = _subfolders(folder)
     names = [top.name for top in tops]
-    given = {"train", "test"} <= set(names) <= set(PLACES)
+    given = {"train", "test"} <= set(names) <= set(PLACES) or (names == ["test"] and bool(_subfolders(tops[0])))
     if set(names) == {"train", "val"}:
         raise BadInput(str(folder), "expected test/ beside train/", "only val/", "Add test/, or rename val/ to test/.")
     if not tops:
@@ -110,12 +110,15 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _check_same_classes(folder: Path, classes: dict[str, tuple[str, ...]]) -> None:
+    first = "train" if "train" in classes else "test"
     for name, found in classes.items():
-        if found != classes["train"] or not found:
-            odd = sorted(set(found) ^ set(classes["train"]))
+        if found != classes[first] or not found:
+            odd = sorted(set(found) ^ set(classes[first]))
             seen = len({on_screen(one) for one in odd}) == len(odd)
             got = f"a difference in {', '.join(odd if seen else map(ascii, odd))}" if odd else "none"
-            raise BadInput(str(folder), f"train/ and {name}/ must have the same class folders", got, "Make them equal.")
+            raise BadInput(
+                str(folder), f"{first}/ and {name}/ must have the same class folders", got, "Make them equal."
+            )
 
 
 def stacked(images: list[ndarray], paths: list[Path]) -> UInt8[ndarray, "n c h w"]:

@@ -31,8 +31,9 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
 
     The test split of an official set is its test file; "val" is 5,000 images of its training file, drawn with every
     class in its share, "train" the other ones and "train+val" the whole file. A set that comes in one piece is drawn
-    apart into 60 / 15 / 25 %; a folder with train/ and test/ (perhaps val/) keeps that division. Images that occur more
-    than once are never drawn, so that all their copies stay in "train". `seed` decides which images are drawn; `index`
+    apart into 60 / 15 / 25 %; a folder with train/ and test/ (perhaps val/) keeps that division, and of one with test/
+    alone every image is a test image. Images that occur more than once are never drawn, so that all their copies stay
+    in "train". `seed` decides which images are drawn; `index`
     is an image's position in the part it was drawn from: the training or test file(s) in their order, or the whole set.
     The set is called by its name, or by the last part of its path. Warns of class names that look the same, of pictures
     that lie in more than one class, and of classes without a training image.
@@ -53,6 +54,9 @@ def load(name: str | Path, split: Split = "train", root: str | Path | None = Non
     if content.names:
         warn_of_two_classes(called, fingerprints(content.pixels), content.labels, content.names)
     rows = place < 2 if split == "train+val" else place == PLACES.index(split)
+    if not rows.any():
+        do = "Add train/ beside it; attack, evaluate, audit, compare and certify need none."
+        raise BadInput(str(name), f"expected images of the split '{split}'", "test/ alone", do)
     found = Dataset(called, content.pixels, content.labels, content.classes, split=split)[rows]
     if split != "test" and split != "val":
         _warn_of_absent(found)
@@ -112,7 +116,7 @@ def _places(name: str, content: Content, seed: int) -> Labels:
     """Where each image belongs: 0 train, 1 val, 2 test; drawn where the set does not say so itself."""
     labels, single = content.labels, _single(content.pixels)
     place = torch.zeros_like(labels) if content.place is None else content.place.clone()
-    if (place == PLACES.index("val")).any():
+    if (place == PLACES.index("val")).any() or (place == PLACES.index("test")).all():
         return place
     _check_enough(name, content, place == PLACES.index("train"), single)
     for part in ("test", "val") if content.place is None else ("val",):
