@@ -90,6 +90,16 @@ def test_a_network_without_layers_is_told_what_it_can_use():
             detector.fit(wrapped(Functional()), toy_data(), None, generator())
 
 
+def test_an_exported_program_is_told_what_it_can_use(tmp_path):
+    """Its one part is the whole program, which is no layer to look at."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
+    program = torch.export.export(net, (torch.rand(4, *SHAPE),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, tmp_path / "net.pt2")
+    model = models.load(str(tmp_path / "net.pt2"), data=toy_data())
+    with pytest.raises(BadInput, match=r"whose layers can be tapped.*such as margin"):
+        DeepNeighbours(k=3).fit(model, toy_data(), None, generator())
+
+
 def test_a_network_without_dense_layers_is_told_how_to_name_some():
     net = nn.Sequential(nn.Conv2d(1, 3, 4), nn.ReLU(), nn.Flatten())
     with pytest.raises(BadInput, match=r"layers=1\|2"):

@@ -8,8 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from explorer_run import explored
+from pixelproof.web import export as exporting
 from pixelproof.web.app import api, create
 from pixelproof.web.library import Library
+from pixelproof.web.serve import fragment
 from pixelproof.web.state import AppState
 from tiny_runs import real
 
@@ -100,19 +102,42 @@ def test_an_unfinished_run_is_listed_and_grows(tmp_path):
     assert client.get("/api/runs/run/gallery").json()["n"] > 0
 
 
-def test_a_run_of_your_own_code_is_not_run(tmp_path):
+def of_your_own(tmp_path, net):
+    """A run whose network only its own code, or program, could build."""
     folder = tmp_path / "run"
     shutil.copytree(real().folder, folder)
     (folder / "model.safetensors").unlink()
-    trap = tmp_path / "trap.py"
-    trap.write_text("raise SystemExit('executed')")
     content = json.loads((folder / "spec.json").read_text())
-    content["spec"]["model"] = {"net": f"{trap}:build", "weights": None}
+    content["spec"]["model"] = {"net": net, "weights": None}
     (folder / "spec.json").write_text(json.dumps(content))
-    client = TestClient(create(Library([folder]), hosts=("testserver",)))
-    start = client.get("/api").json()["runs"][0]["start"]
-    answer = client.get(f"/api/runs/run/examples/{start}").json()
-    assert "does not run" in answer["why"]
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("net", "kind"), [("trap.py:build", "is built by code"), ("net.pt2", "is an exported program")]
+)
+def test_a_network_of_your_own_is_not_run_and_the_link_leads_to_what_can_be_shown(tmp_path, net, kind):
+    (tmp_path / "trap.py").write_text("raise SystemExit('executed')")
+    library = Library([of_your_own(tmp_path, str(tmp_path / net))])
+    client = TestClient(create(library, hosts=("testserver",)))
+    gallery = client.get("/api/runs/run/gallery").json()
+    example = f"{gallery['sets'][gallery['set'][0]]['id']}~{gallery['index'][0]}"
+    answer = client.get(f"/api/runs/run/examples/{example}").json()
+    assert f"{kind}, which the explorer does not run" in answer["why"]
+    assert client.get("/api").json()["runs"][0]["start"] is None
+    assert fragment(library) == ""
+    assert client.get("/api/runs/run/robustness").json()["curves"]
+
+
+def test_a_network_of_your_own_is_exported_without_the_pages_that_need_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "pages", lambda: tmp_path / "static")
+    (tmp_path / "static" / "export").mkdir(parents=True)
+    (tmp_path / "static" / "export" / "app.js").write_text("// the bundle")
+    exporting.export(Library([of_your_own(tmp_path, "own.py:build")]), tmp_path / "site", examples=2)
+    written = {
+        path.relative_to(tmp_path / "site" / "api").as_posix() for path in (tmp_path / "site" / "api").rglob("*.js")
+    }
+    assert {"runs/run/gallery.js", "runs/run/robustness.js"} <= written
 
 
 def test_a_damaged_file_is_one_sentence(tmp_path):

@@ -67,8 +67,10 @@ class OpenRun:
         section = self.run.spec["model"]
         if section["net"] in models.NETS and section.get("weights"):
             return models.load(section["net"], data=self._data("test"), weights=section["weights"], device="cpu")
-        why = f"The network '{section['net']}' is built by code, which the explorer does not run."
-        raise Lacking("classifier", why, "Study one of pixelproof's own networks (net = ..., weights = ...).")
+        kind = "is an exported program" if section["net"].endswith(".pt2") else "is built by code"
+        why = f"The network '{section['net']}' {kind}, which the explorer does not run."
+        do = "Gallery, robustness and classes need none; for the rest study one of pixelproof's own networks."
+        raise Lacking("classifier", why, do)
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:

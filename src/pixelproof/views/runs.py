@@ -124,7 +124,7 @@ def card(opened: OpenRun) -> RunCard:
         clean_accuracy=None if clean is None else Rate(int((clean.labels == clean.predicted).sum()), len(clean.labels)),
         examples=sum(len(each) for each in sets),
         attacks=tuple(spec["attacks"]["specs"]),
-        start=start(opened) if sets else None,
+        start=start(opened) if sets and opened.has("model") else None,
     )
 
 

@@ -92,7 +92,7 @@ def _news(record: logging.LogRecord) -> bool:
 
 
 def link(library: Library, host: str, port: int, token: str | None = None) -> str:
-    """The address that opens on an adversarial example, or on the list of runs where there is none."""
+    """The address that opens on an adversarial example, or on the list of runs where none can be shown."""
     shown = f"[{host}]" if ":" in host else host
     query = f"?token={quote(token)}" if token else ""
     return f"http://{shown}:{port}/{query}{fragment(library)}"

@@ -14,6 +14,7 @@ from pixelproof.detect.guards.guard import check_finite
 from pixelproof.draws import seeded
 from pixelproof.errors import BadInput
 from pixelproof.models import Classifier, evaluating
+from pixelproof.models.exported import Program
 from pixelproof.models.hooks import hooked
 from pixelproof.types import Images, Logits
 
@@ -37,7 +38,7 @@ def default_layers(model: Classifier, *, rows: int = 0) -> tuple[str, ...]:
     width = widths(model, [name for name in names if isinstance(modules[name], nn.Linear | nn.Flatten)])
     dense = [name for name in width if isinstance(modules[name], nn.Linear)]
     if not dense:
-        others = widths(model, [name for name in names if name])
+        others = {} if isinstance(model.net, Program) else widths(model, [name for name in names if name])
         if not others:
             expected = "a network whose layers can be tapped is needed"
             do = "Use a detector that looks at the image or the logits, such as margin, transform or squeezing."
