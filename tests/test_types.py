@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixelproof.detect.evaluation.curves import Estimate
 from pixelproof.errors import BadInput
 from pixelproof.types import Goal, Rate, check_images, check_labels
 
@@ -38,6 +39,13 @@ def test_wilson_interval_of_known_counts():
     assert low == pytest.approx(0.4901625, abs=1e-6)
     assert high == pytest.approx(0.9433178, abs=1e-6)
     assert str(Rate(8, 10)) == "80.0 % [49.0, 94.3], n=10"
+
+
+def test_figures_with_intervals_print_as_numbers_where_a_format_is_given():
+    rate, estimate = Rate(1, 3), Estimate(0.71234, 0.6, 0.8)
+    assert (f"{rate:.3f}", f"{rate:.0%}", f"{rate}") == ("0.333", "33%", str(rate))
+    assert (f"{estimate:.2f}", f"{estimate}") == ("0.71", str(estimate))
+    assert f"{Rate(0, 0):.1f}" == "nan"
 
 
 @given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

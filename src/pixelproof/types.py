@@ -134,6 +134,10 @@ class Rate:
         low, high = self.interval
         return f"{100 * float(self):.1f} % [{100 * low:.1f}, {100 * high:.1f}], n={self.n}"
 
+    def __format__(self, spec: str) -> str:
+        """Text with interval and n; with a format, such as .3f, the share alone."""
+        return format(float(self), spec) if spec else str(self)
+
 
 def _changed(goal: Same, change: Callable[[Any], Any]) -> Same:
     """The same kind of goal with each of its tensors, and those of goals inside it, changed."""

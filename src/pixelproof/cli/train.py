@@ -8,14 +8,17 @@ from typing import Annotated
 
 import typer
 
-from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed
+from pixelproof.cli.options import AsJson, DataDir, DataName, Device, Quiet, Seed
 from pixelproof.cli.progress import progress
 from pixelproof.cli.refusals import check_data_dir, check_training
 from pixelproof.cli.screen import emit, out, percent
 
 
 def train(
-    model_name: ModelName = "cnn",
+    model_name: Annotated[
+        str,
+        typer.Option("--model", help="A network of pixelproof's own: cifar-cnn, cnn, masking-cnn, mlp or resnet18."),
+    ] = "cnn",
     data_name: DataName = "digits",
     settings: Annotated[
         str, typer.Option("--training", help="For example epochs=20,learning_rate=1e-3,augment=flip.")

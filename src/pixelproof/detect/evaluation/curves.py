@@ -36,6 +36,10 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    def __format__(self, spec: str) -> str:
+        """Text with interval; with a format, such as .3f, the figure alone."""
+        return format(float(self), spec) if spec else str(self)
+
 
 @dataclass(frozen=True, eq=False)
 class RocCurve:
