@@ -95,6 +95,8 @@ def test_a_model_that_guesses_is_called_so_by_every_command(tmp_path):
         ["evaluate", net, "digits", "--eps", "0.01", "--n", "60"],
         ["audit", net, "digits", "--eps", "0.01", "--n", "60", "--width", "1", "--noise", "5"],
         ["compare", net, net, "digits", "--attacks", "fgsm", "--eps", "0.01", "--n", "60"],
+        ["attack", "fgsm:eps=0.01", "--model", net, "--n", "200"],
+        ["detect", net, "digits", "--detector", "margin", "--attack", "fgsm:eps=0.01"],
         ["defend", "bits:bits=6", "--model", net, "--n", "60", "--out", str(tmp_path / "hardened.safetensors")],
     )
     for words in calls:

@@ -119,6 +119,18 @@ def test_pictures_are_judged_with_their_neighbours(call, tmp_path):
     assert "1 images alarmed" in single.stdout
 
 
+def test_pictures_stand_in_the_order_of_their_strangeness(call, tmp_path):
+    """Also where several have the p-value of the least: by score, the strangest first."""
+    images = load("digits", "test")[:40]
+    np.savez(tmp_path / "forty.npz", images=images.pixels[:, 0].numpy())
+    shown = call("--detector", "margin", "--images", tmp_path / "forty.npz").stdout
+    rows = [line.split("│") for line in shown.splitlines() if "forty.npz[" in line]
+    keys = [(float(row[5]), -float(row[4])) for row in rows]
+    assert len(keys) == 20
+    assert len({key[0] for key in keys}) < 20
+    assert keys == sorted(keys)
+
+
 def test_pictures_that_cannot_be_read_end_it_before_the_long_work(call, monkeypatch):
     def never(*_args, **_settings):
         raise AssertionError("fitted first")

@@ -27,7 +27,7 @@ from pixelproof.data import Dataset
 from pixelproof.draws import Draws, check_seed
 from pixelproof.errors import BadInput, BrokenPromise
 from pixelproof.models import Classifier, frozen
-from pixelproof.models.classes import check_same
+from pixelproof.models.classes import NONE_RIGHT, check_same
 from pixelproof.types import Goal, Images, Labels, Mask, Norm, PerImage, check_labels
 
 RANGE_TOLERANCE = 1e-6
@@ -155,9 +155,7 @@ class Prepared:
         with drawing(0, wanted=random is not None):
             correct = torch.cat([model.predict(part.images).argmax(1) == part.labels for part in data.batches(1000)])
         if not correct.any():
-            raise BadInput(
-                who, "at least one correctly classified image is needed", f"0 of {len(data)}", "Train first."
-            )
+            raise BadInput(who, "at least one correctly classified image is needed", f"0 of {len(data)}", NONE_RIGHT)
         budgets = None if eps is None else eps[correct].float()
         wanted = data.labels if targets is None else targets
         goal = Goal(wanted[correct], targets is not None, budgets)

@@ -11,7 +11,7 @@ from pixelproof.cli.kept import kept
 from pixelproof.cli.model import chosen_model
 from pixelproof.cli.options import AsJson, DataDir, DataName, Device, ModelName, Quiet, Seed, Weights
 from pixelproof.cli.progress import progress
-from pixelproof.cli.screen import emit, err, percent, table
+from pixelproof.cli.screen import emit, err, loud, percent, table
 
 if TYPE_CHECKING:
     from pixelproof.attacks import AdversarialSet
@@ -38,6 +38,7 @@ def attack(
 ) -> None:
     """Attack a model on the correctly classified images of a test set and print what stands."""
     from pixelproof import attacks, data
+    from pixelproof.measure import flags
     from pixelproof.results import catalogue
     from pixelproof.results.attacked import AttackedRecord
     from pixelproof.views.commands import attacked
@@ -71,6 +72,7 @@ def attack(
     if save is not None:
         _save(record.found, save)
     answer = attacked(record)
+    loud([text for text in [flags.chance(answer.clean_accuracy, len(images.classes))] if text])
     if as_json:
         emit(answer)
         return

@@ -41,6 +41,7 @@ def certify(
     from pixelproof import data
     from pixelproof.errors import BadInput
     from pixelproof.measure.predictions import first_right
+    from pixelproof.models.classes import NONE_RIGHT
     from pixelproof.prove import Journal, certify_one_pixel
     from pixelproof.results import CertificateRecord, catalogue
     from pixelproof.views.commands import certified
@@ -51,7 +52,7 @@ def certify(
         model = chosen_model(model_name, weights, data_name, data_dir, "cpu", seed or 0, tell)
         rows = first_right(model, test, n)
         if not len(rows):
-            raise BadInput("certify", "needs an image that the model gets right", f"0 of {len(test)}", "Train first.")
+            raise BadInput("certify", "needs an image that the model gets right", f"0 of {len(test)}", NONE_RIGHT)
         chosen = test[rows]
         pixels = chosen.shape[1] * chosen.shape[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pixelproof.cli.screen import err, out, percent, table
+from pixelproof.cli.screen import err, loud, out, percent, table
 from pixelproof.specs import budget
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ SHOWN = 20
 
 def show(found: DetectionAnswer, *, quiet: bool) -> None:
     """Print what `detect` found, without hints when `quiet`."""
+    loud(found.warnings)
     out.print(found.settings, highlight=False, markup=False, style="dim", soft_wrap=True)
     for row in found.tuned:
         out.print(
@@ -67,6 +68,7 @@ def _pictures(detector: str, images: Sequence[PictureRow], *, quiet: bool) -> No
 
 
 def _tested(found: DetectionAnswer, clean: Rate, wrong: Rate) -> None:
+    out.print(f"clean accuracy {percent(found.clean_accuracy)}", highlight=False)
     out.print(f"false alarms {percent(clean)} of {clean.n} clean test images", highlight=False)
     out.print(f"alarms on natural errors {percent(wrong)}, n={wrong.n}", highlight=False)
     attacks = found.attacks or ()

@@ -14,6 +14,7 @@ from pixelproof.models.classifier import Classifier, logits_of
 from pixelproof.types import Images, Logits
 
 SHOWN = 12  # class names listed in a refusal
+NONE_RIGHT = "Train first, or check the order of the classes, the normalisation (mean and std) and the weights."
 
 
 class InOrder(nn.Module):

@@ -21,6 +21,7 @@ class AttackAnswer(Answer):
     seed: int = Field(description="Of the attack's random numbers.")
     n: int = Field(description="Attacked images: those classified correctly before.")
     offered: int = Field(description="All images that were given.")
+    clean_accuracy: Rate = Field(description="Of all images that were given.")
     fooled: int = Field(description="Images that the attack turned.")
     fooled_8bit: int = Field(description="Those that are still turned when saved with 8 bits per value.")
     robust_accuracy: Rate = Field(description="Of all images given, those right and not turned: an upper bound.")
@@ -48,6 +49,7 @@ def attacked(record: AttackedRecord) -> AttackAnswer:
         seed=found.seed,
         n=len(found),
         offered=found.offered,
+        clean_accuracy=found.clean_accuracy,
         fooled=int(found.success.sum()),
         fooled_8bit=int(found.success_8bit.sum()),
         robust_accuracy=found.robust_accuracy,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pixelproof.detect import Neighbours, Verdict
 from pixelproof.detect.building import TunedLayer
+from pixelproof.measure.flags import chance
 from pixelproof.results import KnownRecord
 from pixelproof.results.detection import AttackedTest, DetectionRecord, PictureVerdicts
 from pixelproof.types import Rate
@@ -81,17 +82,20 @@ class DetectionAnswer(Answer):
     mute: bool = Field(description="Whether no image can ever be alarmed.")
     images: tuple[PictureRow, ...] | None = Field(description="Null where no pictures were given.")
     test_images: int | None = Field(description="Null where no test images were judged, as the three below.")
+    clean_accuracy: Rate | None = Field(description="Of all clean test images; null where none were judged.")
     false_alarms: Rate | None = Field(description="Of all clean test images.")
     natural_error_alarms: Rate | None = Field(description="Of the misclassified ones.")
     attacks: tuple[GuardedAttack, ...] | None = Field(
         description="Against each attack, null where no test images were judged."
     )
     known: KnowingAttacks | None = Field(description="Null without --adaptive.")
+    warnings: tuple[str, ...] = Field(description="What makes every figure doubtful.")
 
 
 def detected(record: DetectionRecord, *, new: bool, folder: str | None) -> DetectionAnswer:
     """What `detect` found as an answer; `new`: the guard was not in the folder before."""
     asked, tested, pictures = record.asked, record.tested, record.pictures
+    clean = None if tested is None else Rate(tested.n - tested.clean.on_wrong.n, tested.n)
     return DetectionAnswer(
         detector=asked.detector,
         tune=asked.tune,
@@ -109,10 +113,12 @@ def detected(record: DetectionRecord, *, new: bool, folder: str | None) -> Detec
         mute=record.mute,
         images=None if pictures is None else _pictures(pictures, record.classes),
         test_images=None if tested is None else tested.n,
+        clean_accuracy=clean,
         false_alarms=None if tested is None else tested.clean.false_alarms,
         natural_error_alarms=None if tested is None else tested.clean.on_wrong,
         attacks=None if tested is None else tuple(_against(spec, one) for spec, one in tested.attacks.items()),
         known=None if record.known is None else _knowing(record.known),
+        warnings=tuple(filter(None, [] if clean is None else [chance(clean, len(record.classes))])),
     )
 
 
