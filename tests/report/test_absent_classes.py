@@ -4,9 +4,10 @@ import pytest
 
 from pixelproof import study
 from pixelproof.cli.screen import percent as cell
+from pixelproof.report import CSV
 from pixelproof.report.classes import classes
 from pixelproof.report.page import Table, interval, percent
-from pixelproof.report.tables import CSV, write_csv
+from pixelproof.report.tables import write_csv
 from pixelproof.report.training import training
 from pixelproof.types import Rate
 from pixelproof.views.classes import classes as scored

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from golden.freeze import folder
+from pixelproof.report import CSV
 from pixelproof.report.defence_tables import search
 from pixelproof.report.robustness import robustness
 from pixelproof.report.summary import summary
-from pixelproof.report.tables import CSV, write_csv
+from pixelproof.report.tables import write_csv
 from pixelproof.results import HardenedRecord, catalogue
 from pixelproof.run import Run
 from pixelproof.views import OpenRun, defences

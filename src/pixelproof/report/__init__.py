@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pixelproof import views
 from pixelproof.atomic import write_whole
 from pixelproof.errors import RunError
+from pixelproof.report import tables
 from pixelproof.report.about import about
 from pixelproof.report.classes import classes, confusions
 from pixelproof.report.commands import command_sections
@@ -26,7 +28,7 @@ from pixelproof.report.robustness import robustness
 from pixelproof.report.signature_detectors import signature_detectors
 from pixelproof.report.signatures import signatures
 from pixelproof.report.summary import summary
-from pixelproof.report.tables import CSV, write_csv
+from pixelproof.report.tables import rows_of, write_csv
 from pixelproof.report.training import training
 from pixelproof.run import Run
 from pixelproof.views import OpenRun
@@ -50,6 +52,34 @@ SECTIONS: tuple[Callable[[OpenRun], ReportSection | None], ...] = (
     confusions,
     training,
     about,
+)
+CSV: Mapping[str, Callable[[OpenRun], tables.Rows]] = MappingProxyType(
+    {
+        "robustness": tables.robustness,
+        "one-pixel": tables.one_pixel,
+        "worst-case": rows_of(views.robustness, lambda found: found.together),
+        "paper": rows_of(views.paper, lambda found: found),
+        "clean-classes": rows_of(views.overview, lambda found: found.per_class),
+        "classes": rows_of(views.classes, lambda found: found),
+        "confusion": tables.confusion,
+        "training": tables.training,
+        "images": rows_of(views.images, lambda found: found),
+        "critical-curves": rows_of(views.critical, lambda found: found.curves),
+        "critical-confined": rows_of(views.critical, lambda found: found.confined),
+        "drift": rows_of(views.penultimate, lambda found: found.drift),
+        "detectors": tables.detectors,
+        "adaptive": rows_of(views.signature_detectors, lambda found: found.known),
+        "defences": tables.defences,
+        "defence-search": rows_of(views.defences, lambda found: found.search),
+        "alarm-rule": rows_of(views.neighbours, lambda found: found.alarm_rule),
+        "cases": rows_of(views.neighbours, lambda found: found.cases),
+        "recovered": rows_of(views.neighbours, lambda found: found.recovered),
+        "disagreement": rows_of(views.neighbours, lambda found: found.disagreement),
+        "depth": rows_of(views.neighbours, lambda found: found.depth),
+        "detector-table": tables.detector_table,
+        "natural-errors": rows_of(views.detectors, lambda found: found.natural_errors),
+        "detectors-known": tables.detectors_known,
+    }
 )
 NAMED = 4  # results of an unfinished run that an error names
 
@@ -99,4 +129,4 @@ def figures(blocks: Iterable[Block]) -> Iterator[Figure]:
             yield from figures(block.blocks)
 
 
-__all__ = ["SECTIONS", "ReportSection", "command_page", "write"]
+__all__ = ["CSV", "SECTIONS", "ReportSection", "command_page", "write"]

@@ -1,20 +1,17 @@
-"""The views as CSV: one file each, one row per cell, empty where there is no value."""
+"""Rows of the CSV files out of the views, and their text: one row per cell, empty where there is no value."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from pixelproof import specs, views
 from pixelproof.types import Rate
 from pixelproof.views import OpenRun
 from pixelproof.views.answer import Answer, Estimate, held
-from pixelproof.views.critical import CriticalFindings
 from pixelproof.views.detectors import Detectors
-from pixelproof.views.neighbours import NeighbourFindings
 from pixelproof.views.training import EpochScores
 
 PARTS = {Rate: ("value", "low", "high", "hits", "n"), Estimate: ("value", "low", "high")}
@@ -29,9 +26,11 @@ NOT_IN_TABLE = (
     "history",
 )  # of a defence's row
 Rows = Iterable[Mapping[str, Any]]
+V = TypeVar("V")
 
 
-def _confusion(opened: OpenRun) -> Rows:
+def confusion(opened: OpenRun) -> Rows:
+    """One row per cell of every matrix."""
     names = opened.clean.classes
     for matrix in views.confusion(opened):
         for name, counts in zip(names, matrix.counts, strict=True):
@@ -40,17 +39,20 @@ def _confusion(opened: OpenRun) -> Rows:
                 yield {**cell, "predicted": predicted, "count": count}
 
 
-def _training(opened: OpenRun) -> Rows:
+def training(opened: OpenRun) -> Rows:
+    """One row per epoch; the columns of validation are empty where no images were held back."""
     found = held(lambda: views.training(opened))
     for epoch in () if found is None else found.epochs:
-        row = dict(_columns(epoch))
+        row = dict(columns(epoch))
         yield row if epoch.validation else {**row, "validation": dict.fromkeys(EpochScores.model_fields)}
 
 
-def _of_neighbours(rows: Callable[[NeighbourFindings], Sequence[Answer]]) -> Callable[[OpenRun], Rows]:
+def rows_of(view: Callable[[OpenRun], V], part: Callable[[V], Iterable[Answer]]) -> Callable[[OpenRun], Rows]:
+    """The table of one part of a view, its rows as they stand; no rows where the run does not hold it."""
+
     def made(opened: OpenRun) -> Rows:
-        found = held(lambda: views.neighbours(opened))
-        return () if found is None else map(_columns, rows(found))
+        found = held(lambda: view(opened))
+        return () if found is None else map(columns, part(found))
 
     return made
 
@@ -59,65 +61,38 @@ def _judged(opened: OpenRun) -> Detectors | None:
     return held(lambda: views.detectors(opened))
 
 
-def _detector_table(opened: OpenRun) -> Rows:
+def detector_table(opened: OpenRun) -> Rows:
+    """One row per detector of [guards]."""
     found = _judged(opened)
-    return () if found is None else (_columns(row, "id", "control", "roc") for row in found.guards)
+    return () if found is None else (columns(row, "id", "control", "roc") for row in found.guards)
 
 
-def _natural_errors(opened: OpenRun) -> Rows:
-    found = _judged(opened)
-    return () if found is None else map(_columns, found.natural_errors)
-
-
-def _known(opened: OpenRun) -> Rows:
+def detectors_known(opened: OpenRun) -> Rows:
     """One row per detector of [guards] and attack that knows it."""
     found = _judged(opened)
     if found is None:
         return ()
     names = {row.detector for row in found.guards}
-    return (_columns(row, "lost") for row in found.known if row.detector in names)
+    return (columns(row, "lost") for row in found.known if row.detector in names)
 
 
-def _columns(row: Answer, *without: str) -> Mapping[str, Any]:
+def columns(row: Answer, *without: str) -> Mapping[str, Any]:
     """The fields of an answer's row, but those named."""
     fields = type(row).model_fields
     return {fields[name].serialization_alias or name: value for name, value in row if name not in without}
 
 
-def _critical(opened: OpenRun) -> CriticalFindings | None:
-    return held(lambda: views.critical(opened))
-
-
-def _curves(opened: OpenRun) -> Rows:
-    found = _critical(opened)
-    return () if found is None else map(_columns, found.curves)
-
-
-def _confined(opened: OpenRun) -> Rows:
-    found = _critical(opened)
-    return () if found is None else map(_columns, found.confined)
-
-
-def _drift(opened: OpenRun) -> Rows:
-    found = held(lambda: views.penultimate(opened))
-    return () if found is None else map(_columns, found.drift)
-
-
-def _robustness(opened: OpenRun) -> Rows:
+def robustness(opened: OpenRun) -> Rows:
+    """One row per attack and budget, without what is of classes and examples."""
     found = held(lambda: views.robustness(opened))
     return (
         ()
         if found is None
-        else ({**_columns(row, "per_class", "set"), "notes": "; ".join(row.notes)} for row in found.rows)
+        else ({**columns(row, "per_class", "set"), "notes": "; ".join(row.notes)} for row in found.rows)
     )
 
 
-def _worst_case(opened: OpenRun) -> Rows:
-    found = held(lambda: views.robustness(opened))
-    return () if found is None else map(_columns, found.together)
-
-
-def _detectors(opened: OpenRun) -> Rows:
+def detectors(opened: OpenRun) -> Rows:
     """One row per detector, attack fitted on and attack tested on."""
     found = held(lambda: views.signature_detectors(opened))
     for row in () if found is None else found.rows:
@@ -127,13 +102,7 @@ def _detectors(opened: OpenRun) -> Rows:
                 yield {"detector": row.detector, "fitted": name, "tested": other, "n": row.judged_n[tested], **aurocs}
 
 
-def _adaptive(opened: OpenRun) -> Rows:
-    """One row per attack that knows the strong detector of [signatures]."""
-    found = held(lambda: views.signature_detectors(opened))
-    return () if found is None else map(_columns, found.known)
-
-
-def _defences(opened: OpenRun) -> Rows:
+def defences(opened: OpenRun) -> Rows:
     """One row per network and row, without curves; empty where a row was not read with a mask on."""
     found = held(lambda: views.defences(opened))
     rows = () if found is None else found.rows
@@ -144,15 +113,10 @@ def _defences(opened: OpenRun) -> Rows:
             f"{key} says": None if audit is None else audit.verdict
             for key, audit in (("audit", row.audit), ("audit_on", row.audit_on))
         }
-        yield {**_columns(row, *NOT_IN_TABLE), **under, **said}
+        yield {**columns(row, *NOT_IN_TABLE), **under, **said}
 
 
-def _defence_search(opened: OpenRun) -> Rows:
-    found = held(lambda: views.defences(opened))
-    return () if found is None else map(_columns, found.search)
-
-
-def _one_pixel(opened: OpenRun) -> Rows:
+def one_pixel(opened: OpenRun) -> Rows:
     """One row per class: images of it that fall, and pairs that reach it."""
     found = held(lambda: views.one_pixel(opened))
     for row in () if found is None else found.classes:
@@ -160,36 +124,6 @@ def _one_pixel(opened: OpenRun) -> Rows:
         yield {"class": row.name} | {
             f"{side}_{key}": getattr(rate, key) for side, rate in sides for key in ("hits", "n")
         }
-
-
-CSV: Mapping[str, Callable[[OpenRun], Rows]] = MappingProxyType(
-    {
-        "robustness": _robustness,
-        "one-pixel": _one_pixel,
-        "worst-case": _worst_case,
-        "paper": lambda opened: map(_columns, views.paper(opened)),
-        "clean-classes": lambda opened: map(_columns, views.overview(opened).per_class),
-        "classes": lambda opened: map(_columns, views.classes(opened)),
-        "confusion": _confusion,
-        "training": _training,
-        "images": lambda opened: map(_columns, views.images(opened)),
-        "critical-curves": _curves,
-        "critical-confined": _confined,
-        "drift": _drift,
-        "detectors": _detectors,
-        "adaptive": _adaptive,
-        "defences": _defences,
-        "defence-search": _defence_search,
-        "alarm-rule": _of_neighbours(lambda found: found.alarm_rule),
-        "cases": _of_neighbours(lambda found: found.cases),
-        "recovered": _of_neighbours(lambda found: found.recovered),
-        "disagreement": _of_neighbours(lambda found: found.disagreement),
-        "depth": _of_neighbours(lambda found: found.depth),
-        "detector-table": _detector_table,
-        "natural-errors": _natural_errors,
-        "detectors-known": _known,
-    }
-)
 
 
 def write_csv(rows: Rows) -> str:
@@ -201,8 +135,8 @@ def write_csv(rows: Rows) -> str:
     names = list(dict.fromkeys(key for row in flat for key in row))
     # a value with parts that is null in some rows stands there under its own name, which is then no column
     parted = {key for key in names if not all(key in row for row in flat) and all(row.get(key) is None for row in flat)}
-    columns = [key for key in names if key not in parted]
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    shown = [key for key in names if key not in parted]
+    writer = csv.DictWriter(text, shown, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     return text.getvalue()
@@ -218,7 +152,7 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
         if isinstance(value, Rate | Estimate):
             found |= {f"{prefix}{key}_{part}": getattr(value, part) for part in PARTS[type(value)]}
         elif isinstance(value, Answer):
-            found |= _flat(_columns(value), f"{prefix}{key}_")
+            found |= _flat(columns(value), f"{prefix}{key}_")
         elif isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{key}_")
         else:
