@@ -12,6 +12,7 @@ import checked
 if not os.environ.get("UNCHECKED"):
     checked.install()
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
@@ -26,3 +27,11 @@ def private_cache(tmp_path_factory, monkeypatch):
     """Trained weights and downloads go to a folder of the session, never to the user's cache."""
     root = tmp_path_factory.getbasetemp().parent / "pixelproof-cache"
     monkeypatch.setenv("PIXELPROOF_CACHE", str(root))
+
+
+@pytest.fixture
+def unchecked():
+    """Calls as they are outside the tests, without the check of every argument's type."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

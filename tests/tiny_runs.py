@@ -65,7 +65,7 @@ def forge(folder, *, classes=("a", "b", "c"), specs=("fgsm", "pgd"), eps=(0.1, 0
             record = AttackRecord(
                 label=name,
                 spec=f"{name}:eps={budget}",
-                norm="linf",
+                norm="l2" if "norm=l2" in name else "linf",
                 eps=budget,
                 seed=0,
                 offered=n + 1,

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import jaxtyping
 import pytest
 import torch
 from attack_toys import ALL, linear
@@ -43,14 +42,6 @@ def test_wherever_it_is_given(ask):
     model, _, data = linear()
     with pytest.raises(BadInput, match=HINT):
         ask(model, data)
-
-
-@pytest.fixture
-def unchecked():
-    """Calls as they are outside the tests, without the check of every argument's type."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("unchecked")

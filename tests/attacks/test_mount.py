@@ -189,6 +189,13 @@ def test_targets_that_cannot_be_right_are_refused(targets, says):
         mount(PGD(0.1), model, toy, targets=toy.labels if targets is None else targets)
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_labels_in_place_of_a_goal_are_refused():
+    model, _, toy = linear()
+    with pytest.raises(BadInput, match=r"expected a Goal; got Tensor\. Write Goal\(labels\)"):
+        PGD(0.1)(model, toy.images, toy.labels, None)
+
+
 def test_data_that_does_not_fit_is_refused():
     model, _, toy = linear()
     other = Dataset("wide", torch.rand(4, 1, 4, 5), torch.zeros(4, dtype=torch.long), toy.classes)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pixelproof.cli import main
+from tiny_runs import forge
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +75,17 @@ def test_report_can_be_written_again(cli, study_file, tmp_path):
     assert code == 0
     assert (tmp_path / "run" / "report.html").is_file()
     assert "report.html" in out
+
+
+def test_budgets_of_different_norms_stand_in_tables_of_their_own(cli, tmp_path):
+    forge(tmp_path / "run", specs=("pgd", "pgd:norm=l2"), eps=(0.1,))
+    out = " ".join(cli("report", str(tmp_path / "run"))[1].split())
+    for title in ("by linf eps", "by l2 eps"):
+        assert out.count(title) == 2
+    tables = out.split("Robust accuracy")[1:]
+    assert len(tables) == 2
+    assert "norm=l2" not in tables[0]
+    assert "norm=l2" in tables[1]
 
 
 def test_attack_reports_and_saves(cli, tmp_path):

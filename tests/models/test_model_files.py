@@ -226,6 +226,18 @@ def test_programs_with_emptied_cut_or_flipped_weights_are_refused(net, tmp_path,
         read_program(path)
 
 
+def test_a_program_of_another_version_is_refused_without_torchs_traceback(net, tmp_path, caplog, capfd):
+    path = exported(tmp_path / "net.pt2", net)
+    with zipfile.ZipFile(path) as file:
+        told = file.read(next(name for name in file.namelist() if name.endswith("models/model.json"))).decode()
+    forged(path, {"models/model.json": told.replace('"schema_version": {"major": 8', '"schema_version": {"major": 99')})
+    with pytest.raises(CorruptFile, match=r"expected a torch\.export program"):
+        read_program(path)
+    assert not [record for record in caplog.records if record.levelname not in ("DEBUG", "INFO")]
+    said = capfd.readouterr()
+    assert not said.out + said.err
+
+
 # cards
 
 

@@ -13,6 +13,7 @@ from pixelproof import report, views
 from pixelproof.errors import RunError
 from pixelproof.report.about import study_toml
 from pixelproof.report.page import brief
+from pixelproof.report.robustness import robustness
 from pixelproof.run import Run
 from pixelproof.study import parse
 from pixelproof.study.spec import load
@@ -123,6 +124,21 @@ def test_every_section_is_there_and_the_numbers_stand_in_it(page):
         shown = " ".join(f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]" for rate in rates)
         assert f"{shown} {row.misclassified} of {row.n} {row.misclassified_8bit} " in page.text
     assert "upper bounds under the attacks run here" in page.text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_column_that_would_say_nothing_is_left_out(tmp_path, monkeypatch, there):
+    """One search for several budgets has no first break of its own at any of them."""
+    run = forge(tmp_path / "run", specs=("pgd",))
+    found = views.robustness(opened(run))
+    row = found.rows[0].model_copy(update={"median_first_break": 3.0 if there else None})
+    curve = found.curves[0].model_copy(update={"points": (row,) * 2})
+    found = found.model_copy(update={"curves": (curve,)})
+    monkeypatch.setattr(views, "robustness", lambda _: found)
+    table = robustness(opened(run)).blocks[-1]
+    assert ("first break (pass)" in table.columns) is there
+    assert ("First break" in table.note) is there
+    assert {len(line) for body in table.bodies for line in body} == {len(table.columns)}
 
 
 def test_every_figure_says_its_title_unit_and_n(folder, page):

@@ -160,12 +160,15 @@ def usual_factor(logits: Logits) -> PerImage:
 def watch(model: Model, goal: Goal) -> Watched:
     """`model` itself when it is already watched, else a new watch over it.
 
-    Raises BadInput for a classifier in training mode, whose dropout and batch statistics would be attacked.
+    Raises BadInput for labels in place of a goal, and for a classifier in training mode, whose dropout and batch
+    statistics would be attacked.
     """
     if isinstance(model, Watched):
         return model
     if not isinstance(model, Classifier):
         raise BadInput("attack", "expected a Classifier", type(model).__name__, "Wrap it with models.wrap first.")
+    if not isinstance(goal, Goal):
+        raise BadInput("attack", "expected a Goal", type(goal).__name__, "Write Goal(labels), or use attacks.mount.")
     if model.training:
         raise BadInput(model.card.name, "must be in evaluation mode", "training mode", "Call eval(), or attacks.mount.")
     return Watched(model, goal)

@@ -73,12 +73,14 @@ def show(run: Run, quiet: bool, as_json: bool) -> None:
     clean = facts.clean_accuracy
     out.print(f"clean accuracy {percent(clean)}, n={clean.n}, seed {facts.seed}")
     if rows:
-        budgets = sorted({row.eps for row in rows}, key=lambda eps: (eps is None, eps))
-        heads = ["attack", *("no budget" if eps is None else budget(eps) for eps in budgets)]
-        title = f"Robust accuracy, of all {clean.n} images, by eps (upper bounds)"
-        table(title, heads, _grid(rows, budgets, lambda row: row.robust_accuracy))
-        title = f"Left standing, of the {rows[0].n} correctly classified images, by eps (upper bounds)"
-        table(title, heads, _grid(rows, budgets, lambda row: row.left_standing))
+        for norm in dict.fromkeys(row.norm for row in rows):  # 0.1 in one norm is not 0.1 in another
+            own = [row for row in rows if row.norm == norm]
+            budgets = sorted({row.eps for row in own}, key=lambda eps: (eps is None, eps))
+            heads = ["attack", *("no budget" if eps is None else budget(eps) for eps in budgets)]
+            title = f"Robust accuracy, of all {clean.n} images, by {norm} eps (upper bounds)"
+            table(title, heads, _grid(own, budgets, lambda row: row.robust_accuracy))
+            title = f"Left standing, of the {own[0].n} correctly classified images, by {norm} eps (upper bounds)"
+            table(title, heads, _grid(own, budgets, lambda row: row.left_standing))
     out.print(f"report: {path}", soft_wrap=True, highlight=False)
 
 

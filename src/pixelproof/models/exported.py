@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,8 @@ def read_program(path: Path) -> Program:
     content = path.read_bytes()
     try:
         inspect(content)
-        program = torch.export.load(io.BytesIO(content))
+        with _unsaid():
+            program = torch.export.load(io.BytesIO(content))
         check_general(str(path), program)
         return Program(program.module())
     except PixelproofError:
@@ -76,6 +79,18 @@ def read_program(path: Path) -> Program:
     except Exception as reason:  # torch raises many kinds for a damaged file
         detail = (str(reason).splitlines() or [type(reason).__name__])[0][:200]
         raise CorruptFile(str(path), "expected a torch.export program", detail, "Export it again.") from reason
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Keep torch from printing the traceback of an error that it raises as well."""
+    logger = logging.getLogger("torch.export")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def check_general(who: str, program: torch.export.ExportedProgram) -> None:

@@ -28,6 +28,11 @@ from pixelproof.views import OpenRun
 from pixelproof.views.answer import held
 from pixelproof.views.robustness import Robustness, RobustnessRow
 
+FIRST_BREAK = (
+    "First break: median forward pass that first saw the image misclassified (– when the attack never looks, or where "
+    "one search serves several budgets). "
+)
+
 
 def robustness(opened: OpenRun) -> ReportSection | None:
     """The robustness curve and the full table."""
@@ -42,6 +47,7 @@ def robustness(opened: OpenRun) -> ReportSection | None:
 def _table(found: Robustness, made: str) -> Table:
     rows = found.rows
     bodies: dict[str, list[Row]] = {}
+    looked = any(row.median_first_break is not None for row in rows)
     for row in rows:
         group = bodies.setdefault(row.attack, [])
         shared = row.shared_cost and group
@@ -51,14 +57,14 @@ def _table(found: Robustness, made: str) -> Table:
                 Cell("none" if row.eps is None else f"{row.norm} {budget(row.eps)}", head=True),
                 *cells(interval(row.robust_accuracy), interval(row.left_standing)),
                 Cell(f"{row.misclassified} of {row.n}"),
-                *cells(row.misclassified_8bit, number(row.median_first_break)),
+                *cells(row.misclassified_8bit, *([number(row.median_first_break)] if looked else [])),
                 *cells(number(row.median_distance["l2"], 3)),
                 *(Cell(text, quiet=bool(shared)) for text in _cost(row)),
             )
         )
     for cell in found.unpaired:
         head = (Cell("pgd", head=True), Cell(f"{cell.norm} {budget(cell.eps)}", head=True))
-        bodies.setdefault("pgd (not run)", []).append((*head, *cells(*["not run"] * 8)))
+        bodies.setdefault("pgd (not run)", []).append((*head, *cells(*["not run"] * (7 + looked))))
     swept = any(row.shared_cost for row in rows)
     return Table(
         name="robustness-table",
@@ -70,7 +76,7 @@ def _table(found: Robustness, made: str) -> Table:
             "left standing [95\u00a0%]",
             "misclassified",
             "still after 8 bits",
-            "first break (pass)",
+            *(["first break (pass)"] if looked else []),
             "l2 distance",
             "passes per image",
             "seconds",
@@ -78,10 +84,10 @@ def _table(found: Robustness, made: str) -> Table:
         bodies=tuple(tuple(group) for group in bodies.values()),
         note=f"Robust accuracy: of all {rows[0].robust_accuracy.n} test images, those right and not broken. "
         f"Left standing: of the {rows[0].n} classified correctly before, as the papers count. "
-        "“Still after 8 bits”: misclassified images that stay so when saved with 8 bits per value. First break: "
-        "median forward pass that first saw the image misclassified (– when the attack never looks). L2 distance: "
-        "median over the broken images. Passes: forward + backward."
-        + (" First break, passes and seconds belong to an attack's whole curve, shared by its rows." if swept else "")
+        "“Still after 8 bits”: misclassified images that stay so when saved with 8 bits per value. "
+        + (FIRST_BREAK if looked else "")
+        + "L2 distance: median over the broken images. Passes: forward + backward."
+        + (" Passes and seconds belong to an attack's whole curve, shared by its rows." if swept else "")
         + "".join(f" {sentence}" for sentence in _noted(rows)),
     )
 
