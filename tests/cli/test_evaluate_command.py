@@ -77,7 +77,7 @@ def test_a_surrogate_is_searched_and_the_model_judges(tmp_path):
     assert foreign["fooled"] < plain["fooled"]
     assert foreign["n"] == plain["n"]
     assert foreign["searched_on"].endswith("other.py:build")
-    assert "searched_on" not in plain
+    assert plain["searched_on"] is None
     flat = tmp_path / "flat.py"
     flat.write_text(
         LINEAR.replace("nn.Linear(64, 10)", "nn.Linear(64, 9)").replace("10, 64", "9, 64").replace("(10)", "(9)")

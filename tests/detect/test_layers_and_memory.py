@@ -179,6 +179,7 @@ def test_more_neighbours_than_images_are_refused_before_the_work(spec, monkeypat
         parse(spec).fit(network(), blobs(300), None, generator())
 
 
+@pytest.mark.usefixtures("unchecked")  # a context of which only what is asked for is there
 def test_a_study_takes_default_layers_that_fit_as_the_command_does(monkeypatch):
     data = toy_data()
     section = SimpleNamespace(layers=(), metric="euclidean", index=None)

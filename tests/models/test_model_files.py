@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import sys
 import zipfile
 
 import pytest
@@ -372,6 +374,21 @@ def test_a_saved_model_and_a_training_compare_classes_too(tmp_path):
 
 
 # code
+
+
+def test_code_is_read_as_it_stands_and_leaves_nothing_beside_it(tmp_path, monkeypatch):
+    """Python's kept bytecode is taken for that of a changed file with the same size, written in the same second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path, digests = tmp_path / "net.py", []
+    (tmp_path / "parts.py").write_text("SIZE = 10\n")
+    for number in (1, 2):
+        seeded = CODE.replace("super().__init__()", f"super().__init__(); torch.manual_seed({number})")
+        path.write_text(seeded + "from parts import SIZE\n")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        digests.append(load(f"{path}:Net", data=TEST).digest())
+    assert digests[0] != digests[1]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.py", "parts.py"]
+    assert not sys.dont_write_bytecode
 
 
 def test_files_beside_a_model_can_be_imported_each_folder_its_own(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelproof.cli.interrupts import CODE, Interrupted
+from pixelproof.cli.interrupts import CODE, Interrupted, leave
 from pixelproof.cli.options import DataDir, Quiet
 from pixelproof.cli.progress import progress
 from pixelproof.cli.refusals import check_data_dir
@@ -52,6 +52,7 @@ def explore(
     except Interrupted:
         if not quiet:
             err.print("the explorer has stopped; the runs are as they were", style="dim")
+        leave()
         raise typer.Exit(CODE) from None
 
 

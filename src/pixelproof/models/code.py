@@ -6,8 +6,9 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -54,8 +55,16 @@ def timm_network(name: str, *, pretrained: bool) -> tuple[nn.Module, tuple[float
     return net, tuple(settings["mean"]), tuple(settings["std"])
 
 
+class _AsItStands(SourceFileLoader):
+    """Reads a file's text, never its kept bytecode: Python takes that up after a change of the same size and second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_pixelproof_model_{path.stem}", path)
+    name = f"_pixelproof_model_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_AsItStands(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -76,7 +85,9 @@ def _beside(folder: Path) -> Iterator[None]:
         if name.partition(".")[0] in names and file and not is_library(file):
             del sys.modules[name]
     sys.path.insert(0, str(folder))
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = kept
         sys.path.remove(str(folder))
