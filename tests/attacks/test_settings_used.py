@@ -7,7 +7,6 @@ import torch
 from attack_toys import linear
 from test_awkward_networks import toy as wrapped
 from test_awkward_networks import usual
-from test_budgets import unchecked  # noqa: F401
 from test_hard_models import every
 
 from pixelproof import models, specs

@@ -7,7 +7,7 @@ import torch
 from audit_toys import SMALL, Noise, Quantise, Short, linear
 
 from pixelproof import measure
-from pixelproof.attacks import PGD
+from pixelproof.attacks import PGD, Auto
 from pixelproof.data import Dataset
 from pixelproof.errors import BadInput
 from pixelproof.measure import RED_FLAGS, Effort

@@ -26,6 +26,7 @@ export class Bench {
   #sequence = 0;
   #stream: EventSource | null = null;
   #job: string | null = null;
+  #unwanted = false;
   #asking: Latest<{ pixels: Float32Array; first: boolean }, Found<Judged>>;
 
   constructor(
@@ -103,6 +104,7 @@ export class Bench {
     this.steps = [];
     this.at = null;
     this.running = true;
+    this.#unwanted = false;
     this.used = '';
     address.set({ edits: null });
     try {
@@ -118,6 +120,7 @@ export class Bench {
       }
       this.#job = job.job;
       this.used = job.used;
+      if (this.#unwanted) this.cancel();
       this.#listen(job);
     } catch (reason) {
       this.error = reason instanceof Error ? reason.message : String(reason);
@@ -127,6 +130,7 @@ export class Bench {
 
   cancel(): void {
     const job = this.#job;
+    this.#unwanted = true; // an attack that has no name yet is cancelled as soon as it has one
     if (job) void remove(addressOf(PATHS.JOB, { job })).catch(() => undefined);
   }
 
