@@ -107,6 +107,26 @@ class CertificateRecord:
     offered: int
     budget: float
 
+    @property
+    def robust_accuracy(self) -> Rate:
+        """Right and not attacked, of all images looked at: an upper bound."""
+        return Rate(self.left_standing.hits, self.offered)
+
+    @property
+    def left_standing(self) -> Rate:
+        """Not attacked, of the correctly classified images: an upper bound."""
+        return self.certificate.robust_accuracy
+
+    @property
+    def certified_accuracy(self) -> Rate:
+        """Right and proven, of all images looked at: a lower bound."""
+        return Rate(self.proven.hits, self.offered)
+
+    @property
+    def proven(self) -> Rate:
+        """Proven, of the correctly classified images: a lower bound."""
+        return self.certificate.certified_accuracy
+
 
 @dataclass(frozen=True, eq=False)
 class RepairRecord:
